@@ -42,7 +42,7 @@ class Adam(nn.Module):
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],
-        learning_rate: float | Sequence[float] = 1e-3,
+        learning_rate: float | Sequence[float] | Tensor = 1e-3,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

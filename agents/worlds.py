@@ -1,0 +1,216 @@
+"""S x N environments stepped as one batch, a random stream to each row.
+
+S seed, N environments of one seed, O observation, A action components.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from torch import Tensor
+
+from models.streams import stream_seed
+
+Maker = Callable[[], gym.Env]
+
+
+class Step(NamedTuple):
+    """What one step of all environments brought. A time limit truncates; only `terminated` ends the world."""
+
+    reward: Tensor  # (S, N)
+    terminated: Tensor  # (S, N), bool
+    truncated: Tensor  # (S, N), bool
+    next_obs: Tensor  # (S, N, O), what the action led to, never a reset frame
+    obs: Tensor  # (S, N, O), what to act on next: the first frame of a new episode where one ended
+
+    @property
+    def done(self) -> Tensor:
+        return self.terminated | self.truncated
+
+
+class Replayable(gym.Wrapper):
+    """An environment whose state is its seed, the number of its episode and the actions since that began.
+
+    Every episode starts from a seed of its own, so an environment that offers no way to read or set its state can be
+    brought back to it, in another process too, by acting the episode out again.
+    """
+
+    def __init__(self, env: gym.Env):
+        super().__init__(env)
+        self.seed, self.episode, self.actions = 0, 0, []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        self.seed, self.episode = (self.seed, self.episode + 1) if seed is None else (seed, 0)
+        self.actions = []
+        return self.env.reset(seed=stream_seed(self.seed, self.episode), options=options)
+
+    def step(self, action):
+        self.actions.append(action)
+        return self.env.step(action)
+
+    def restore(self, seed: int, episode: int, actions: Sequence) -> None:
+        self.seed, self.episode, self.actions = seed, episode, list(actions)
+        self.env.reset(seed=stream_seed(seed, episode))
+        for action in actions:
+            self.env.step(action)
+
+
+def find_spec(env: str) -> EnvSpec:
+    """The specification of an id; of `module:Id` after importing the module."""
+    module, _, env_id = env.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    return gym.spec(env_id)
+
+
+def import_path(env: str) -> str:
+    """The id as a new process finds it: `module:Id` with the package that registers it, unless that is Gymnasium."""
+    spec = find_spec(env)
+    entry_point = spec.entry_point
+    module = entry_point if isinstance(entry_point, str) else getattr(entry_point, "__module__", "gymnasium")
+    package = module.partition(":")[0].partition(".")[0]
+    return spec.id if package == "gymnasium" else f"{package}:{spec.id}"
+
+
+def native_entry_point(spec: EnvSpec) -> bool:
+    """Whether the world comes with a batch of its own in which a row depends on its own seed alone."""
+    entry_point = spec.vector_entry_point
+    creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    return getattr(creator, "row_streams", False)
+
+
+def make_rows(env: str | Maker, num_rows: int, env_kwargs: dict[str, Any]) -> VectorEnv:
+    """`num_rows` environments as one batch that restarts an ended episode within the same step."""
+    if isinstance(env, str) and native_entry_point(find_spec(env)):
+        return gym.make_vec(
+            env,
+            num_rows,
+            vectorization_mode="vector_entry_point",
+            autoreset_mode=AutoresetMode.SAME_STEP,
+            **env_kwargs,
+        )
+
+    def make() -> gym.Env:
+        return Replayable(gym.make(env, disable_env_checker=True, **env_kwargs) if isinstance(env, str) else env())
+
+    return SyncVectorEnv([make] * num_rows, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+class Worlds:
+    """The environments of an agent: `num_envs` for each seed.
+
+    Args:
+        env: a Gymnasium id, or a function that makes an environment.
+        path: of the random stream; environment i of a seed starts from `stream_seed(seed, *path, i)`.
+
+    Raises:
+        ValueError: for an observation space that is no Box, or an action space that is neither Discrete nor a Box
+            with finite bounds.
+    """
+
+    def __init__(
+        self, env: str | Maker, env_kwargs: dict[str, Any], seeds: Sequence[int], num_envs: int, path: Sequence[int]
+    ):
+        if not isinstance(env, str) and env_kwargs:
+            raise ValueError("env_kwargs: given beside a maker; expected an environment id (bind them to the maker)")
+        self.seeds, self.num_envs, self.path = seeds, num_envs, path
+        self.rows = make_rows(env, len(seeds) * num_envs, env_kwargs)
+        self.observation_space, self.action_space = self.rows.single_observation_space, self.rows.single_action_space
+        if not isinstance(self.observation_space, Box):
+            raise ValueError(f"env: found observation space {self.observation_space}, expected a Box")
+        if isinstance(self.action_space, Box):
+            if not self.action_space.is_bounded():
+                raise ValueError(f"env: found action space {self.action_space}, expected a Box with finite bounds")
+        elif not isinstance(self.action_space, Discrete):
+            raise ValueError(f"env: found action space {self.action_space}, expected Discrete or Box")
+        self.returns = np.zeros(self.rows.num_envs)  # of the running episodes
+        self.finished = np.full(self.rows.num_envs, np.nan)  # return of each row's newest complete episode
+
+    @property
+    def obs_size(self) -> int:
+        """O: components of an observation, flattened."""
+        return int(np.prod(self.observation_space.shape))  # type: ignore[arg-type]
+
+    @property
+    def discrete(self) -> bool:
+        return isinstance(self.action_space, Discrete)
+
+    def action_size(self, kind: Literal["Box", "Discrete"] | None = None) -> int:
+        """A: components of an action, or discrete actions to choose from; ValueError unless of this `kind`."""
+        space = self.action_space
+        if kind is not None and type(space).__name__ != kind:
+            raise ValueError(f"env: found action space {space}, expected a {kind}")
+        return int(space.n) if isinstance(space, Discrete) else int(np.prod(space.shape))  # type: ignore[arg-type]
+
+    def reset(self) -> Tensor:
+        """Start the first episodes; observations (S, N, O)."""
+        seeds = [stream_seed(seed, *self.path, index) for seed in self.seeds for index in range(self.num_envs)]
+        obs, _ = self.rows.reset(seed=seeds)  # type: ignore[arg-type]
+        return self._by_seed(obs)
+
+    def step(self, action: Tensor) -> Step:
+        """One step of all: `action` (S, N) of indices, or (S, N, A) in [-1, 1] (clipped) over the world's bounds."""
+        obs, reward, terminated, truncated, info = self.rows.step(self.to_env(action.flatten(0, 1)))
+        obs_tensor = next_obs = self._by_seed(obs)
+        self.returns += reward
+        done = terminated | truncated
+        if done.any():
+            next_obs = obs_tensor.clone()
+            final = np.stack(list(info["final_obs"][done])).reshape(done.sum(), -1)
+            next_obs.view(len(done), -1)[done] = torch.as_tensor(final, dtype=next_obs.dtype)
+            self.finished[done] = self.returns[done]
+            self.returns[done] = 0.0
+        reward, terminated, truncated = (self._by_seed(x).squeeze(-1) for x in (reward, terminated, truncated))
+        return Step(reward, terminated, truncated, next_obs, obs_tensor)
+
+    def to_env(self, action: Tensor) -> np.ndarray:
+        """The world's own action: an index, or [-1, 1] (clipped) mapped to the bounds of the Box."""
+        space = self.action_space
+        if isinstance(space, Discrete):
+            return (action + int(space.start)).numpy(force=True)
+        action_ = action.numpy(force=True).clip(-1, 1)
+        return (space.low + (action_ + 1) / 2 * (space.high - space.low)).astype(space.dtype)  # type: ignore[union-attr]
+
+    def mean_return(self) -> np.ndarray:
+        """Mean of the newest complete episode of each environment, (S,); NaN before the first."""
+        finished = self.finished.reshape(len(self.seeds), self.num_envs)
+        count = np.isfinite(finished).sum(1)
+        return np.where(count > 0, np.nansum(finished, 1) / np.maximum(count, 1), np.nan)
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Everything that the next step depends on, as arrays."""
+        state = {"returns": self.returns.copy(), "finished": self.finished.copy()}
+        if not isinstance(self.rows, SyncVectorEnv):
+            return state | self.rows.get_state()  # type: ignore[attr-defined]
+        worlds = [world for world in self.rows.envs if isinstance(world, Replayable)]
+        actions = [np.asarray(action) for world in worlds for action in world.actions]
+        state["actions"] = np.stack(actions) if actions else np.zeros(0)
+        state["lengths"] = np.array([len(world.actions) for world in worlds])
+        state["seeds"] = np.array([world.seed for world in worlds], np.uint64)
+        state["episodes"] = np.array([world.episode for world in worlds])
+        return state
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from what `get_state` returned."""
+        state = dict(state)
+        self.returns, self.finished = state.pop("returns").copy(), state.pop("finished").copy()
+        if not isinstance(self.rows, SyncVectorEnv):
+            self.rows.set_state(state)  # type: ignore[attr-defined]
+            return
+        actions = np.split(state["actions"], np.cumsum(state["lengths"])[:-1])
+        for world, *told in zip(self.rows.envs, state["seeds"], state["episodes"], actions, strict=True):
+            world.restore(int(told[0]), int(told[1]), told[2])  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        self.rows.close()
+
+    def _by_seed(self, rows: np.ndarray) -> Tensor:
+        """(S * N, ...) -> (S, N, everything else flattened)."""
+        tensor = torch.tensor(rows, dtype=torch.bool if rows.dtype == bool else torch.get_default_dtype())
+        return tensor.reshape(len(self.seeds), self.num_envs, -1)
