@@ -20,7 +20,6 @@ from agents.config import MakeNetwork, Numbers, describe_network, make_config, r
 from agents.worlds import Maker, Step, Worlds, import_path
 from models.streams import Noise, Seeds, resolve_seeds, stream
 
-
 DEFAULT_NETWORK = partial(models.MLP, hidden=(64, 64))
 
 
@@ -48,7 +47,7 @@ class Agent(nn.Module):
 
     Config: ClassVar[type]
     obs: Tensor  # (S, N, O), what to act on next
-    policy: nn.Module  # observations (S, B, O) -> a distribution over actions
+    policy: models.Policy  # observations (S, B, O) -> a distribution over actions
 
     def __init__(
         self,
@@ -133,13 +132,13 @@ class Agent(nn.Module):
     def __getitem__(self, index: int) -> "Replica":
         return Replica(self, range(len(self))[index])
 
-    def _predict(self, policy: nn.Module, seeds: Sequence[int], obs: Any, deterministic: bool) -> np.ndarray:
+    def _predict(self, policy: models.Policy, seeds: Sequence[int], obs: Any, deterministic: bool) -> np.ndarray:
         obs = torch.as_tensor(obs, dtype=self.obs.dtype, device=self.obs.device).flatten(2)  # (S, n, O)
         with torch.no_grad():
             distribution = policy(obs)
             if deterministic:
                 return self.worlds.to_env(distribution.mode)
-            noise = self.policy.noise(seeds, (Role.PREDICT, self.num_timesteps), obs.shape[1:2])
+            noise = policy.noise(seeds, (Role.PREDICT, self.num_timesteps), obs.shape[1:2])
             return self.worlds.to_env(distribution.sample(noise))
 
     # Pieces for the algorithms.
@@ -207,7 +206,7 @@ class Agent(nn.Module):
 
 
 class Replica:
-    """One seed's agent with the face of an SB3 model; it shares its memory, so it knows what the agent goes on to learn."""
+    """One seed's agent with the face of an SB3 model. It shares memory with it: what that learns later, it knows."""
 
     def __init__(self, agent: Agent, index: int):
         self.agent, self.policy, self.seed = agent, models.replica(agent.policy, index), agent.seeds[index]
@@ -217,7 +216,7 @@ class Replica:
         self, obs: np.ndarray, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[np.ndarray, Any]:
         """What to do in one observation, or in n of them (n, *obs shape), and the state; as in SB3."""
-        shape = self.observation_space.shape
+        shape = self.observation_space.shape or ()
         obs = np.asarray(obs)
         if obs.shape != shape and obs.shape[1:] != shape:
             raise ValueError(f"obs: found shape {obs.shape}, expected {shape} or (n, {str(shape)[1:]}")

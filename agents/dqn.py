@@ -41,6 +41,7 @@ class DQNConfig:
 
 class DQN(Agent):
     Config = DQNConfig
+    policy: EpsilonGreedyPolicy
 
     def build(self) -> None:
         config, seeds = self.config, len(self)

@@ -68,7 +68,10 @@ class PPO(Agent):
             self.per_seed(config.learning_rate).flatten(),
             max_grad_norm=config.max_grad_norm,
         )
-        self.gamma, self.gae_lambda = self.per_seed(config.gamma), self.per_seed(config.gae_lambda)
+        self.gamma, self.gae_lambda = (
+            self.per_seed(config.gamma)[..., None],
+            self.per_seed(config.gae_lambda)[..., None],
+        )
         self.entropy_weight = self.per_seed(config.entropy_weight)
         self.length = config.num_steps * config.num_envs  # T N
         self.rollout = Replay(len(self), self.length, self.worlds.obs_size, 1 if self.worlds.discrete else action_size)

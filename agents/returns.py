@@ -1,6 +1,6 @@
 """Returns and advantages of whole rollouts.
 
-S seed, T steps of the rollout, N environments of one seed; `gamma` is (S, 1) or a number.
+S seed, T steps of the rollout, N environments of one seed.
 """
 
 import torch
@@ -16,18 +16,17 @@ def gae(
     gamma: Tensor | float,
     gae_lambda: Tensor | float,
 ) -> Tensor:
-    """Generalised advantage estimation (arXiv:1506.02438, eq. 16); all (S, T, N).
+    """Generalised advantage estimation (arXiv:1506.02438, eq. 16); all (S, T, N), gamma and lambda (S, 1, 1) too.
 
         delta_t = r_t + gamma V(s_{t+1}) - V(s_t)
         A_t = delta_t + gamma lambda A_{t+1}
 
-    `terminated` and `done` are numbers, 0 or 1. A time limit ends the sum but not the world: `terminated` alone takes V(s_{t+1}) out, `done` (terminated or
-    truncated) stops the recursion. `next_value` is the value of what the action led to, not of a reset frame.
+    A time limit ends the sum but not the world: `terminated` (0 or 1) alone takes V(s_{t+1}) out, `done` (terminated
+    or truncated) stops the recursion. `next_value` is the value of what the action led to, not of a reset frame.
     """
-    gamma = torch.as_tensor(gamma, dtype=reward.dtype)
-    delta = reward + gamma[..., None] * next_value * (1 - terminated) - value
-    decay = gamma[..., None] * gae_lambda * (1 - done)
-    advantage = torch.zeros_like(delta)
+    delta = reward + gamma * next_value * (1 - terminated) - value
+    decay = gamma * gae_lambda * (1 - done)
+    advantage = torch.empty_like(delta)
     running = torch.zeros_like(delta[:, 0])
     for t in reversed(range(delta.shape[1])):
         running = delta[:, t] + decay[:, t] * running

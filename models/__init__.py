@@ -4,6 +4,7 @@ from models.heads import (
     CategoricalPolicy,
     EpsilonGreedyPolicy,
     GaussianPolicy,
+    Policy,
     SquashedGaussianPolicy,
     Value,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "EpsilonGreedyPolicy",
     "GaussianPolicy",
     "Linear",
+    "Policy",
     "SquashedGaussianPolicy",
     "Value",
     "replica",

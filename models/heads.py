@@ -7,8 +7,9 @@ caller can draw the noise of many steps at once and each seed has its own.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -118,7 +119,17 @@ class Value(nn.Module):
         return value.squeeze(-1) if self.squeeze else value
 
 
-class CategoricalPolicy(nn.Module):
+class Policy(nn.Module):
+    """Observations (S, B, O) to a distribution over actions, and the noise that it samples from."""
+
+    __call__: Callable[[Tensor], Any]
+
+    def noise(self, seeds: Sequence[int], path: Sequence[int], shape: Sequence[int]) -> Tensor:
+        """What `sample` needs for a batch of `shape`: (S, *shape, numbers of one action)."""
+        raise NotImplementedError
+
+
+class CategoricalPolicy(Policy):
     """A distribution over `num_actions` discrete actions."""
 
     def __init__(self, body: nn.Module, num_actions: int, *, seeds):
@@ -133,8 +144,10 @@ class CategoricalPolicy(nn.Module):
         return streams.gumbel(seeds, path, (*shape, self.num_actions))
 
 
-class EpsilonGreedyPolicy(nn.Module):
+class EpsilonGreedyPolicy(Policy):
     """Greedy in the values of `num_actions` actions, but for a share `epsilon` (S, 1) of random actions."""
+
+    epsilon: Tensor
 
     def __init__(self, body: nn.Module, num_actions: int, *, seeds):
         super().__init__()
@@ -148,7 +161,7 @@ class EpsilonGreedyPolicy(nn.Module):
         return streams.uniform(seeds, path, (*shape, 2))
 
 
-class GaussianPolicy(nn.Module):
+class GaussianPolicy(Policy):
     """Normal actions whose standard deviation is a parameter of its own, `log_std` (S, A), not of the observation."""
 
     def __init__(self, body: nn.Module, action_size: int, *, seeds):
@@ -165,7 +178,7 @@ class GaussianPolicy(nn.Module):
         return streams.normal(seeds, path, (*shape, self.action_size))
 
 
-class SquashedGaussianPolicy(nn.Module):
+class SquashedGaussianPolicy(Policy):
     """tanh-squashed normal actions; mean and standard deviation both depend on the observation."""
 
     LOG_STD_RANGE = (-20.0, 2.0)  # the clamp of the paper's code: exp of it neither vanishes nor explodes

@@ -5,12 +5,15 @@ S seed, B whatever lies between the seed and the features.
 
 import copy
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.streams import Seeds, generators
+
+ModuleType = TypeVar("ModuleType", bound=nn.Module)
 
 
 def uniform_parameter(seeds: Sequence[np.random.Generator], bound: float, shape: Sequence[int]) -> nn.Parameter:
@@ -48,7 +51,7 @@ class Linear(nn.Module):
         return f"{self.in_features}, {self.out_features}, seeds={len(self.weight)}"
 
 
-def replica(module: nn.Module, index: int) -> nn.Module:
+def replica(module: ModuleType, index: int) -> ModuleType:
     """A copy of the module that holds replica `index` alone (S = 1) and shares its memory with the original."""
     alone = copy.copy(module)
     alone._parameters = {

@@ -4,6 +4,7 @@ S seed, B batch.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -48,7 +49,7 @@ class MLP(nn.Module):
         streams = generators(seeds)
         sizes = [in_features, *hidden]
         self.activation = ACTIVATIONS[activation]
-        self.hidden = nn.ModuleList([Linear(a, b, seeds=streams) for a, b in zip(sizes, sizes[1:], strict=False)])
+        self.hidden = nn.ModuleList([Linear(a, b, seeds=streams) for a, b in pairwise(sizes)])
         self.out = None if out_features is None else Linear(sizes[-1], out_features, seeds=streams)
         self.out_features = sizes[-1] if out_features is None else out_features
 

@@ -39,6 +39,10 @@ class Adam(nn.Module):
         max_grad_norm: clip each seed's gradient to this Euclidean norm; None for no clipping.
     """
 
+    mean: Tensor
+    square: Tensor
+    steps: Tensor
+
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],
@@ -59,7 +63,7 @@ class Adam(nn.Module):
         # The fused kernel counts in float32, exact up to 2**24 steps.
         self.register_buffer("steps", torch.zeros(seeds, dtype=torch.float32, device=self.flat.device))
         self.gradient = torch.empty_like(self.flat)
-        state = self.flat, self.gradient, self.mean, self.square, self.steps
+        state: list[Tensor] = [self.flat, self.gradient, self.mean, self.square, self.steps]
         self.rows = [tuple([row] for row in rows) for rows in zip(*(part.unbind(0) for part in state), strict=True)]
 
     def step(self, loss: Tensor, running: Sequence[bool] | None = None) -> None:
