@@ -44,7 +44,10 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(1, -2)  # (S, B, in)
-        out = torch.baddbmm(self.bias[:, None], flat, self.weight)  # (S, B, out)
+        if self.out_features == 1:  # a batched product of a single column takes twice the time of a plain sum
+            out = (flat * self.weight.mT).sum(-1, keepdim=True) + self.bias[:, None]  # (S, B, 1)
+        else:
+            out = torch.baddbmm(self.bias[:, None], flat, self.weight)  # (S, B, out)
         return out if x.dim() == 3 else out.unflatten(1, x.shape[1:-1])
 
     def extra_repr(self) -> str:

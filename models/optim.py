@@ -64,7 +64,7 @@ class Adam(nn.Module):
         self.register_buffer("steps", torch.zeros(seeds, dtype=torch.float32, device=self.flat.device))
         self.gradient = torch.empty_like(self.flat)
         state: list[Tensor] = [self.flat, self.gradient, self.mean, self.square, self.steps]
-        self.rows = [tuple([row] for row in rows) for rows in zip(*(part.unbind(0) for part in state), strict=True)]
+        self.rows = list(zip(*(part.unbind(0) for part in state), strict=True))  # views of one replica each
 
     def step(self, loss: Tensor, running: Sequence[bool] | None = None) -> None:
         """One step down the gradient of each seed's loss (S,); seeds not `running` keep parameters and moments."""
@@ -72,23 +72,24 @@ class Adam(nn.Module):
         torch.cat([part.flatten(1) for part in gradient], 1, out=self.gradient)
         if self.max_grad_norm is not None:
             clip_gradient_norm_(self.gradient, self.max_grad_norm)
-        # PyTorch's fused kernel takes one rate a call; called row by row it takes one a seed, and a stopped seed costs
-        # nothing. Ten calls of it cost less than the array operations of the formula over all rows.
-        for seed, (parameter, row, mean, square, steps) in enumerate(self.rows):
-            if running is None or running[seed]:
-                steps[0] += 1
-                torch._fused_adam_(
-                    parameter,
-                    row,
-                    mean,
-                    square,
-                    [],
-                    steps,
-                    lr=self.learning_rate[seed],
-                    beta1=self.betas[0],
-                    beta2=self.betas[1],
-                    weight_decay=0.0,
-                    eps=self.eps,
-                    amsgrad=False,
-                    maximize=False,
-                )
+        going = range(len(self.flat)) if running is None else [seed for seed, runs in enumerate(running) if runs]
+        self.steps += 1 if running is None else torch.as_tensor(running, dtype=self.steps.dtype)
+        # PyTorch's fused kernel takes one rate a call, so replicas of the same rate share one.
+        for rate in {self.learning_rate[seed] for seed in going}:
+            rows = [self.rows[seed] for seed in going if self.learning_rate[seed] == rate]
+            parameter, gradient, mean, square, steps = (list(part) for part in zip(*rows, strict=True))
+            torch._fused_adam_(
+                parameter,
+                gradient,
+                mean,
+                square,
+                [],
+                steps,
+                lr=rate,
+                beta1=self.betas[0],
+                beta2=self.betas[1],
+                weight_decay=0.0,
+                eps=self.eps,
+                amsgrad=False,
+                maximize=False,
+            )
