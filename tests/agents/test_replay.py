@@ -1,0 +1,38 @@
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.replay import Replay
+
+
+def fill(replay, count, num_envs):
+    """Transition k of seed s has reward 1000 s + k, and so on."""
+    for t in range(0, count, num_envs):
+        reward = torch.arange(t, t + num_envs) + 1000.0 * torch.arange(2)[:, None]
+        obs = reward[..., None].expand(2, num_envs, 3)
+        replay.add(t, obs, reward[..., None] + 0.5, reward, reward % 2 == 0, reward % 3 == 0, obs + 1)
+
+
+@given(capacity=st.integers(1, 12), num_envs=st.integers(1, 5), steps=st.integers(1, 9), seed=st.integers(0, 99))
+def test_the_newest_transitions_are_kept_and_their_parts_stay_together(capacity, num_envs, steps, seed):
+    if num_envs > capacity:
+        return
+    replay, count = Replay(2, capacity, 3, 1), steps * num_envs
+    fill(replay, count, num_envs)
+    noise = torch.rand(2, 200, generator=torch.Generator().manual_seed(seed))
+    batch = replay.sample(count, noise)
+    number = batch.reward - torch.tensor([[0.0], [1000.0]])
+    assert number.min() >= max(0, count - capacity)
+    assert number.max() < count
+    torch.testing.assert_close(batch.obs, batch.reward[..., None].expand(2, 200, 3))
+    torch.testing.assert_close(batch.next_obs, batch.obs + 1)
+    torch.testing.assert_close(batch.action[..., 0], batch.reward + 0.5)
+    torch.testing.assert_close(batch.terminated, (batch.reward % 2 == 0).float())
+    torch.testing.assert_close(batch.done, (batch.reward % 3 == 0).float())
+
+
+def test_every_stored_transition_can_be_drawn():
+    replay = Replay(2, 10, 3, 1)
+    fill(replay, 7, 1)
+    edges = torch.tensor([(k + 0.5) / 7 for k in range(7)] + [1 - 1e-9], dtype=torch.float64).expand(2, -1)
+    torch.testing.assert_close(replay.sample(7, edges).reward[0], torch.tensor([0.0, 1, 2, 3, 4, 5, 6, 6]))
