@@ -1,0 +1,184 @@
+"""The pendulum's equations, written once for every world, data set, optimum and picture that has a pendulum in it.
+
+Pure functions of NumPy arrays or torch tensors of any leading shape: never in place, differentiable, on any device.
+The angle is 0 upright and grows counter-clockwise, in radians; speed is its rate in rad/s; torque, in N m, is positive
+counter-clockwise.
+"""
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+Range = tuple[float, float]
+Array = Any  # a NumPy array, a torch tensor, or a number
+Inertia = Literal["rod", "point"]
+Integrator = Literal["euler", "rk4"]
+
+
+@dataclass(frozen=True)
+class Pendulum:
+    """Parameters in SI units; the defaults are those of Gymnasium's `Pendulum-v1`.
+
+    A number may also be a range `(low, high)`, from which every episode draws its own value, or an array of values.
+
+    Raises:
+        ValueError: for a value that no pendulum has, and for a range whose ends are the wrong way round.
+    """
+
+    length: float | Range = 1.0  # m
+    mass: float | Range = 1.0  # kg
+    gravity: float | Range = 10.0  # m/s^2
+    damping: float | Range = 0.0  # viscous, N m s
+    max_torque: float | Range = 2.0  # N m, torques are clipped to it
+    max_speed: float | Range = 8.0  # rad/s, speeds are clipped to it
+    dt: float | Range = 0.05  # s, one step
+    inertia: Inertia = "rod"  # of a uniform rod, m l^2 / 3 with its weight at l / 2, or of a point mass, m l^2
+    integrator: Integrator = "euler"  # semi-implicit Euler (Gymnasium's) or the classical Runge-Kutta method
+
+    def __post_init__(self):
+        for name in NUMBERS:
+            _check_number(name, getattr(self, name))
+        for name, choices in (("inertia", get_args(Inertia)), ("integrator", get_args(Integrator))):
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(f"{name}: found {value!r}, expected {' or '.join(map(repr, choices))}")
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """The parameters that every episode draws anew."""
+        values = {name: getattr(self, name) for name in NUMBERS}
+        return {name: value for name, value in values.items() if isinstance(value, tuple | list)}  # type: ignore[misc]
+
+    def draw(self, uniform: np.ndarray) -> "Pendulum":
+        """The pendulum whose ranges are replaced by values; `uniform` (..., number of ranges) lies in [0, 1)."""
+        drawn = {
+            name: low + (high - low) * u
+            for (name, (low, high)), u in zip(self.ranges.items(), np.moveaxis(uniform, -1, 0), strict=True)
+        }
+        return self.at(drawn)
+
+    def at(self, values: dict[str, Array]) -> "Pendulum":
+        """The pendulum with these values, taken as they are."""
+        pendulum = object.__new__(Pendulum)
+        for field in fields(self):
+            object.__setattr__(pendulum, field.name, values.get(field.name, getattr(self, field.name)))
+        return pendulum
+
+    @property
+    def moment_of_inertia(self) -> Array:
+        """kg m^2 about the pivot."""
+        return self.mass * self.length**2 / (3 if self.inertia == "rod" else 1)  # type: ignore[operator]
+
+    @property
+    def weight_torque(self) -> Array:
+        """N m: torque of the weight when the pendulum is horizontal."""
+        return self.mass * self.gravity * self.length / (2 if self.inertia == "rod" else 1)  # type: ignore[operator]
+
+    @property
+    def gains(self) -> tuple[Array, Array]:
+        """Acceleration per sine of the angle (1/s^2) and per torque (1/(kg m^2)).
+
+        Quotients of the two properties above, written in Gymnasium's order of operations: near the unstable top a
+        difference in the last digit grows a hundred million times within an episode.
+        """
+        if self.inertia == "rod":
+            return 3 * self.gravity / (2 * self.length), 3 / (self.mass * self.length**2)  # type: ignore[operator]
+        return self.gravity / self.length, 1 / (self.mass * self.length**2)  # type: ignore[operator]
+
+
+NUMBERS = [field.name for field in fields(Pendulum) if field.name not in ("inertia", "integrator")]
+
+
+def _check_number(name: str, value: Any) -> None:
+    if isinstance(value, np.ndarray | torch.Tensor):
+        return  # drawn from a range that was checked
+    ends = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    low = -math.inf if name == "gravity" else 0.0
+    expected = (
+        "a number" if name == "gravity" else "a number of at least 0" if name == "damping" else "a number above 0"
+    )
+    numbers = all(isinstance(end, int | float | np.number) and not isinstance(end, bool) for end in ends)
+    if len(ends) != 2 or not numbers or not all(math.isfinite(end) for end in ends):
+        raise ValueError(f"{name}: found {value!r}, expected {expected}, or a range (low, high)")
+    if min(ends) < low or (min(ends) == 0.0 and name not in ("damping", "gravity")):
+        raise ValueError(f"{name}: found {value!r}, expected {expected}, or a range (low, high)")
+    if ends[0] > ends[1]:
+        raise ValueError(f"{name}: found the range {value!r}, expected its lower end first")
+
+
+def _namespace(x: Array) -> Any:
+    return torch if isinstance(x, torch.Tensor) else np
+
+
+def sin(x: Array) -> Array:
+    """Sine, in the precision of x.
+
+    NumPy computes float64 sines one by one, which is most of a step of many pendulums; torch has them vectorised.
+    """
+    if isinstance(x, np.ndarray | np.float64):
+        return torch.from_numpy(np.atleast_1d(x)).sin().numpy().reshape(np.shape(x))
+    return _namespace(x).sin(x)
+
+
+def clip(x: Array, limit: Array) -> Array:
+    """x, or +-limit beyond it."""
+    return _namespace(x).clip(x, -limit, limit)
+
+
+def wrap(angle: Array) -> Array:
+    """The same direction in [-pi, pi)."""
+    turns = _namespace(angle).floor(angle * (1 / (2 * math.pi)) + 0.5)
+    return angle - turns * (2 * math.pi)
+
+
+def acceleration(angle: Array, speed: Array, torque: Array, pendulum: Pendulum) -> Array:
+    """Angular acceleration, rad/s^2: I a = (weight) sin(angle) + torque - damping * speed."""
+    per_sine, per_torque = pendulum.gains
+    result = per_sine * sin(angle) + per_torque * torque
+    if isinstance(pendulum.damping, int | float) and pendulum.damping == 0:
+        return result  # spares large batches two passes over memory
+    return result - (per_torque * pendulum.damping) * speed
+
+
+def transition(angle: Array, speed: Array, torque: Array, pendulum: Pendulum) -> tuple[Array, Array]:
+    """Angle and speed one step later; the torque, already clipped, is held over the step.
+
+    The angle is not wrapped. The speed is clipped to the maximal speed at the end of the step, and with semi-implicit
+    Euler the angle moves with the speed so clipped, as in Gymnasium.
+    """
+    dt = pendulum.dt
+    if pendulum.integrator == "euler":
+        speed = clip(speed + acceleration(angle, speed, torque, pendulum) * dt, pendulum.max_speed)
+        return angle + speed * dt, speed
+    half = dt / 2  # type: ignore[operator]
+    a1 = acceleration(angle, speed, torque, pendulum)
+    v2 = speed + half * a1
+    a2 = acceleration(angle + half * speed, v2, torque, pendulum)
+    v3 = speed + half * a2
+    a3 = acceleration(angle + half * v2, v3, torque, pendulum)
+    v4 = speed + dt * a3
+    a4 = acceleration(angle + dt * v3, v4, torque, pendulum)
+    new_angle = angle + (dt / 6) * (speed + 2 * v2 + 2 * v3 + v4)  # type: ignore[operator]
+    new_speed = speed + (dt / 6) * (a1 + 2 * a2 + 2 * a3 + a4)  # type: ignore[operator]
+    return new_angle, clip(new_speed, pendulum.max_speed)
+
+
+def reward(angle: Array, speed: Array, torque: Array) -> Array:
+    """Minus the cost of a step that starts here: angle^2 + 0.1 speed^2 + 0.001 torque^2, the angle wrapped."""
+    upright = wrap(angle)
+    return -(upright * upright + 0.1 * (speed * speed) + 0.001 * (torque * torque))
+
+
+def energy(angle: Array, speed: Array, pendulum: Pendulum) -> Array:
+    """Kinetic and potential energy, J; zero at rest and horizontal."""
+    return 0.5 * pendulum.moment_of_inertia * speed**2 + pendulum.weight_torque * _namespace(angle).cos(angle)
+
+
+def fixed(pendulum: Pendulum) -> Pendulum:
+    """The same pendulum; ValueError if a parameter is a range."""
+    if pendulum.ranges:
+        name, value = next(iter(pendulum.ranges.items()))
+        raise ValueError(f"{name}: found the range {value!r}, expected one number (a fixed pendulum)")
+    return replace(pendulum)
