@@ -104,8 +104,8 @@ class PendulumEnv(PendulumWorld, gym.Env):
     """A pendulum that a motor too weak to lift it has to swing up and balance.
 
     With default parameters the same world as Gymnasium's `Pendulum-v1`, step for step. A step of 0.05 s costs
-    angle^2 + 0.1 speed^2 + 0.001 torque^2 (the angle wrapped to [-pi, pi), 0 upright); the reward is minus that. Episodes
-    start anywhere, up to 1 rad/s fast, and are truncated after 200 steps; they never terminate.
+    angle^2 + 0.1 speed^2 + 0.001 torque^2 (the angle wrapped to [-pi, pi), 0 upright); the reward is minus that.
+    Episodes start anywhere, up to 1 rad/s fast, and are truncated after 200 steps; they never terminate.
 
     | Observation | Unit | Min | Max |
     |---|---|---|---|
@@ -141,7 +141,7 @@ class PendulumEnv(PendulumWorld, gym.Env):
     Version history: v0, first.
 
     Raises:
-        ValueError: for parameters no pendulum has, unknown options, and actions that are not finite or of another shape.
+        ValueError: for parameters no pendulum has, unknown options, actions not finite or of another shape.
         gymnasium.error.ResetNeeded: for a step before the first reset.
         gymnasium.error.ClosedEnvironmentError: for a step or reset after `close`.
     """
@@ -169,9 +169,8 @@ class PendulumEnv(PendulumWorld, gym.Env):
         self.last_torque = 0.0
         if self.render_mode == "human":
             self.render()
-        return self.observe(self.angle, self.speed), {
-            name: float(getattr(self.drawn, name)) for name in self.pendulum.ranges
-        }
+        info = {name: float(getattr(self.drawn, name)) for name in self.pendulum.ranges}
+        return self.observe(self.angle, self.speed), info
 
     def step(self, action: Any):
         if self.closed:
@@ -236,7 +235,7 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
             mask = np.asarray(mask)
             if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
                 raise ValueError(
-                    f"options: found reset_mask {mask!r}, expected {self.num_envs} booleans, one true at least"
+                    f"options: found reset_mask {mask!r}, expected {self.num_envs} booleans, not all false"
                 )
         self._seed(seed)
         rows = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
@@ -274,7 +273,7 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
                 info |= self._start(np.flatnonzero(truncated), {})
         elif (self.steps > self.max_episode_steps).any():
             raise ResetNeeded(
-                'an episode has ended; with autoreset disabled, reset it with options={"reset_mask": ...}'
+                'an episode has ended; reset it with options={"reset_mask": ...}, autoreset is disabled'
             )
         self.oldest = int(self.steps.max())
         return self.observe(self.angle, self.speed), rewards, self.no_ends.copy(), truncated, info

@@ -53,11 +53,8 @@ class Pendulum:
 
     def draw(self, uniform: np.ndarray) -> "Pendulum":
         """The pendulum whose ranges are replaced by values; `uniform` (..., number of ranges) lies in [0, 1)."""
-        drawn = {
-            name: low + (high - low) * u
-            for (name, (low, high)), u in zip(self.ranges.items(), np.moveaxis(uniform, -1, 0), strict=True)
-        }
-        return self.at(drawn)
+        draws = zip(self.ranges.items(), np.moveaxis(uniform, -1, 0), strict=True)
+        return self.at({name: low + (high - low) * draw for (name, (low, high)), draw in draws})
 
     def at(self, values: dict[str, Array]) -> "Pendulum":
         """The pendulum with these values, taken as they are."""
@@ -95,14 +92,12 @@ def _check_number(name: str, value: Any) -> None:
     if isinstance(value, np.ndarray | torch.Tensor):
         return  # drawn from a range that was checked
     ends = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    low = -math.inf if name == "gravity" else 0.0
-    expected = (
-        "a number" if name == "gravity" else "a number of at least 0" if name == "damping" else "a number above 0"
-    )
+    zero_allowed = name == "damping"
+    expected = "a number of at least 0" if zero_allowed else "a number above 0"
     numbers = all(isinstance(end, int | float | np.number) and not isinstance(end, bool) for end in ends)
     if len(ends) != 2 or not numbers or not all(math.isfinite(end) for end in ends):
         raise ValueError(f"{name}: found {value!r}, expected {expected}, or a range (low, high)")
-    if min(ends) < low or (min(ends) == 0.0 and name not in ("damping", "gravity")):
+    if min(ends) < 0 or (min(ends) == 0 and not zero_allowed):
         raise ValueError(f"{name}: found {value!r}, expected {expected}, or a range (low, high)")
     if ends[0] > ends[1]:
         raise ValueError(f"{name}: found the range {value!r}, expected its lower end first")
