@@ -167,6 +167,8 @@ class PendulumEnv(PendulumWorld, gym.Env):
         uniform = self.np_random.random(2 + len(self.pendulum.ranges))
         self.angle, self.speed, self.drawn = self.start(uniform, options)
         self.last_torque = 0.0
+        if self.viewer is not None:
+            self.viewer.restart()
         if self.render_mode == "human":
             self.render()
         info = {name: float(getattr(self.drawn, name)) for name in self.pendulum.ranges}
@@ -185,10 +187,29 @@ class PendulumEnv(PendulumWorld, gym.Env):
             self.render()
         return self.observe(self.angle, self.speed), gain, False, False, {}
 
-    def render(self):
-        raise NotImplementedError
+    def render(self) -> np.ndarray | None:
+        """The frame as bytes (500, 500, 3) with `render_mode="rgb_array"`; with "human" it is in the window."""
+        if self.render_mode is None:
+            raise ValueError('render_mode: found None, expected "rgb_array" or "human" (a keyword of gymnasium.make)')
+        if self.angle is None:
+            raise ResetNeeded("the pendulum has no state yet; call reset before render")
+        if self.viewer is None:
+            from envs.viewer import Viewer  # pygame is loaded by those who look
+
+            self.viewer = Viewer(self.render_mode, self.metadata["render_fps"])
+        longest = np.max(self.pendulum.length)
+        pendulum = self.drawn
+        return self.viewer.draw(
+            float(self.angle),
+            float(self.speed),  # type: ignore[arg-type]
+            self.last_torque,
+            float(pendulum.max_torque),  # type: ignore[arg-type]
+            float(pendulum.length / longest),  # type: ignore[operator]
+        )
 
     def close(self):
+        if self.viewer is not None:
+            self.viewer.close()
         self.closed = True
 
 
@@ -272,9 +293,7 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
                 info = {"final_obs": final, "_final_obs": truncated, "final_info": {}, "_final_info": truncated}
                 info |= self._start(np.flatnonzero(truncated), {})
         elif (self.steps > self.max_episode_steps).any():
-            raise ResetNeeded(
-                'an episode has ended; reset it with options={"reset_mask": ...}, autoreset is disabled'
-            )
+            raise ResetNeeded('an episode has ended; reset it with options={"reset_mask": ...}, autoreset is disabled')
         self.oldest = int(self.steps.max())
         return self.observe(self.angle, self.speed), rewards, self.no_ends.copy(), truncated, info
 

@@ -1,0 +1,225 @@
+"""The best that can be done with a pendulum: its exact controller, by finite-horizon dynamic programming.
+
+    V_0 = 0,  V_k(s) = max_u r(s, u) + V_{k-1}(f(s, u))     (Bellman's equation, k steps left, no discount)
+
+on the world's own equations f and r, with V on a grid of angle x speed and bilinear in between. The grid is refined
+until the return that the controller achieves from the start distribution no longer moves.
+
+K steps left, G grid points, U torques, n starts.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pooch
+import torch
+from torch import Tensor
+
+from envs.pendulum import START_RANGE, PendulumVectorEnv, PendulumWorld
+from envs.physics import Pendulum, fixed, reward, transition
+
+NUM_TORQUES = 41  # of a pendulum whose torque is continuous; 5 torques already come within 0.2 of it
+GRIDS = ((100, 61), (200, 121), (400, 241), (800, 481))  # angles x speeds, the next if the value moves by more than
+TOLERANCE = 0.5
+SETTLED = 1e-3  # further steps left change no value by more: V has become that of an endless horizon
+VERSION = 1  # of the files in the cache
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The optimal controller of one pendulum for `num_steps` steps; it acts like an agent (`predict`)."""
+
+    pendulum: Pendulum
+    torques: np.ndarray  # (U,), N m, what it chooses from
+    num_steps: int
+    tables: np.ndarray  # (K, angles + 1, speeds) float32, V_0, V_1, ...; the last holds for all further steps
+    discrete: bool  # whether actions are indices of torques
+
+    def choose(self, angle: np.ndarray, speed: np.ndarray, steps_left: int) -> np.ndarray:
+        """Index (...) into `torques` of the best torque: the one with the highest reward plus value of what follows."""
+        angle, speed = np.asarray(angle, float)[..., None], np.asarray(speed, float)[..., None]
+        next_angle, next_speed = map(torch.from_numpy, transition(angle, speed, self.torques, self.pendulum))
+        table = torch.from_numpy(self.tables[min(max(steps_left - 1, 0), len(self.tables) - 1)])
+        value = interpolate(table, *corners(next_angle, next_speed, table.shape, self.pendulum))
+        return (reward(angle, speed, self.torques) + value.numpy()).argmax(-1)
+
+    def value(self, angle: np.ndarray, speed: np.ndarray, steps_left: int | None = None) -> np.ndarray:
+        """The return from these angles and speeds, by default with the whole horizon left, (...).
+
+        What the controller achieves in the world itself, not what the table says, which interpolation blurs.
+        """
+        angle, speed = np.broadcast_arrays(np.asarray(angle, float), np.asarray(speed, float))
+        total = np.zeros(angle.shape)
+        for left in range(self.num_steps if steps_left is None else steps_left, 0, -1):
+            torque = self.torques[self.choose(angle, speed, left)]
+            total += reward(angle, speed, torque)
+            angle, speed = transition(angle, speed, torque, self.pendulum)
+        return total
+
+    def returns(self, starts: np.ndarray) -> np.ndarray:
+        """What the controller achieves from starts (n, 2) of angle and speed, (n,)."""
+        return self.value(*np.asarray(starts, float).T)
+
+    def predict(
+        self,
+        obs: np.ndarray,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Actions for observations (3,) or (n, 3) of cos, sin and speed, as SB3's `predict`.
+
+        `state` counts the steps of each episode; it starts anew where `episode_start` is true.
+
+        Raises:
+            ValueError: if the observation does not hold the speed.
+        """
+        obs = np.asarray(obs, float)
+        if obs.shape[-1] != 3:
+            raise ValueError(f"obs: found shape {obs.shape}, expected (n, 3): the optimum needs the speed")
+        step = np.zeros(obs.shape[:-1], np.int64) if state is None else np.asarray(state)
+        if episode_start is not None:
+            step = np.where(np.reshape(episode_start, step.shape), 0, step)
+        angle, speed = np.arctan2(obs[..., 1], obs[..., 0]), obs[..., 2]
+        choice = np.zeros(step.shape, np.int64)
+        for t in np.unique(step):
+            now = step == t
+            choice[now] = self.choose(angle[now], speed[now], self.num_steps - int(t))
+        if self.discrete:
+            return choice, step + 1
+        return self.torques[choice][..., None].astype(np.float32), step + 1
+
+
+def corners(angle: Tensor, speed: Tensor, shape: Any, pendulum: Pendulum) -> tuple[Tensor, Tensor]:
+    """For bilinear interpolation: index (...) of the lower corner, and the weights (..., 4) of the four."""
+    angles, speeds = shape[0] - 1, shape[1]  # the row of the angle pi repeats that of -pi
+    x = (angle / (2 * np.pi) + 0.5) * angles
+    x = (x - torch.floor(x / angles) * angles).clamp(0, angles * (1 - 1e-7))
+    y = (speed / float(pendulum.max_speed) + 1) * ((speeds - 1) / 2)  # type: ignore[arg-type]
+    y = y.clamp(0, (speeds - 1) * (1 - 1e-7))
+    i, j = x.floor(), y.floor()
+    x, y = (x - i).float(), (y - j).float()
+    weight = torch.stack([(1 - x) * (1 - y), (1 - x) * y, x * (1 - y), x * y], -1)
+    return i.long() * (speeds - 1) + j.long(), weight
+
+
+def interpolate(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    """The table (angles + 1, speeds) between its points."""
+    cells = torch.stack([table[:-1, :-1], table[:-1, 1:], table[1:, :-1], table[1:, 1:]], -1).view(-1, 4)
+    return (cells.index_select(0, index.flatten()) * weight.view(-1, 4)).sum(-1).view(index.shape)
+
+
+def solve(pendulum: Pendulum, torques: np.ndarray, num_steps: int, grid: tuple[int, int]) -> np.ndarray:
+    """V_0, V_1, ... on one grid, (K, angles + 1, speeds) float32, until they have settled."""
+    angles, speeds = grid
+    angle = torch.linspace(-np.pi, np.pi, angles + 1, dtype=torch.float64)[:, None]
+    speed = torch.linspace(-1, 1, speeds, dtype=torch.float64)[None] * pendulum.max_speed
+    angle, speed = torch.broadcast_tensors(angle, speed)
+    steps = []
+    for torque in torques.tolist():
+        torque = torch.full_like(angle, torque)
+        gain = reward(angle, speed, torque).float()
+        steps.append((gain, *corners(*transition(angle, speed, torque, pendulum), angle.shape, pendulum)))
+    values = [torch.zeros(angle.shape)]
+    for _ in range(num_steps):
+        table = values[-1]
+        best = torch.full_like(table, -torch.inf)
+        for gain, index, weight in steps:
+            best = torch.maximum(best, gain + interpolate(table, index, weight))
+        values.append(best)
+        if (best - table).abs().max() < SETTLED:
+            break
+    return torch.stack(values).numpy()
+
+
+def start_value(optimum: Optimum) -> float:
+    """Mean return over the start distribution, on an even lattice of 32 angles and 8 speeds."""
+    angle, speed = (limit * ((np.arange(n) + 0.5) / n * 2 - 1) for limit, n in zip(START_RANGE, (32, 8), strict=True))
+    return float(optimum.value(angle[:, None], speed).mean())
+
+
+def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameters: Any) -> Optimum:
+    """The optimal controller of a fixed pendulum, computed once and then read from the cache.
+
+    The cache is a folder of the user's, or the one that the environment variable BALANCIER_CACHE names.
+
+    Args:
+        num_torques: choose from so many evenly spaced torques; None for any torque.
+        num_steps: length of an episode.
+        parameters: fields of `Pendulum`.
+
+    Raises:
+        ValueError: for parameters that no pendulum has, or that are ranges.
+    """
+    world = PendulumWorld("state", num_torques, None, parameters)
+    pendulum = fixed(world.pendulum)
+    torques = np.linspace(-1, 1, num_torques or NUM_TORQUES) * float(pendulum.max_torque)  # type: ignore[arg-type]
+    key = json.dumps([VERSION, asdict(pendulum), len(torques), num_steps, GRIDS, TOLERANCE, SETTLED], sort_keys=True)
+    folder = Path(os.environ.get("BALANCIER_CACHE") or pooch.os_cache("balancier"))
+    path = folder / f"optimum-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    tables = read_cache(path, key)
+    if tables is not None:
+        return Optimum(pendulum, torques, num_steps, tables, num_torques is not None)
+    before = -np.inf
+    for grid in GRIDS:
+        tables = solve(pendulum, torques, num_steps, grid)
+        found = Optimum(pendulum, torques, num_steps, tables, num_torques is not None)
+        value = start_value(found)
+        if abs(value - before) < TOLERANCE:
+            break
+        before = value
+    write_cache(path, key, found.tables)
+    return found
+
+
+def read_cache(path: Path, key: str) -> np.ndarray | None:
+    """The tables in the file; None if it is not there, or damaged, or of other parameters."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file["tables"] if str(file["key"]) == key else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def write_cache(path: Path, key: str, tables: np.ndarray) -> None:
+    """Keep the tables if the folder can be written to: all of the file or nothing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, tables=tables, key=np.array(key))
+            os.replace(beside, path)
+        except BaseException:
+            os.unlink(beside)
+            raise
+    except OSError:
+        pass  # a cache that cannot be written only costs time
+
+
+def optimal_returns(env_id: str, seeds: Sequence[int], **env_kwargs: Any) -> np.ndarray | None:
+    """Returns (n,) of the optimum from `reset(seed=seed)` for each seed; None where no optimum is known.
+
+    Known are our pendulums with fixed parameters, and Gymnasium's `Pendulum-v1`, which is the default one.
+    """
+    name = env_id.rpartition(":")[2]
+    if name == "Pendulum-v1" and not env_kwargs:
+        name = "balancier/Pendulum-v0"
+    if name not in ("balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"):
+        return None
+    rows = gym.make_vec(name, len(seeds), vectorization_mode="vector_entry_point", **env_kwargs)
+    assert isinstance(rows, PendulumVectorEnv)
+    if rows.pendulum.ranges:
+        return None
+    rows.reset(seed=list(seeds))
+    best = optimum(num_torques=rows.num_torques, num_steps=rows.max_episode_steps, **asdict(rows.pendulum))
+    return best.returns(np.stack([rows.angle, rows.speed], 1))
