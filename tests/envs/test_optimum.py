@@ -1,0 +1,93 @@
+import itertools
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3.common.evaluation import evaluate_policy
+
+from envs.optimum import Optimum, optimal_returns, optimum, solve
+from envs.physics import Pendulum, reward, transition
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def test_a_few_steps_against_every_sequence_of_torques():
+    pendulum, torques, horizon = Pendulum(dt=0.1, max_torque=3.0), np.array([-3.0, 0.0, 3.0]), 6
+    best = Optimum(pendulum, torques, horizon, solve(pendulum, torques, horizon, (200, 161)), True)
+    rng = np.random.default_rng(0)
+    angle, speed = rng.uniform(-np.pi, np.pi, 40), rng.uniform(-3, 3, 40)
+    brute = np.full(40, -np.inf)
+    for sequence in itertools.product(torques, repeat=horizon):
+        a, s, total = angle, speed, np.zeros(40)
+        for torque in sequence:
+            total = total + reward(a, s, np.array(torque))
+            a, s = transition(a, s, np.array(torque), pendulum)
+        brute = np.maximum(brute, total)
+    found = best.value(angle, speed)
+    assert (found <= brute + 1e-9).all()
+    np.testing.assert_allclose(found, brute, atol=0.1)
+    assert np.mean(abs(found - brute) < 1e-9) > 0.8
+
+
+def test_the_default_pendulum():
+    """Known from an independent computation: -127.3 on these twenty starts, -140.6 on two hundred."""
+    assert optimal_returns("balancier/Pendulum-v0", range(20)).mean() == pytest.approx(-127.3, abs=0.7)
+    assert optimal_returns("envs:balancier/Pendulum-v0", range(200)).mean() == pytest.approx(-140.6, abs=0.7)
+    np.testing.assert_allclose(optimal_returns("Pendulum-v1", [3]), optimal_returns("balancier/Pendulum-v0", [3]))
+
+
+def test_it_acts_like_an_agent():
+    best, seeds = optimum(), [0, 1, 2]
+    expected = optimal_returns("balancier/Pendulum-v0", seeds)
+    for seed, value in zip(seeds, expected, strict=True):
+        world = gym.make("balancier/Pendulum-v0")
+        world.reset(seed=seed)
+        found, _ = evaluate_policy(best, _Reseeded(world, seed), n_eval_episodes=1, warn=False)
+        assert found == pytest.approx(value, abs=0.05)
+    with pytest.raises(ValueError, match="needs the speed"):
+        best.predict(np.zeros((1, 2)))
+
+
+class _Reseeded(gym.Wrapper):
+    def __init__(self, env, seed):
+        super().__init__(env)
+        self.seed = seed
+
+    def reset(self, **_):
+        return self.env.reset(seed=self.seed)
+
+
+def test_five_torques_are_nearly_as_good_and_two_a_little_worse():
+    continuous = optimal_returns("balancier/Pendulum-v0", range(100)).mean()
+    five = optimal_returns("balancier/PendulumDiscrete-v0", range(100)).mean()
+    two = optimal_returns("balancier/PendulumDiscrete-v0", range(100), num_torques=2).mean()
+    assert continuous - 0.5 < five < continuous + 0.1
+    assert continuous - 4 < two < five
+    action, state = optimum(num_torques=5).predict(np.array([[-1.0, 0.0, 0.0]]))
+    assert action.shape == (1,)
+    assert action.dtype == np.int64
+    assert state == [1]
+
+
+def test_the_cache_is_read_and_a_damaged_one_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path))
+    monkeypatch.setattr("envs.optimum.GRIDS", ((40, 31),))
+    first = optimum(length=0.7)
+    (file,) = tmp_path.iterdir()
+    monkeypatch.setattr("envs.optimum.solve", None)
+    np.testing.assert_array_equal(optimum(length=0.7).tables, first.tables)
+    monkeypatch.undo()
+    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path))
+    monkeypatch.setattr("envs.optimum.GRIDS", ((40, 31),))
+    file.write_bytes(file.read_bytes()[:1000])
+    np.testing.assert_array_equal(optimum(length=0.7).tables, first.tables)
+
+
+def test_where_there_is_no_optimum():
+    assert optimal_returns("CartPole-v1", [0]) is None
+    assert optimal_returns("balancier/Pendulum-v0", [0], length=(1, 2)) is None
+    with pytest.raises(ValueError, match="^length: found the range"):
+        optimum(length=(1.0, 2.0))

@@ -1,0 +1,221 @@
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.error import ClosedEnvironmentError, ResetNeeded
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.env_checker import check_env as check_env_sb3
+
+import envs
+
+IDS = ["balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"]
+RANGES = {"length": (0.5, 2.0), "damping": (0.0, 0.5), "mass": (1, 3)}
+
+
+def batch(env_id, num_envs, **kwargs):
+    return gym.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point", **kwargs)
+
+
+def test_a_thousand_episodes_are_gymnasiums():
+    """Through the public interfaces, actions beyond the limits included."""
+    episodes, steps = 1000, 200
+    actions = np.random.default_rng(0).uniform(-2.5, 2.5, (steps, episodes, 1)).astype(np.float32)
+    rows = batch(IDS[0], episodes, autoreset_mode=AutoresetMode.DISABLED)
+    start, _ = rows.reset(seed=list(range(episodes)))
+    obs, rewards = map(np.array, zip(*(rows.step(action)[:2] for action in actions), strict=True))
+    theirs = gym.make("Pendulum-v1", disable_env_checker=True)
+    for episode in range(episodes):
+        expected, _ = theirs.reset(seed=episode)
+        np.testing.assert_allclose(start[episode], expected, atol=1e-5)
+        for t in range(steps):
+            expected, reward, terminated, truncated, _ = theirs.step(actions[t, episode])
+            assert abs(rewards[t, episode] - reward) < 1e-6
+            assert abs(obs[t, episode] - expected).max() < 1e-5
+        assert not terminated
+        assert truncated
+        np.testing.assert_allclose([rows.angle[episode], rows.speed[episode]], theirs.unwrapped.state, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("parameters", [{}, RANGES])
+def test_a_batch_is_its_scalar_environments(env_id, mode, parameters):
+    """Gymnasium's own SyncVectorEnv over our scalar environment says what each mode means."""
+    seeds, steps = [5, 2**63 + 1, 7], 95
+    ours = batch(env_id, 3, autoreset_mode=mode, max_episode_steps=30, **parameters)
+    theirs = gym.make_vec(env_id, 3, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode},
+                          max_episode_steps=30, **parameters)  # fmt: skip
+    np.testing.assert_array_equal(ours.reset(seed=seeds)[0], theirs.reset(seed=seeds)[0])
+    theirs.action_space.seed(0)
+    for _ in range(steps):
+        action = theirs.action_space.sample()
+        found, expected = ours.step(action), theirs.step(action)
+        for a, b in zip(found[:4], expected[:4], strict=True):
+            np.testing.assert_array_equal(a, b)
+        infos = found[4], expected[4]
+        done = expected[3]
+        if done.any() and mode is AutoresetMode.SAME_STEP:
+            np.testing.assert_array_equal(infos[0]["_final_obs"], infos[1]["_final_obs"])
+            np.testing.assert_array_equal(infos[0]["final_obs"][done], np.stack(infos[1]["final_obs"][done]))
+        for name in parameters:
+            assert (name in infos[0]) == (name in infos[1])
+            if name in infos[0]:
+                np.testing.assert_array_equal(infos[0][name], infos[1][name])
+                np.testing.assert_array_equal(infos[0][f"_{name}"], infos[1][f"_{name}"])
+        if done.any() and mode is AutoresetMode.DISABLED:
+            mask = {"reset_mask": done.copy()}
+            np.testing.assert_array_equal(ours.reset(options=dict(mask))[0], theirs.reset(options=dict(mask))[0])
+
+
+def test_many_episodes_of_a_row_are_those_of_the_scalar_environment():
+    """More episodes than a row draws numbers for at once."""
+    rows = batch(IDS[0], 2, max_episode_steps=1, autoreset_mode=AutoresetMode.SAME_STEP, **RANGES)
+    one = gym.make(IDS[0], max_episode_steps=1, **RANGES)
+    obs, _ = rows.reset(seed=[3, 4])
+    expected, _ = one.reset(seed=4)
+    for _ in range(150):
+        np.testing.assert_array_equal(obs[1], expected)
+        obs, *_ = rows.step(np.zeros((2, 1), np.float32))
+        expected, _ = one.reset()
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_a_restored_batch_goes_on_as_if_nothing_had_happened(mode):
+    def make():
+        return batch(IDS[0], 3, max_episode_steps=7, autoreset_mode=mode, **RANGES)
+
+    def go(rows, steps):
+        seen = []
+        for action in np.random.default_rng(steps[0]).uniform(-2, 2, (len(steps), 3, 1)):
+            obs, reward, _, truncated, _ = rows.step(action)
+            seen.append((obs, reward[:, None], truncated[:, None]))
+            if mode is AutoresetMode.DISABLED and truncated.any():
+                rows.reset(options={"reset_mask": truncated})
+        return np.concatenate([np.concatenate(s, 1) for s in seen])
+
+    one = make()
+    one.reset(seed=[1, 2, 9])
+    go(one, range(0, 500))
+    state = one.get_state()
+    assert all(isinstance(array, np.ndarray) for array in state.values())
+    other = make()
+    other.reset(seed=0)
+    other.set_state(state)
+    np.testing.assert_array_equal(go(one, range(500, 1000)), go(other, range(500, 1000)))
+
+
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("observation", ["state", "angle"])
+def test_both_checkers_are_content(env_id, observation):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # SB3 prefers actions in [-1, 1]; Gymnasium's pendulum, and so ours, is driven by torques.
+        warnings.filterwarnings("ignore", message=".*normalized action.*|.*symmetric and normalized.*")
+        check_env(gym.make(env_id, observation=observation).unwrapped, skip_render_check=True)
+        check_env_sb3(gym.make(env_id, observation=observation))
+
+
+def test_the_discrete_torques_are_evenly_spaced():
+    one = gym.make(IDS[1], num_torques=3, max_torque=4.0).unwrapped
+    assert one.action_space.n == 3
+    one.reset(seed=0)
+    for action, torque in enumerate([-4.0, 0.0, 4.0]):
+        one.step(action)
+        assert one.last_torque == torque
+
+
+def test_hidden_speed():
+    one = gym.make(IDS[0], observation="angle")
+    obs, _ = one.reset(seed=1)
+    assert obs.shape == (2,)
+    assert one.observation_space.shape == (2,)
+    np.testing.assert_allclose(np.hypot(*obs), 1.0, atol=1e-6)
+
+
+def test_drawn_parameters_stay_in_their_ranges_and_are_told():
+    one = gym.make(IDS[0], **RANGES)
+    drawn = []
+    for seed in range(50):
+        _, info = one.reset(seed=seed)
+        assert info.keys() == RANGES.keys()
+        assert all(low <= info[name] <= high for name, (low, high) in RANGES.items())
+        drawn.append(list(info.values()))
+    assert np.std(drawn, 0).min() > 0.1
+    assert gym.make(IDS[0]).reset(seed=0)[1] == {}
+
+
+def test_starts_can_be_chosen():
+    one = gym.make(IDS[0]).unwrapped
+    one.reset(seed=0, options={"state": (0.5, -2.0)})
+    assert (one.angle, one.speed) == (0.5, -2.0)
+    for seed in range(20):
+        one.reset(seed=seed, options={"x_init": 0.1, "y_init": 0.01})
+        assert abs(one.angle) <= 0.1
+        assert abs(one.speed) <= 0.01
+    rows = batch(IDS[0], 2)
+    rows.reset(seed=0, options={"state": [(0.1, 0.2), (0.3, 0.4)]})
+    np.testing.assert_array_equal([rows.angle, rows.speed], [[0.1, 0.3], [0.2, 0.4]])
+
+
+@pytest.mark.parametrize("action", [[np.nan], [np.inf], [-np.inf], [1.0, 2.0], 1.0, [[1.0]], ["left"], None])
+def test_actions_that_are_none_are_refused_and_change_nothing(action):
+    one, rows = gym.make(IDS[0]).unwrapped, batch(IDS[0], 2)
+    one.reset(seed=0)
+    rows.reset(seed=0)
+    before = one.angle, one.speed
+    with pytest.raises(ValueError, match="^action: found"):
+        one.step(np.array(action) if action is not None else None)
+    assert (one.angle, one.speed) == before
+    with pytest.raises(ValueError, match="^action: found"):
+        rows.step(np.array([action, action]))
+    assert np.isfinite([rows.angle, rows.speed]).all()
+
+
+@pytest.mark.parametrize("action", [5, -1, 1.5, [1], None, "left"])
+def test_so_are_indices_of_no_torque(action):
+    one = gym.make(IDS[1]).unwrapped
+    one.reset(seed=0)
+    with pytest.raises(ValueError, match="^action: found"):
+        one.step(action)
+
+
+@pytest.mark.parametrize("keywords", [
+    {"length": 0}, {"mass": -1}, {"dt": float("nan")}, {"gravity": "low"}, {"damping": (1, 0)}, {"colour": "red"},
+    {"observation": "all"}, {"num_torques": 1}, {"num_torques": 2.5}, {"render_mode": "ascii"}, {"integrator": "heun"},
+])  # fmt: skip
+def test_bad_keywords_are_named(keywords):
+    name = next(iter(keywords))
+    with pytest.raises(ValueError, match=f"^{name}: "):
+        envs.pendulum.PendulumEnv(**keywords)
+    with pytest.raises(ValueError, match=f"^{name}: "):
+        envs.pendulum.PendulumVectorEnv(2, **keywords)
+
+
+@pytest.mark.parametrize("options", [{"angle": 1}, {"state": (np.nan, 0)}, {"state": 1}, {"x_init": "far"}])
+def test_bad_options_are_named(options):
+    one = gym.make(IDS[0]).unwrapped
+    with pytest.raises(ValueError, match="^options: "):
+        one.reset(options=options)
+
+
+def test_life_begins_with_reset_and_ends_with_close():
+    for world in gym.make(IDS[0], disable_env_checker=True).unwrapped, batch(IDS[0], 1):
+        with pytest.raises(ResetNeeded):
+            world.step(np.zeros(world.action_space.shape, np.float32))
+        world.reset(seed=0)
+        world.close()
+        world.close()
+        with pytest.raises(ClosedEnvironmentError):
+            world.step(np.zeros(world.action_space.shape, np.float32))
+        with pytest.raises(ClosedEnvironmentError):
+            world.reset()
+
+
+def test_seeds_of_a_batch():
+    rows = batch(IDS[0], 3)
+    np.testing.assert_array_equal(rows.reset(seed=5)[0], rows.reset(seed=[5, 6, 7])[0])
+    assert not np.array_equal(rows.reset()[0], rows.reset()[0])
+    with pytest.raises(ValueError, match="^seed: found 2 seeds, expected 3"):
+        rows.reset(seed=[1, 2])

@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import torch
+from gymnasium.envs.classic_control.pendulum import PendulumEnv as GymnasiumPendulum
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import ellipj, ellipk
+
+from envs.physics import Pendulum, energy, reward, transition, wrap
+
+angles, speeds = st.floats(-20, 20), st.floats(-8, 8)
+
+
+@given(
+    angle=angles, speed=speeds, torque=st.floats(-3, 3),
+    gravity=st.floats(1, 20), mass=st.floats(0.2, 5), length=st.floats(0.2, 3),
+)  # fmt: skip
+def test_a_step_is_gymnasiums(angle, speed, torque, gravity, mass, length):
+    theirs = GymnasiumPendulum(g=gravity)
+    theirs.m, theirs.l = mass, length
+    theirs.state, theirs.last_u = np.array([angle, speed]), None
+    _, their_reward, *_ = theirs.step(np.array([torque]))
+    clipped = np.clip(torque, -2.0, 2.0)
+    ours = transition(np.array(angle), np.array(speed), clipped, Pendulum(gravity=gravity, mass=mass, length=length))
+    np.testing.assert_allclose(ours, theirs.state, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(reward(np.array(angle), np.array(speed), clipped), their_reward, rtol=0, atol=1e-9)
+
+
+@given(angle=angles)
+def test_wrapping_keeps_the_direction(angle):
+    wrapped = wrap(np.array(angle))
+    assert -np.pi - 1e-12 <= wrapped < np.pi + 1e-12
+    np.testing.assert_allclose([np.cos(wrapped), np.sin(wrapped)], [np.cos(angle), np.sin(angle)], atol=1e-12)
+
+
+@given(angle=angles, speed=speeds, torque=st.floats(-2, 2), damping=st.floats(0, 1))
+@pytest.mark.parametrize("integrator", ["euler", "rk4"])
+def test_numpy_and_torch_agree(integrator, angle, speed, torque, damping):
+    pendulum = Pendulum(damping=damping, integrator=integrator)
+    state = np.array([angle, speed, torque])
+    found = transition(*torch.from_numpy(state), pendulum)
+    np.testing.assert_allclose([x.item() for x in found], transition(*state, pendulum), atol=1e-12)
+
+
+@pytest.mark.parametrize("integrator", ["euler", "rk4"])
+@pytest.mark.parametrize("inertia", ["rod", "point"])
+def test_the_gradient_is_that_of_finite_differences(integrator, inertia):
+    pendulum = Pendulum(damping=0.3, integrator=integrator, inertia=inertia)
+    state = torch.tensor([[0.3, -2.0, 2.5], [1.0, -0.5, 3.0], [0.5, 1.5, -1.0]], dtype=torch.float64)
+    state.requires_grad_()
+    assert torch.autograd.gradcheck(lambda *s: transition(*s, pendulum), tuple(state.unbind(0)))
+    parameters = torch.tensor([1.2, 0.8], dtype=torch.float64, requires_grad=True)
+
+    def with_parameters(values):
+        return transition(*state.detach(), pendulum.at({"length": values[0], "mass": values[1]}))
+
+    assert torch.autograd.gradcheck(with_parameters, (parameters,))
+
+
+def test_nothing_is_changed_in_place():
+    state = np.array([[0.3, -2.0], [1.0, -9.0], [5.0, -1.0]])
+    before = state.copy()
+    for integrator in "euler", "rk4":
+        transition(*state, Pendulum(damping=0.1, integrator=integrator))
+    reward(*state)
+    np.testing.assert_array_equal(state, before)
+
+
+def swing(pendulum, angle, speed, seconds):
+    states = [(np.array(angle), np.array(speed))]
+    for _ in range(round(seconds / pendulum.dt)):
+        states.append(transition(*states[-1], np.array(0.0), pendulum))
+    return np.array(states).T  # (2, T)
+
+
+@pytest.mark.parametrize("inertia", ["rod", "point"])
+def test_the_free_pendulum_follows_its_elliptic_functions(inertia):
+    """Let go at amplitude a from hanging: sin(x / 2) = k sn(K(k) - w t), k = sin(a / 2), x the angle from hanging."""
+    amplitude, pendulum = (
+        2.0,
+        Pendulum(integrator="rk4", dt=0.01, inertia=inertia, max_speed=100.0, length=1.3, mass=0.7),
+    )
+    rate = np.sqrt(pendulum.gains[0])
+    m = np.sin(amplitude / 2) ** 2
+    time = np.arange(1001) * pendulum.dt
+    expected = 2 * np.arcsin(np.sqrt(m) * ellipj(ellipk(m) - rate * time, m)[0])
+    angle, _ = swing(pendulum, np.pi + amplitude, 0.0, 10.0)
+    np.testing.assert_allclose(angle - np.pi, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(("integrator", "order"), [("euler", 1), ("rk4", 4)])
+def test_integrators_converge_at_their_order(integrator, order):
+    def end(dt):
+        return swing(Pendulum(integrator=integrator, dt=dt, max_speed=100.0), 2.0, 0.5, 2.0)[:, -1]
+
+    exact = swing(Pendulum(integrator="rk4", dt=1e-3, max_speed=100.0), 2.0, 0.5, 2.0)[:, -1]
+    errors = [np.abs(end(dt) - exact).max() for dt in (0.05, 0.025)]
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.35)
+
+
+def test_semi_implicit_euler_keeps_energy_within_bounds_and_rk4_far_better():
+    errors = {}
+    for integrator in "euler", "rk4":
+        pendulum = Pendulum(integrator=integrator, max_speed=100.0)
+        found = energy(*swing(pendulum, 2.0, 0.0, 10.0), pendulum)
+        errors[integrator] = np.abs(found / found[0] - 1).max()
+    assert 0.01 < errors["euler"] < 0.2
+    assert errors["rk4"] < 1e-3
+
+
+def test_damping_takes_out_what_friction_does():
+    """Without gravity or torque the speed falls by exp(-b t / I)."""
+    pendulum = Pendulum(gravity=1e-12, damping=0.4, inertia="point", mass=2.0, integrator="rk4")
+    _, speed = swing(pendulum, 0.0, 3.0, 5.0)
+    np.testing.assert_allclose(speed[-1], 3.0 * np.exp(-0.4 * 5.0 / 2.0), rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["length", "mass", "gravity", "max_torque", "max_speed", "dt"])
+@pytest.mark.parametrize(
+    "value", [0.0, -1.0, float("nan"), float("inf"), "long", None, True, (2.0, 1.0), (0.0, 1.0), (1,)]
+)
+def test_what_no_pendulum_has_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"^{name}: found"):
+        Pendulum(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("inertia", "disc"), ("integrator", "leapfrog"), ("damping", -0.1)])
+def test_so_is_what_it_cannot_be(name, value):
+    with pytest.raises(ValueError, match=f"^{name}: found"):
+        Pendulum(**{name: value})
+    assert Pendulum(damping=0.0, length=(0.5, 2)).ranges == {"length": (0.5, 2)}
