@@ -1,9 +1,6 @@
 """Hyper-parameters for worlds other than the pendulum, each with where it comes from."""
 
-from functools import partial
 from typing import Any
-
-from models import MLP
 
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     # Measured here: ten seeds, the first of three evaluations in a row at 475.
