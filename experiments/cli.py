@@ -1,0 +1,55 @@
+"""`balancier`: the list of experiments, and the way into each of them."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# name -> (section of the course, what it is); one line an experiment
+EXPERIMENTS = {
+    "compare": ("6.1", "our agents and Stable-Baselines3 side by side: learning, returns, time"),
+    "train": ("6.1", "train one agent, all its seeds at once, and keep it"),
+    "watch": ("6.1", "see a trained agent act, in a window or as a GIF"),
+    "bench": ("6.1", "steps per second of the pendulum, and what an update costs for 1 to 64 seeds"),
+}
+ROOMS = ("envs", "agents", "models", "experiments")
+
+
+def check_rooms() -> None:
+    """Leave with a message if another package of the same name hides one of ours."""
+    home = Path(__file__).resolve().parent.parent
+    for room in ROOMS:
+        found = importlib.util.find_spec(room)
+        origin = Path(found.origin).resolve() if found and found.origin else None
+        if origin is None or origin.parent.parent != home:
+            sys.exit(f"balancier: found the package {room!r} at {origin}, expected it in {home}; uninstall the other")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `balancier NAME ...`; without a name, list the experiments."""
+    name, *rest = list(sys.argv[1:] if argv is None else argv) or [""]
+    check_rooms()
+    if name in EXPERIMENTS:
+        return importlib.import_module(f"experiments.{name}").main(rest)
+    if name in ("", "-h", "--help"):
+        show()
+        return 0
+    print(f"balancier: found {name!r}, expected one of {', '.join(EXPERIMENTS)}", file=sys.stderr)
+    return 2
+
+
+def show() -> None:
+    """Print the experiments by section of the course."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("section", "command", "what it is", title="Balancier: experiments by section of the course")
+    for name, (section, what) in sorted(EXPERIMENTS.items(), key=lambda item: item[1][0]):
+        table.add_row(section, f"balancier {name}", what)
+    Console().print(table)
+    print("balancier NAME --help shows the flags of one of them.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

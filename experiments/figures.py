@@ -1,0 +1,55 @@
+"""One look for all figures: large enough for a projector, readable without seeing every color."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which the color-blind can tell apart.
+BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, RED, GRAY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#B22222",
+    "#6B6B6B",
+)
+COLORS = [BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY]
+
+matplotlib.rcParams.update(
+    {
+        "font.size": 15,
+        "axes.titlesize": 17,
+        "axes.labelsize": 16,
+        "legend.fontsize": 13,
+        "lines.linewidth": 2.5,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.prop_cycle": matplotlib.cycler(color=COLORS),
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+        "legend.frameon": False,
+        "figure.dpi": 110,
+        "svg.fonttype": "none",
+    }
+)
+
+
+def new(columns: int = 1, rows: int = 1, width: float = 7.0, height: float = 5.0, **options: Any):
+    """A figure and its axes as a list, row by row."""
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, list(axes.flat)
+
+
+def band(
+    axes: Axes, x: Sequence[float], low: Any, middle: Any, high: Any, label: str, color: str, **style: Any
+) -> None:
+    """A line with the band that it lies in."""
+    axes.plot(x, middle, color=color, label=label, **style)
+    axes.fill_between(x, np.asarray(low), np.asarray(high), color=color, alpha=0.2, linewidth=0)
