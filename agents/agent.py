@@ -60,7 +60,8 @@ class Agent(nn.Module):
     ):
         super().__init__()
         self.seeds, self.network = resolve_seeds(seeds), network
-        self.env, self.env_kwargs = env, dict(env_kwargs or {})
+        self.env: str | Maker = env
+        self.env_kwargs: dict[str, Any] = dict(env_kwargs or {})
         self.config = make_config(self.Config, len(self.seeds), hyperparameters)
         self.worlds = Worlds(env, self.env_kwargs, self.seeds, self.config.num_envs, [Role.WORLDS])
         self.register_buffer("obs", self.worlds.reset())  # (S, N, O)
@@ -102,6 +103,11 @@ class Agent(nn.Module):
             if callback is not None and callback(self) is False:
                 break
         return self
+
+    @property
+    def env_id(self) -> str | None:
+        """The environment's id; None where the agent was made with a function."""
+        return self.env if isinstance(self.env, str) else None
 
     @property
     def iteration(self) -> int:

@@ -56,7 +56,7 @@ class _Rows:
 
     def reset(self, seeds: list[int]) -> np.ndarray:
         if self.native:
-            return self.batch.reset(seed=seeds)[0]
+            return self.batch.reset(seed=seeds)[0]  # type: ignore[arg-type]
         self.obs = np.stack([world.reset(seed=seed)[0] for world, seed in zip(self.worlds, seeds, strict=True)])
         return self.obs
 

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-console = Console(soft_wrap=True)
+console = Console(width=None if sys.stdout.isatty() else 130)  # files and pipes have room for a table
 
 
 class UsageError(ValueError):
@@ -53,7 +53,7 @@ class Flags:
         return list(range(self.seed, self.seed + self.seeds))
 
 
-FlagsType = TypeVar("FlagsType", bound=Flags)
+FlagsType = TypeVar("FlagsType")
 
 
 def check_flags(flags: Flags) -> None:
@@ -193,8 +193,9 @@ def launch(
     """Parse the command line, run, and say how it ended: 0, 2 for bad input, 130 when interrupted."""
     try:
         flags = parse(name, flags_class, argv, description)
-        check_flags(flags)
-        torch.set_num_threads(flags.threads)
+        if isinstance(flags, Flags):
+            check_flags(flags)
+            torch.set_num_threads(flags.threads)
         experiment(flags)
     except UsageError as error:
         print(f"balancier {name}: {error}", file=sys.stderr)

@@ -1,0 +1,157 @@
+"""Train one agent, all its seeds at once, and keep it: a checkpoint, its learning curve and its judged returns."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from rich.table import Table
+
+import agents
+import envs  # noqa: F401  registers the pendulum
+from agents.evaluation import JUDGED, WATCHED, confidence_interval, evaluate, interquartile_mean
+from agents.settings import settings
+from envs.optimum import optimal_returns
+from experiments import figures
+from experiments.compare import BUDGETS, COST, DEFAULTS
+from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch
+
+CHECKPOINT = "agent.safetensors"
+EVALUATIONS = 20
+
+
+@dataclass(frozen=True)
+class Train(Flags):
+    """Train one agent, all its seeds at once, and keep it."""
+
+    agent: Literal["sac", "ppo", "dqn"] = "sac"
+    """Which algorithm."""
+    env: str | None = None
+    """A Gymnasium id (default: the pendulum; for dqn the one with discrete torques)."""
+    steps: int | None = None
+    """Steps of each seed (default: chosen for the agent; with --resume, that many more)."""
+    resume: Path | None = None
+    """Go on with the agent of this run or checkpoint; --agent, --env and --seeds are then the file's."""
+    eval_episodes: int = 100
+    """Judged starts."""
+
+
+def checkpoint_of(run: Path, flag: str) -> Path:
+    """The checkpoint meant by a run's folder or by the file itself; UsageError if there is none."""
+    path = run / CHECKPOINT if run.is_dir() else run
+    if not path.is_file():
+        raise UsageError(f"{flag}: found no checkpoint at {path}, expected the folder of a run of balancier train")
+    return path
+
+
+def load(run: Path, flag: str) -> agents.Agent:
+    """The agent in a run's folder; UsageError, in one line, if the file is not what it should be."""
+    path = checkpoint_of(run, flag)
+    try:
+        return agents.load(path)
+    except (agents.CheckpointError, ValueError, gym.error.Error) as error:
+        raise UsageError(f"{flag}: {error}") from None
+
+
+def make(flags: Train) -> agents.Agent:
+    env, steps = env_of(flags), flags.steps
+    if steps is not None and steps < 1:
+        raise UsageError(f"--steps: found {steps}, expected at least 1")
+    if flags.eval_episodes < 1:
+        raise UsageError(f"--eval-episodes: found {flags.eval_episodes}, expected at least 1")
+    if flags.resume is not None:
+        return load(flags.resume, "--resume")
+    try:
+        return agents.AGENTS[flags.agent](env, seeds=flags.all_seeds, **settings(flags.agent, env))
+    except (ValueError, gym.error.Error, ImportError) as error:
+        raise UsageError(f"--env: {flags.agent} cannot train on {env} ({error})".replace("\n", " ")) from None
+
+
+def env_of(flags: Train) -> str:
+    return flags.env or DEFAULTS[flags.agent][0]
+
+
+def train(flags: Train) -> None:
+    agent = make(flags)
+    name, env = type(agent).__name__.lower(), agent.env_id
+    assert env is not None
+    _, full, quick = DEFAULTS[name]
+    steps = flags.steps or (quick if flags.quick else BUDGETS.get((name, env), full))
+    run = Run("train", flags)
+    cost = COST["balancier", name] * steps / 1000 * (0.3 + 0.07 * len(agent))
+    console.print(f"train: {name} on {env}, {len(agent)} seeds, about {duration(cost + 5)}", highlight=False)
+    curve: list[tuple[int, np.ndarray]] = []
+    began, every = time.process_time(), max(1, steps // EVALUATIONS)
+    start = told = agent.num_timesteps
+
+    def watch(agent: agents.Agent) -> None:
+        nonlocal told
+        if agent.num_timesteps - told >= every or agent.num_timesteps >= start + steps:
+            returns = evaluate(agent, env, range(WATCHED, WATCHED + 20)).mean(1)
+            curve.append((agent.num_timesteps, returns))
+            for metric, values in {"evaluation": returns, **agent.metrics}.items():
+                run.log(agent.num_timesteps, metric, values, agent.seeds)
+            progress.advance(agent.num_timesteps - told, f"return {np.median(returns):.0f}")
+            told = agent.num_timesteps
+
+    try:
+        with Progressing(steps, "training") as progress:
+            agent.learn(steps, watch)
+    except KeyboardInterrupt:
+        agent.save(run.folder / CHECKPOINT)
+        console.print(f"\nStopped at step {agent.num_timesteps:,}; balancier train --resume {run.folder} goes on")
+        raise
+    seconds = time.process_time() - began
+    agent.save(run.folder / CHECKPOINT)
+    starts = range(JUDGED, JUDGED + flags.eval_episodes)
+    returns, best = evaluate(agent, env, starts).mean(1), optimal_returns(env, starts)
+    run.figure(draw(curve, name, env, best), "learning_curve")
+    iqm, optimum = interquartile_mean(returns), None if best is None else float(best.mean())
+    result: dict[str, Any] = {
+        "agent": name,
+        "env": env,
+        "seeds": list(agent.seeds),
+        "steps": agent.num_timesteps,
+        "train_seconds": round(seconds, 2),
+        "returns": [round(float(value), 3) for value in returns],
+        "iqm": round(iqm, 3),
+        "ci95": [round(end, 3) for end in confidence_interval(returns)],
+        "optimum": optimum,
+        "regret": None if optimum is None else round(optimum - iqm, 3),
+    }
+    run.finish(result)
+    table = Table("agent", "env", "seeds", "steps", "seconds", "IQM [95 %]", "worst seed", "optimum")
+    low, high = result["ci95"]
+    numbers = f"{agent.num_timesteps:,}", f"{seconds:.1f}", f"{iqm:.1f} [{low:.1f}, {high:.1f}]", f"{returns.min():.1f}"
+    table.add_row(name, env, str(len(agent)), *numbers, "-" if optimum is None else f"{optimum:.1f}")
+    run.close(table, f"balancier watch {run.folder}")
+
+
+def draw(curve: list[tuple[int, np.ndarray]], name: str, env: str, best: np.ndarray | None) -> Any:
+    """Every seed a thin line, their interquartile mean a thick one."""
+    figure, (axes,) = figures.new(width=9, height=5.5)
+    steps, returns = [step for step, _ in curve], np.array([values for _, values in curve])
+    axes.plot(steps, returns, color=figures.BLUE, alpha=0.3, linewidth=1.2)
+    bounds = np.array([confidence_interval(values) for values in returns]).T
+    iqm = [interquartile_mean(values) for values in returns]
+    label = f"interquartile mean of {returns.shape[1]} seeds"
+    figures.band(axes, steps, bounds[0], iqm, bounds[1], label, figures.BLUE)
+    if best is not None:
+        axes.axhline(best.mean(), color=figures.GREEN, linestyle="--", label="optimum")
+    axes.set_xlabel("steps of each seed")
+    axes.set_ylabel("mean return of 20 episodes")
+    axes.set_title(f"{name.upper()} on {env.removeprefix('balancier/')}")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return launch("train", Train, train, argv, __doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
