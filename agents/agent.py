@@ -161,6 +161,16 @@ class Agent(nn.Module):
         """A hyper-parameter as (S, 1)."""
         return torch.as_tensor(value, dtype=torch.get_default_dtype()).expand(len(self))[:, None]
 
+    @property
+    def left(self) -> float:
+        """What is left of what falls linearly over `anneal_steps`, to a twentieth: a run that goes on still learns."""
+        steps = self.config.anneal_steps
+        return max(0.05, 1 - self.num_timesteps / steps) if steps else 1.0
+
+    def annealed(self, learning_rate: Numbers) -> list[float]:
+        """The learning rate of each seed now."""
+        return (self.left * self.per_seed(learning_rate)).flatten().tolist()
+
     # The state.
 
     def save(self, path: str | os.PathLike) -> None:

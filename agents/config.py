@@ -32,6 +32,7 @@ LIMITS = {
     "target_every": COUNT,
     "exploration_steps": COUNT,
     "anneal_steps": COUNT,
+    "n_step": COUNT,
     "learning_starts": COUNT_OR_ZERO,
     "gamma": SHARE,
     "gae_lambda": SHARE,

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from agents.agent import Agent, Role
 from agents.config import Numbers
 from agents.replay import Replay
+from agents.returns import n_step_return
 from agents.worlds import Step
 from models import Adam, EpsilonGreedyPolicy
 from models.optim import flatten_parameters
@@ -36,6 +37,8 @@ class DQNConfig:
     exploration_steps: int = 2_000  # of each seed, over which epsilon falls from 1 to its final value
     final_epsilon: float = 0.05
     max_grad_norm: float | None = 10.0
+    n_step: int = 1  # steps of reward before the target network's value
+    anneal_steps: int | None = None  # steps of each seed over which the learning rate falls to a twentieth
     double: bool = True  # let the learning network choose the action that the target network judges
 
 
@@ -65,7 +68,7 @@ class DQN(Agent):
             self.num_timesteps, self.obs, action[..., None], step.reward, step.terminated, step.done, step.next_obs
         )
         seen = self.num_timesteps + self.config.num_envs
-        if seen <= self.config.learning_starts:
+        if seen <= max(self.config.learning_starts, (self.config.n_step - 1) * self.config.num_envs):
             return
         if self.iteration % self.config.train_every == 0:
             for which in self.which(self.iteration).unbind(1):
@@ -74,14 +77,20 @@ class DQN(Agent):
             self.flat_target.lerp_(self.optimiser.flat, self.config.tau)
 
     def update(self, seen: int, which: Tensor) -> None:
-        """One step towards r + gamma Q'(s', argmax_a Q(s', a)) (double), or r + gamma max_a Q'(s', a)."""
-        batch = self.replay.sample(seen, which)
+        """One step towards r + gamma Q'(s', argmax_a Q(s', a)) (double), or r + gamma max_a Q'(s', a).
+
+        With n steps, r is their discounted sum and gamma its power.
+        """
+        batch = self.replay.sample_windows(seen, which, self.config.n_step, self.config.num_envs)
+        reward, discount, last = n_step_return(batch.reward, batch.terminated, batch.done, self.gamma)
+        next_obs = batch.next_obs.take_along_dim(last[..., None, None], 2).squeeze(2)  # (S, B, O)
         with torch.no_grad():
-            next_values = self.target_values(batch.next_obs)  # (S, B, A)
-            chooser = self.policy.values(batch.next_obs) if self.config.double else next_values
+            next_values = self.target_values(next_obs)  # (S, B, A)
+            chooser = self.policy.values(next_obs) if self.config.double else next_values
             next_value = next_values.gather(-1, chooser.argmax(-1, keepdim=True)).squeeze(-1)  # (S, B)
-            target = batch.reward + self.gamma * (1 - batch.terminated) * next_value
-        value = self.policy.values(batch.obs).gather(-1, batch.action.long()).squeeze(-1)  # (S, B)
+            target = reward + discount * next_value
+        value = self.policy.values(batch.obs[:, :, 0]).gather(-1, batch.action[:, :, 0].long()).squeeze(-1)  # (S, B)
         loss = F.smooth_l1_loss(value, target, reduction="none").mean(1)  # (S,)
+        self.optimiser.learning_rate = self.annealed(self.config.learning_rate)
         self.optimiser.step(loss)
         self.losses = {"loss": loss, "value": value.mean(1)}

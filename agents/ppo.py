@@ -32,7 +32,7 @@ class PPOConfig:
     entropy_weight: Numbers = 0.0  # c2 in eq. 9
     value_weight: float = 0.5  # c1 in eq. 9, times the squared error
     max_grad_norm: float | None = None
-    anneal_steps: int | None = None  # learning rate and clip range fall linearly to zero by this step of each seed
+    anneal_steps: int | None = None  # steps over which learning rate and clip range fall to a twentieth
 
 
 def ppo_loss(
@@ -86,9 +86,7 @@ class PPO(Agent):
     def update(self) -> None:
         """Several epochs of minibatches over the rollout that is now complete."""
         config = self.config
-        left = 1 - self.num_timesteps / config.anneal_steps if config.anneal_steps else 1.0
-        left = max(left, 0.0)
-        self.optimiser.learning_rate = (left * self.per_seed(config.learning_rate)).flatten().tolist()
+        self.optimiser.learning_rate = self.annealed(config.learning_rate)
 
         obs, action, reward, terminated, done, next_obs = self.rollout.split(self.rollout.rows)  # (S, T N, ...)
         choice = self.choice(action)
@@ -113,7 +111,7 @@ class PPO(Agent):
                     obs,
                     self.choice(action),
                     numbers,
-                    left * config.clip_range,
+                    self.left * config.clip_range,
                     config.value_weight,
                     self.entropy_weight,
                 )

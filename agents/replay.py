@@ -55,7 +55,15 @@ class Replay(nn.Module):
     def sample(self, t: int, noise: Tensor) -> Transitions:
         """B of the first t transitions of each seed, with replacement; `noise` (S, B) is uniform in [0, 1)."""
         index = (noise * min(t, self.rows.shape[1])).long()  # (S, B)
-        return self.split(gather_rows(self.rows, index))  # type: ignore[arg-type]
+        return self.split(gather_rows(self.rows, index))
+
+    def sample_windows(self, t: int, noise: Tensor, length: int, num_envs: int) -> Transitions:
+        """Likewise B stretches of `length` consecutive steps of one environment; every field is (S, B, length, ...)."""
+        capacity = self.rows.shape[1]
+        oldest, stored = (t % capacity, capacity) if t > capacity else (0, t)
+        start = oldest + (noise * (stored - (length - 1) * num_envs)).long()  # (S, B)
+        index = (start[..., None] + num_envs * torch.arange(length)) % capacity  # (S, B, length)
+        return self.split(gather_rows(self.rows, index.flatten(1)).unflatten(1, index.shape[1:]))
 
     def split(self, rows: Tensor) -> Transitions:
         """Name the parts of rows (S, B, F)."""

@@ -32,3 +32,18 @@ def gae(
         running = delta[:, t] + decay[:, t] * running
         advantage[:, t] = running
     return advantage
+
+
+def n_step_return(reward: Tensor, terminated: Tensor, done: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rewards of up to n steps, and what their successor's value counts (arXiv:1710.02298, "multi-step learning").
+
+        R = r_1 + gamma r_2 + ... + gamma^(k-1) r_k,  k = n, or fewer where the episode ends before
+
+    All (S, B, n), gamma (S, 1). Returns R (S, B); gamma^k, or 0 where the world ended; and k - 1, the index of the
+    last step that counts. A time limit ends the sum, but its successor still counts.
+    """
+    powers = gamma[..., None] ** torch.arange(reward.shape[-1], dtype=reward.dtype)  # (S, 1, n)
+    before = torch.cat([torch.ones_like(done[..., :1]), (1 - done[..., :-1]).cumprod(-1)], -1)  # 1 until the end
+    last = before.sum(-1).long() - 1  # (S, B)
+    ended = terminated.gather(-1, last[..., None]).squeeze(-1)
+    return (powers * before * reward).sum(-1), gamma ** (last + 1) * (1 - ended), last
