@@ -32,7 +32,7 @@ class PPOConfig:
     entropy_weight: Numbers = 0.0  # c2 in eq. 9
     value_weight: float = 0.5  # c1 in eq. 9, times the squared error
     max_grad_norm: float | None = None
-    anneal_steps: int | None = None  # steps over which learning rate and clip range fall to a twentieth
+    anneal_steps: int | None = 100_000  # steps over which learning rate and clip range fall to a twentieth
 
 
 def ppo_loss(

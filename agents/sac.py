@@ -23,9 +23,9 @@ class SACConfig:
     """Hyper-parameters; the defaults are tuned for the pendulum."""
 
     num_envs: int = 1  # N, environments of one seed
-    learning_rate: Numbers = 1e-3  # of Adam, for policy, critics and temperature
+    learning_rate: Numbers = 2e-3  # of Adam, for policy, critics and temperature
     gamma: Numbers = 0.98  # discount per step
-    tau: float = 0.01  # share by which the target critics follow at each update
+    tau: float = 0.02  # share by which the target critics follow at each update
     batch_size: int = 64  # B
     buffer_size: int = 100_000  # transitions kept of each seed
     learning_starts: int = 100  # steps of each seed before the first update

@@ -3,8 +3,23 @@
 from typing import Any
 
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
-    # Measured here: ten seeds, the first of three evaluations in a row at 475.
-    ("ppo", "CartPole-v1"): {"num_envs": 8, "num_steps": 32, "batch_size": 256, "gamma": 0.98, "gae_lambda": 0.8},
+    # Measured here: nine of ten seeds soonest at 475, judged on three evaluations in a row.
+    ("dqn", "CartPole-v1"): {
+        "num_envs": 2,
+        "gamma": 0.995,
+        "n_step": 5,
+        "tau": 0.01,
+        "exploration_steps": 5_000,
+        "final_epsilon": 0.1,
+    },
+    ("ppo", "CartPole-v1"): {
+        "num_envs": 8,
+        "num_steps": 32,
+        "batch_size": 256,
+        "gamma": 0.98,
+        "gae_lambda": 0.8,
+        "anneal_steps": 100_000,
+    },
 }
 
 

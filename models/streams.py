@@ -1,8 +1,8 @@
 """Random streams: one per seed and role, each a pure function of its address.
 
-Every random number of the project comes from a NumPy generator seeded by `SeedSequence([seed, *path])`. Seeds that
-are neighbours therefore share nothing, seed 3 among ten draws what seed 3 alone draws, the numbers are the same on
-every device, and a stream needs no saving: whoever knows the path can draw it again.
+Every random number of the project comes from a NumPy generator seeded by `SeedSequence(seed, spawn_key=path)`. Seeds
+that are neighbours therefore share nothing, seed 3 among ten draws what seed 3 alone draws, the numbers are the same
+on every device, and a stream needs no saving: whoever knows the path can draw it again.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -32,12 +32,12 @@ def resolve_seeds(seeds: Seeds) -> tuple[int, ...]:
 
 def stream(seed: int, *path: int) -> np.random.Generator:
     """The generator that belongs to this seed and path."""
-    return np.random.default_rng(np.random.SeedSequence([seed, *path]))
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=path))
 
 
 def stream_seed(seed: int, *path: int) -> int:
     """A whole number below 2**64 that belongs to this seed and path, for software that seeds itself from one number."""
-    return int(np.random.SeedSequence([seed, *path]).generate_state(1, np.uint64)[0])
+    return int(np.random.SeedSequence(seed, spawn_key=path).generate_state(1, np.uint64)[0])
 
 
 def normal(seeds: Iterable[int], path: Sequence[int], shape: Sequence[int]) -> Tensor:

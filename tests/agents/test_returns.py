@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.returns import gae
+from agents.returns import gae, n_step_return
 
 
 def column(*numbers: float) -> torch.Tensor:
@@ -45,3 +45,14 @@ def test_each_seed_has_its_own_discount():
     reward, value = torch.ones(2, 3, 1), torch.zeros(2, 3, 1)
     found = gae(reward, value, value, value, value, torch.tensor([0.5, 1.0]).reshape(2, 1, 1), 1.0)
     torch.testing.assert_close(found[:, 0, 0], torch.tensor([1.75, 3.0]))
+
+
+def test_hand_computed_n_step_returns():
+    """gamma 0.5; rewards 1, 2, 4: uncut, cut by a time limit, ended by the world, ended at the last step."""
+    reward = torch.tensor([1.0, 2.0, 4.0]).expand(1, 4, 3)
+    done = torch.tensor([[[0, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]]).float()
+    terminated = torch.tensor([[[0, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]]]).float()
+    found, discount, last = n_step_return(reward, terminated, done, torch.tensor([[0.5]]))
+    torch.testing.assert_close(found, torch.tensor([[3.0, 2.0, 2.0, 3.0]]))
+    torch.testing.assert_close(discount, torch.tensor([[0.125, 0.25, 0.0, 0.0]]))
+    assert last.tolist() == [[2, 1, 1, 2]]

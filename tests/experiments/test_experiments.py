@@ -1,0 +1,171 @@
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import cli
+from experiments.baselines import ZOO, make_baseline, zoo_for_ours
+from experiments.compare import Compare, Row, Task, Trained, pair, plan
+from experiments.runs import UsageError
+
+COMPARE_KEYS = {
+    "library", "agent", "env", "seeds", "steps", "train_seconds", "returns", "iqm", "ci95", "optimum", "regret",
+    "threshold", "steps_to_threshold", "seconds_to_threshold",
+}  # fmt: skip
+
+
+def test_the_list_names_every_experiment(capsys):
+    assert cli.main([]) == 0
+    listed = capsys.readouterr().out
+    for name in cli.EXPERIMENTS:
+        assert f"balancier {name}" in listed
+
+
+@pytest.mark.parametrize("name", cli.EXPERIMENTS)
+def test_every_experiment_explains_itself(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([name, "--help"])
+    assert end.value.code == 0
+    assert "--seed" in capsys.readouterr().out
+
+
+def test_three_ways_in_are_one():
+    outputs = []
+    for command in (["-m", "experiments.train"], ["experiments/train.py"], ["-m", "experiments.cli", "train"]):
+        done = subprocess.run([sys.executable, *command, "--seeds", "0"], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        outputs.append(done.stderr)
+    assert outputs[0] == outputs[1] == outputs[2] == "balancier train: --seeds: found 0, expected at least 1\n"
+
+
+@pytest.mark.parametrize(("command", "words"), [
+    (["nonsense"], "found 'nonsense', expected one of"),
+    (["compare", "--steps", "many"], "--steps"),
+    (["compare", "--frobnicate"], "--frobnicate"),
+    (["compare", "--agents", "td4"], "--agents"),
+    (["compare", "--steps", "3"], "--steps: found 3, expected at least 40"),
+    (["compare", "--env", "Nowhere-v0"], "--env: sac cannot train on Nowhere-v0"),
+    (["compare", "--env", "CartPole-v1", "--agents", "sac"], "--env: sac cannot train on CartPole-v1"),
+    (["compare", "--jobs", "0"], "--jobs: found 0"),
+    (["compare", "--baseline-seeds", "-1"], "--baseline-seeds: found -1"),
+    (["compare", "--env", "Acrobot-v1", "--agents", "ppo", "--settings", "zoo"], "no ppo settings for Acrobot-v1"),
+    (["train", "--resume", "nowhere"], "--resume: found no checkpoint at nowhere"),
+    (["watch", "nowhere"], "run: found no checkpoint at nowhere"),
+    (["bench", "--format", "bmp"], "--format"),
+])  # fmt: skip
+def test_bad_input_is_one_line_and_leaves_nothing(command, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(command) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert words in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_runs_place_is_left_alone(tmp_path, capsys):
+    (tmp_path / "taken").write_text("mine")
+    assert cli.main(["train", "--out", str(tmp_path / "taken")]) == 2
+    assert "--out: found the file" in capsys.readouterr().err
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_a_small_comparison(tmp_path):
+    """Everything that the main job writes, on budgets too small to learn from."""
+    command = ["compare", "--agents", "ppo", "--steps", "400", "--seeds", "3", "--seed", "5", "--baseline-seeds", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.cli", *command, "--eval-episodes", "4", "--out", str(tmp_path / "run")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "100%" in done.stdout
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    ours, theirs = result["rows"]
+    assert ours.keys() == theirs.keys() == COMPARE_KEYS
+    assert (ours["library"], theirs["library"]) == ("balancier", "sb3")
+    assert (ours["seeds"], theirs["seeds"], ours["steps"]) == (3, 2, 400)
+    assert len(ours["returns"]) == len(ours["steps_to_threshold"]) == 3
+    assert isinstance(ours["train_seconds"], float)
+    assert len(theirs["train_seconds"]) == 2
+    assert ours["regret"] == pytest.approx(ours["optimum"] - ours["iqm"], abs=0.01)
+    assert ours["optimum"] == theirs["optimum"]
+    assert ours["seconds_to_threshold"] == [None] * 3
+    assert [p["agent"] for p in result["pairs"]] == ["ppo"]
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0].keys() == {"step", "seed", "metric", "value"}
+    assert {row["seed"] for row in rows} == {"5", "6", "7"}
+    assert len(rows) == 40 * (3 + 2)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["flags"]["steps"] == 400
+    assert "torch" in config["versions"]
+    for name in "learning_curves", "returns", "times":
+        assert Image.open(tmp_path / "run" / f"{name}.png").size[0] > 500
+
+
+def test_train_resume_watch(tmp_path, capsys):
+    run = str(tmp_path / "run")
+    small = ["--seeds", "2", "--steps", "300", "--eval-episodes", "2"]
+    assert cli.main(["train", "--agent", "ppo", "--out", run, *small]) == 0
+    assert f"balancier watch {run}" in capsys.readouterr().out.replace("\n", "")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["steps"] == 304
+    assert cli.main(["train", "--resume", run, "--out", run + "2", *small]) == 0
+    assert json.loads((tmp_path / "run2" / "result.json").read_text())["steps"] == 608
+    gif = tmp_path / "swing.gif"
+    assert cli.main(["watch", run, "--gif", str(gif), "--size", "100"]) == 0
+    picture = Image.open(gif)
+    assert picture.size == (100, 100)
+    assert picture.n_frames > 100
+    (tmp_path / "run" / "agent.safetensors").write_bytes(b"nothing")
+    assert cli.main(["watch", run]) == 2
+    assert "is no checkpoint" in capsys.readouterr().err.replace("that are", "is")
+
+
+def test_one_start_for_all_and_longest_first():
+    tasks = plan(Compare(seeds=4, eval_episodes=7))
+    assert len({task.starts for task in tasks}) == 1
+    assert tasks[0].starts == tuple(range(10_000, 10_007))
+    assert [task.cost for task in tasks] == sorted((task.cost for task in tasks), reverse=True)
+    assert {task.seeds for task in tasks if task.library == "balancier"} == {(0, 1, 2, 3)}
+    assert {task.seeds for task in tasks if task.library == "sb3"} == {(0,), (1,), (2,)}
+    with pytest.raises(UsageError, match="--agents"):
+        plan(Compare(agents=()))
+
+
+def row(library, seeds, seconds, curve):
+    task = Task(library, "sac", "balancier/Pendulum-v0", tuple(seeds), 40, "own", (1, 2))
+    steps = [10, 20, 30, 40]
+    judged = np.array(curve, float).T[:, -1:].repeat(2, 1)
+    part = Trained(task, steps, [seconds * step / 40 for step in steps], np.array(curve, float), judged, seconds)
+    return Row(library, "sac", task.env, 40, list(seeds), [part], -200.0, -130.0)
+
+
+def test_thresholds_and_pairs_by_hand():
+    ours = row("balancier", [0, 1], 8.0, [[-300, -150], [-150, -150], [-150, -150], [-150, -250]])
+    theirs = row("sb3", [0], 20.0, [[-300], [-300], [-150], [-140]])
+    assert ours.to_threshold("steps") == [20, 10]
+    assert ours.to_threshold("seconds") == [4.0, 2.0]
+    assert theirs.to_threshold("steps") == [None]
+    assert ours.result()["regret"] == pytest.approx(-130 - -200)
+    assert pair(ours, theirs) == {"agent": "sac", "speedup_per_seed": 5.0, "probability_of_improvement": 0.0}
+
+
+@pytest.mark.parametrize(("agent", "world"), ZOO)
+def test_the_zoos_settings_are_sb3s_and_ours(agent, world):
+    """SB3's models carry the numbers of the zoo, and ours of `--settings zoo` the same."""
+    env = {"dqn": "CartPole-v1", "ppo": world, "sac": world}[agent] if world != "Acrobot-v1" else world
+    model, zoo = make_baseline(agent, env, 0), ZOO[agent, world]
+    ours = zoo_for_ours(agent, env, 1000)
+    assert model.gamma == zoo.get("gamma", 0.99) == ours.get("gamma", 0.99)
+    assert model.n_envs == zoo.get("n_envs", 1) == ours.get("num_envs", 1)
+    assert model.batch_size == zoo.get("batch_size", model.batch_size) == ours["batch_size"]
+    rate = float(str(zoo["learning_rate"]).removeprefix("lin_"))
+    assert model.lr_schedule(1.0) == rate == ours["learning_rate"]
+    assert model.lr_schedule(0.5) == (rate / 2 if "lin_" in str(zoo["learning_rate"]) else rate)
+    if agent == "dqn":
+        assert ours["network"].keywords == {"hidden": (256, 256)}
+        assert [layer.out_features for layer in model.q_net.q_net if hasattr(layer, "out_features")][:2] == [256, 256]
