@@ -15,3 +15,10 @@ register(
     max_episode_steps=200,
     kwargs={"num_torques": 5},
 )
+for name in ("curve", "sequence", "recall", "frames"):
+    register(
+        id=f"balancier/{name.capitalize()}-v0",
+        entry_point="envs.prediction:PredictionEnv",
+        vector_entry_point="envs.prediction:PredictionVectorEnv",
+        kwargs={"source": name},
+    )

@@ -406,9 +406,9 @@ def draw_curves(rows: list[Row]) -> Figure:
 
 def reference_lines(axes: Any, row: Row) -> None:
     if row.threshold is not None:
-        axes.axhline(row.threshold, color=figures.GRAY, linestyle=":", linewidth=1.8)
+        axes.axhline(row.threshold, color=figures.GRAY, linestyle=":", linewidth=1.8, label="threshold")
     if row.optimum is not None:
-        axes.axhline(row.optimum, color=figures.GREEN, linestyle="--", linewidth=1.8)
+        axes.axhline(row.optimum, color=figures.GREEN, linestyle="--", linewidth=1.8, label="optimum")
 
 
 def draw_returns(rows: list[Row]) -> Figure:

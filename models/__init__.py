@@ -1,5 +1,6 @@
 """The network zoo over the seed axis: S replicas of a network are one module."""
 
+from models.fitting import History, cross_entropy, fit, squared_error
 from models.heads import (
     CategoricalPolicy,
     EpsilonGreedyPolicy,
@@ -8,21 +9,36 @@ from models.heads import (
     SquashedGaussianPolicy,
     Value,
 )
-from models.layers import Linear, replica
-from models.networks import MLP
-from models.optim import Adam
+from models.layers import BatchNorm2d, Conv2d, Linear, replica
+from models.networks import CNN, MLP, FastCNN, Polynomial
+from models.optim import SGD, Adam
+from models.recurrent import GRU, LSTM, Elman, Readout
 from models.streams import resolve_seeds
 
 __all__ = [
+    "CNN",
+    "GRU",
+    "LSTM",
     "MLP",
+    "SGD",
     "Adam",
+    "BatchNorm2d",
     "CategoricalPolicy",
+    "Conv2d",
+    "Elman",
     "EpsilonGreedyPolicy",
+    "FastCNN",
     "GaussianPolicy",
+    "History",
     "Linear",
     "Policy",
+    "Polynomial",
+    "Readout",
     "SquashedGaussianPolicy",
     "Value",
+    "cross_entropy",
+    "fit",
     "replica",
     "resolve_seeds",
+    "squared_error",
 ]

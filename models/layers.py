@@ -1,15 +1,16 @@
 """Layers with a leading seed axis: S replicas, one tensor program.
 
-S seed, B whatever lies between the seed and the features.
+S seed, B whatever lies between the seed and the features; of images C channels, H height, W width.
 """
 
 import copy
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.streams import Seeds, generators
 
@@ -52,6 +53,86 @@ class Linear(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, seeds={len(self.weight)}"
+
+
+def each_seed(function: Callable[..., Tensor], x: Tensor, *arguments: Tensor) -> Tensor:
+    """`function` of each replica's images (B, C, H, W), stacked: a convolution fills the processor with one seed.
+
+    The images stay laid out with their channels last, the faster layout on a CPU.
+    """
+    if len(x) == 1:
+        return function(x[0], *(argument[0] for argument in arguments))[None]
+    rows = [function(*one) for one in zip(x, *arguments, strict=True)]
+    return torch.stack([row.permute(0, 2, 3, 1) for row in rows]).permute(0, 1, 4, 2, 3)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """The same images (S, B, C, H, W) with the channels innermost in memory."""
+    return x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+
+
+class Conv2d(nn.Module):
+    """S two-dimensional convolutions: (S, B, in_channels, H, W) -> (S, B, out_channels, H', W'); as `nn.Conv2d`.
+
+    `weight` is (S, out_channels, in_channels, k, k), `bias` (S, out_channels); uniform in +-1/sqrt(in_channels k^2).
+    `padding` is PyTorch's: a number of zeros on each side, or "same".
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int | str = 0,
+        bias: bool = True,
+        seeds: Seeds | Sequence[np.random.Generator] = 1,
+    ):
+        super().__init__()
+        streams, bound = generators(seeds), (in_channels * kernel_size**2) ** -0.5
+        self.stride, self.padding = stride, padding
+        self.weight = uniform_parameter(streams, bound, (out_channels, in_channels, kernel_size, kernel_size))
+        self.bias = uniform_parameter(streams, bound, (out_channels,)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        options: dict[str, Any] = {"stride": self.stride, "padding": self.padding}
+        if self.bias is None:
+            return each_seed(lambda x, weight: F.conv2d(x, weight, **options), x, self.weight)
+        return each_seed(lambda x, weight, bias: F.conv2d(x, weight, bias, **options), x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        seeds, out_channels, in_channels, size, _ = self.weight.shape
+        return f"{in_channels}, {out_channels}, {size}, seeds={seeds}"
+
+
+class BatchNorm2d(nn.Module):
+    """Batch normalisation (arXiv:1502.03167) of (S, B, C, H, W) with statistics per seed; as `nn.BatchNorm2d`.
+
+    `scale` False leaves out the factor and keeps the bias.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, *, momentum: float = 0.1, eps: float = 1e-5, scale: bool = True, seeds: int = 1):
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.weight = nn.Parameter(torch.ones(seeds, channels), requires_grad=scale)
+        self.bias = nn.Parameter(torch.zeros(seeds, channels))
+        self.register_buffer("running_mean", torch.zeros(seeds, channels))
+        self.register_buffer("running_var", torch.ones(seeds, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        def normalise(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            return F.batch_norm(x, mean, var, weight, bias, self.training, self.momentum, self.eps)
+
+        return each_seed(normalise, x, self.running_mean, self.running_var, self.weight, self.bias)
+
+
+def max_pool(x: Tensor, size: int) -> Tensor:
+    """The largest value of each `size` x `size` square: (S, B, C, H, W) -> (S, B, C, H // size, W // size)."""
+    return F.max_pool2d(x.flatten(0, 1), size).unflatten(0, x.shape[:2])
 
 
 def replica(module: ModuleType, index: int) -> ModuleType:

@@ -1,6 +1,6 @@
 """The network zoo: every network is S replicas of itself.
 
-S seed, B batch.
+S seed, B batch; of images C channels, H height, W width.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from models.layers import Linear
+from models.layers import BatchNorm2d, Conv2d, Linear, channels_last, max_pool
 from models.streams import Seeds, generators
 
 Activation = Literal["relu", "tanh", "sigmoid"]
@@ -20,6 +21,28 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
 }
+
+
+class Polynomial(nn.Module):
+    """S polynomials of one variable, w_0 + w_1 x + ... + w_M x^M: (S, ..., 1) -> (S, ..., 1).
+
+    `weight` (S, M + 1) starts at zero. `orders` (S,) gives each replica an order of its own, at most M: the weights
+    above it get no gradient and stay zero.
+    """
+
+    powers: Tensor
+    used: Tensor
+
+    def __init__(self, order: int, *, orders: Sequence[int] | None = None, seeds: Seeds = 1):
+        super().__init__()
+        own = torch.as_tensor([order] * len(generators(seeds)) if orders is None else list(orders))
+        self.weight = nn.Parameter(torch.zeros(len(own), order + 1))
+        self.register_buffer("powers", torch.arange(order + 1))
+        self.register_buffer("used", (self.powers <= own[:, None]).to(self.weight.dtype))  # (S, M + 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight * self.used
+        return (x**self.powers * weight.reshape(len(weight), *[1] * (x.dim() - 2), -1)).sum(-1, keepdim=True)
 
 
 class MLP(nn.Module):
@@ -57,3 +80,123 @@ class MLP(nn.Module):
         for layer in self.hidden:
             x = self.activation(layer(x))
         return x if self.out is None else self.out(x)
+
+
+Shape = tuple[int, int, int]  # C, H, W
+
+
+class CNN(nn.Module):
+    """S convolutional networks as the course draws them: convolution, activation, pooling, again, then dense layers.
+
+    Images (S, B, C, H, W), or flattened (S, B, C H W) as agents hold them, to (S, B, out_features). Bytes become
+    numbers in [0, 1].
+
+    Args:
+        in_shape: C, H, W of an image.
+        out_features: size of the last layer; None leaves it out (a body for the heads of agents).
+        channels: of each convolution; each keeps the size of the image, and the pooling halves it.
+        hidden: width of the dense layer.
+        seeds: how many replicas, or their seeds, or one NumPy generator each.
+    """
+
+    def __init__(
+        self,
+        in_shape: Shape,
+        out_features: int | None = None,
+        *,
+        channels: Sequence[int] = (32, 64, 64),
+        hidden: int = 128,
+        kernel_size: int = 3,
+        seeds: Seeds | Sequence[np.random.Generator] = 1,
+    ):
+        super().__init__()
+        if isinstance(in_shape, int) or len(in_shape) != 3:
+            raise ValueError(f"in_shape: found {in_shape!r}, expected an image (channels, height, width)")
+        streams, self.in_shape = generators(seeds), in_shape
+        smallest = min(in_shape[1:]) >> len(channels)
+        if smallest < 1:
+            raise ValueError(f"channels: found {len(channels)} poolings, too many for images of {in_shape[1:]}")
+        sizes = pairwise([in_shape[0], *channels])
+        self.convolutions = nn.ModuleList([Conv2d(a, b, kernel_size, padding="same", seeds=streams) for a, b in sizes])
+        height, width = (size >> len(channels) for size in in_shape[1:])
+        self.dense = MLP(channels[-1] * height * width, (hidden,), out_features, seeds=streams)
+        self.out_features = self.dense.out_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(self.feature_maps(x)[-1].flatten(2))
+
+    def feature_maps(self, x: Tensor) -> list[Tensor]:
+        """What each convolution sees in the images after its pooling, (S, B, channels, H / 2, W / 2) and so on."""
+        x, maps = as_images(x, self.in_shape), []
+        for convolution in self.convolutions:
+            x = max_pool(torch.relu(convolution(x)), 2)
+            maps.append(x)
+        return maps
+
+
+class FastCNN(nn.Module):
+    """A small VGG-like network for 32 x 32 images with ten classes, made to be trained in minutes.
+
+    After the recipe of arXiv:2404.00498: a fixed first layer that whitens 2 x 2 patches, three groups of two
+    convolutions with batch normalisation and GELU, an identity-like start, and a scaled linear layer.
+
+    Args:
+        out_features: number of classes.
+        widths: channels of the three groups.
+        seeds: how many replicas, or their seeds, or one NumPy generator each.
+    """
+
+    SCALE = 1 / 9  # of the logits
+
+    def __init__(
+        self,
+        out_features: int = 10,
+        *,
+        widths: Sequence[int] = (64, 256, 256),
+        seeds: Seeds | Sequence[np.random.Generator] = 1,
+    ):
+        super().__init__()
+        streams = generators(seeds)
+        self.whitening = Conv2d(3, 24, 2, seeds=streams)
+        self.whitening.weight.requires_grad_(False)
+        nn.init.zeros_(self.whitening.bias)  # type: ignore[arg-type]
+        convolutions, norms = [], []
+        for a, b in pairwise([24, *widths]):
+            for inner in (a, b):
+                convolution = Conv2d(inner, b, 3, padding="same", bias=False, seeds=streams)
+                for weight in convolution.weight.data:  # the first filters hand their inputs on
+                    nn.init.dirac_(weight[: weight.shape[1]])
+                convolutions.append(convolution)
+                norms.append(BatchNorm2d(b, momentum=0.4, eps=1e-12, scale=False, seeds=len(streams)))
+        self.convolutions, self.norms = nn.ModuleList(convolutions), nn.ModuleList(norms)
+        self.out = Linear(widths[-1], out_features, seeds=streams)
+        nn.init.zeros_(self.out.bias)
+        self.out_features = out_features
+
+    @torch.no_grad()
+    def whiten(self, images: Tensor, eps: float = 5e-4) -> None:
+        """Set the first layer from images (B, 3, H, W): the eigenvectors of their patches' covariance, and minus them.
+
+        Its outputs have unit variance and no correlation.
+        """
+        patches = F.unfold(images, 2).transpose(1, 2).flatten(0, 1).double()  # (patches, 12)
+        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        kernels = (vectors / (values + eps).sqrt()).T.reshape(12, 3, 2, 2)
+        self.whitening.weight.copy_(torch.cat([kernels, -kernels]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.gelu(self.whitening(as_images(x, (3, x.shape[-2], x.shape[-1]))))
+        for index, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            x = convolution(x)
+            if index % 2 == 0:
+                x = max_pool(x, 2)
+            x = F.gelu(norm(x))
+        x = max_pool(x, min(x.shape[-2:])).flatten(2)  # (S, B, widths[-1])
+        return self.out(x) * self.SCALE
+
+
+def as_images(x: Tensor, shape: Shape) -> Tensor:
+    """Images (S, B, C, H, W), bytes as numbers in [0, 1], the channels innermost in memory."""
+    if x.dtype == torch.uint8:
+        x = x.to(torch.get_default_dtype()) / 255
+    return channels_last(x.reshape(*x.shape[:2], *shape))

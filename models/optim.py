@@ -1,4 +1,4 @@
-"""Adam over the seed axis, and the flat view of a network that makes it fast.
+"""Adam and SGD over the seed axis, and the flat view of a network that makes them fast.
 
 S seed, P all parameters of one replica.
 """
@@ -93,3 +93,55 @@ class Adam(nn.Module):
                 amsgrad=False,
                 maximize=False,
             )
+
+
+class SGD(nn.Module):
+    """Stochastic gradient descent with Nesterov's momentum for S replicas that share nothing, as `torch.optim.SGD`.
+
+    Args:
+        parameters: tensors (S, ...). They become views of one flat tensor, `flat` (S, P).
+        learning_rate: one number, or one a seed (S,); may be changed between steps.
+        momentum: share of the last step's velocity that is kept; 0 for plain gradient descent.
+        weight_decay: multiple of the parameters that is added to their gradient.
+        factors: of the learning rate, one a parameter; None for 1.
+    """
+
+    velocity: Tensor
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float | Sequence[float] | Tensor,
+        *,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        factors: Sequence[float] | None = None,
+    ):
+        super().__init__()
+        self.targets = list(parameters)
+        self.flat = flatten_parameters(self.targets)
+        self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(len(self.flat)).tolist()
+        self.momentum, self.weight_decay = momentum, weight_decay
+        sizes = [(1.0, target[0].numel()) for target in self.targets]
+        if factors is not None:
+            sizes = [(factor, size) for factor, (_, size) in zip(factors, sizes, strict=True)]
+        self.factors = torch.cat([self.flat.new_full((size,), factor) for factor, size in sizes])  # (P,)
+        self.register_buffer("velocity", torch.zeros_like(self.flat))
+
+    def step(self, loss: Tensor, running: Sequence[bool] | None = None) -> None:
+        """One step down the gradient of each seed's loss (S,); seeds not `running` keep parameters and velocity."""
+        gradient = torch.cat([part.flatten(1) for part in torch.autograd.grad(loss.sum(), self.targets)], 1)  # (S, P)
+        rate = torch.tensor(self.learning_rate, dtype=self.flat.dtype, device=self.flat.device)[:, None]
+        if self.weight_decay:
+            gradient.add_(self.flat, alpha=self.weight_decay)
+        if self.momentum:
+            velocity = self.momentum * self.velocity + gradient
+            if running is not None:
+                velocity = torch.where(self._column(running), velocity, self.velocity)
+            self.velocity.copy_(velocity)
+            gradient.add_(velocity, alpha=self.momentum)
+        move = rate * self.factors * gradient
+        self.flat.sub_(move if running is None else torch.where(self._column(running), move, 0.0))
+
+    def _column(self, running: Sequence[bool]) -> Tensor:
+        return torch.as_tensor(running, device=self.flat.device)[:, None]

@@ -1,0 +1,165 @@
+"""Recurrent networks written out as their equations: Elman, GRU, LSTM, each S replicas of itself.
+
+S seed, B batch, T time steps, I inputs of a step, H hidden units, G gates.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.layers import Linear, uniform_parameter
+from models.streams import Seeds, generators
+
+State = tuple[Tensor, ...]  # each (S, B, H)
+
+# From so many rows on, one replica's products fill the processor: then the seed axis is a loop.
+LARGE_BATCH = 128
+
+
+class Recurrent(nn.Module):
+    """What the three have in common; a subclass adds the equations of one step.
+
+    `input_weight` is (S, I, G H), `hidden_weight` (S, H, G H), each with a bias (S, G H): the transposes of PyTorch's
+    `weight_ih_l0` and `weight_hh_l0`, gates in the same order. All are uniform in +-1/sqrt(H), PyTorch's default.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        seeds: how many replicas, or their seeds, or one NumPy generator each.
+    """
+
+    num_gates: ClassVar[int] = 1
+    num_states: ClassVar[int] = 1
+
+    def __init__(self, input_size: int, hidden_size: int, *, seeds: Seeds | Sequence[np.random.Generator] = 1):
+        super().__init__()
+        self.input_size, self.hidden_size, self.out_features = input_size, hidden_size, hidden_size
+        streams, bound, width = generators(seeds), hidden_size**-0.5, self.num_gates * hidden_size
+        self.input_weight = uniform_parameter(streams, bound, (input_size, width))
+        self.hidden_weight = uniform_parameter(streams, bound, (hidden_size, width))
+        self.input_bias = uniform_parameter(streams, bound, (width,))
+        self.hidden_bias = uniform_parameter(streams, bound, (width,))
+
+    def step(self, x: Tensor, state: State, weight: Tensor, bias: Tensor) -> State:
+        """The equations of one step; `x` (S, B, G H) is W x + b already, `weight` and `bias` those of the state."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        """Outputs (S, B, T, H) and the last state of sequences (S, B, T, I).
+
+        Args:
+            state: to begin with; zeros where None.
+            lengths: (S, B), steps of each sequence where they differ. What follows a sequence's end changes nothing:
+                the state stands still and the outputs repeat it.
+        """
+        if state is None:
+            state = (x.new_zeros(*x.shape[:2], self.hidden_size),) * self.num_states
+        if x.shape[1] < LARGE_BATCH or len(x) == 1:
+            return self.run(x, state, lengths, slice(None))
+        runs = []
+        for seed in range(len(x)):
+            one = slice(seed, seed + 1)
+            runs.append(self.run(x[one], tuple(s[one] for s in state), None if lengths is None else lengths[one], one))
+        outputs, states = zip(*runs, strict=True)
+        return torch.cat(outputs), tuple(torch.cat(parts) for parts in zip(*states, strict=True))
+
+    def run(self, x: Tensor, state: State, lengths: Tensor | None, seeds: slice) -> tuple[Tensor, State]:
+        """The loop over time of some of the replicas."""
+        weight, bias = self.hidden_weight[seeds], self.hidden_bias[seeds, None]
+        inputs = self.project(x, seeds)
+        outputs = []
+        for t, x_t in enumerate(inputs.unbind(2)):
+            new = self.step(x_t, state, weight, bias)
+            if lengths is not None:
+                runs = (t < lengths)[..., None]  # (S, B, 1)
+                new = tuple(torch.where(runs, after, before) for after, before in zip(new, state, strict=True))
+            state = new
+            outputs.append(state[0])
+        return torch.stack(outputs, 2), state
+
+    def project(self, x: Tensor, seeds: slice = slice(None)) -> Tensor:
+        """What the inputs contribute to the gates, for all steps in one product: (S, B, T, G H)."""
+        return torch.baddbmm(self.input_bias[seeds, None], x.flatten(1, 2), self.input_weight[seeds]).unflatten(
+            1, x.shape[1:3]
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}, seeds={len(self.input_weight)}"
+
+
+class Elman(Recurrent):
+    """h' = tanh(W x + b + U h + c) (Elman 1990, doi:10.1207/s15516709cog1402_1); PyTorch's `nn.RNN`."""
+
+    def step(self, x: Tensor, state: State, weight: Tensor, bias: Tensor) -> State:
+        (h,) = state
+        return ((x + torch.baddbmm(bias, h, weight)).tanh(),)
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit (arXiv:1406.1078, with the reset gate inside as in PyTorch's `nn.GRU`).
+
+    r = sigmoid(W_r x + b_r + U_r h + c_r), z likewise, n = tanh(W_n x + b_n + r (U_n h + c_n)), h' = (1 - z) n + z h.
+    """
+
+    num_gates = 3
+
+    def step(self, x: Tensor, state: State, weight: Tensor, bias: Tensor) -> State:
+        (h,) = state
+        sizes = [2 * self.hidden_size, self.hidden_size]
+        x_rz, x_n = x.split(sizes, -1)
+        h_rz, h_n = torch.baddbmm(bias, h, weight).split(sizes, -1)
+        r, z = (x_rz + h_rz).sigmoid().chunk(2, -1)
+        n = (x_n + r * h_n).tanh()
+        return (torch.lerp(n, h, z),)
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (doi:10.1162/neco.1997.9.8.1735, with the forget gate of doi:10.1162/089976600300015015).
+
+    i, f, o = sigmoid(W x + b + U h + c), g = tanh(...), c' = f c + i g, h' = o tanh(c'); the state is (h, c).
+    """
+
+    num_gates = 4
+    num_states = 2
+
+    def step(self, x: Tensor, state: State, weight: Tensor, bias: Tensor) -> State:
+        h, c = state
+        i, f, g, o = (x + torch.baddbmm(bias, h, weight)).chunk(4, -1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        return o.sigmoid() * c.tanh(), c
+
+    def gates(self, x: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """How far the input, forget and output gates were open, in [0, 1], each (S, B, T, H), started from zeros."""
+        before = torch.cat([torch.zeros_like(outputs[:, :, :1]), outputs[:, :, :-1]], 2)
+        hidden = torch.baddbmm(self.hidden_bias[:, None], before.flatten(1, 2), self.hidden_weight)
+        i, f, _, o = (self.project(x) + hidden.unflatten(1, x.shape[1:3])).chunk(4, -1)
+        return i.sigmoid(), f.sigmoid(), o.sigmoid()
+
+
+RECURRENT: dict[str, type[Recurrent]] = {"elman": Elman, "gru": GRU, "lstm": LSTM}
+
+
+class Readout(nn.Module):
+    """A recurrent network and a linear layer on its state: at every step, or only at the last.
+
+    (S, B, T, I) -> (S, B, T, out_features), or -> (S, B, out_features) with `every_step=False`.
+    """
+
+    def __init__(
+        self,
+        body: Recurrent,
+        out_features: int,
+        *,
+        every_step: bool = False,
+        seeds: Seeds | Sequence[np.random.Generator] = 1,
+    ):
+        super().__init__()
+        self.body, self.every_step, self.out_features = body, every_step, out_features
+        self.head = Linear(body.out_features, out_features, seeds=seeds)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        outputs, state = self.body(x, lengths=lengths)
+        return self.head(outputs if self.every_step else state[0])
