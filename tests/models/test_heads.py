@@ -26,7 +26,7 @@ def test_gumbel_noise_samples_the_categorical():
 
 
 def test_gaussian(float64):
-    mean, log_std, noise = torch.randn(3, *SHAPE)
+    mean, log_std, noise = 0.5 * torch.randn(3, *SHAPE)
     ours, other = Gaussian(mean, log_std), theirs.Independent(theirs.Normal(mean, log_std.exp()), 1)
     action = ours.sample(noise)
     torch.testing.assert_close(action, mean + log_std.exp() * noise)
@@ -35,7 +35,7 @@ def test_gaussian(float64):
 
 
 def test_squashed_gaussian(float64):
-    mean, log_std, noise = torch.randn(3, *SHAPE)
+    mean, log_std, noise = 0.5 * torch.randn(3, *SHAPE)
     base = theirs.Independent(theirs.Normal(mean, log_std.exp()), 1)
     other = theirs.TransformedDistribution(base, [theirs.TanhTransform(cache_size=1)])
     ours = SquashedGaussian(mean, log_std)
