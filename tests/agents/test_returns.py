@@ -1,4 +1,8 @@
+import gymnasium as gym
+import numpy as np
+import pytest
 import torch
+from gymnasium.vector import AutoresetMode
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,3 +60,62 @@ def test_hand_computed_n_step_returns():
     torch.testing.assert_close(found, torch.tensor([[3.0, 2.0, 2.0, 3.0]]))
     torch.testing.assert_close(discount, torch.tensor([[0.125, 0.25, 0.0, 0.0]]))
     assert last.tolist() == [[2, 1, 1, 2]]
+
+
+class Endless(gym.Env):
+    """A reward of 1 for ever; the observation tells how many steps the episode has lasted."""
+
+    observation_space, action_space = gym.spaces.Box(0, 100, (1,)), gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.full(1, self.steps, np.float32), 1.0, False, False, {}
+
+
+def collect(mode, steps, limit):
+    """Transitions from two environments whose episodes are cut after `limit` steps, and which of them are real."""
+    worlds = gym.vector.SyncVectorEnv([lambda: gym.wrappers.TimeLimit(Endless(), limit)] * 2, autoreset_mode=mode)
+    obs, _ = worlds.reset(seed=0)
+    over, rows = np.zeros(2, bool), []
+    for _ in range(steps):
+        if mode is AutoresetMode.DISABLED and over.any():
+            obs, _ = worlds.reset(options={"reset_mask": over})
+            over = np.zeros(2, bool)
+        after, reward, terminated, truncated, info = worlds.step(worlds.action_space.sample())
+        final = after.copy()
+        if mode is AutoresetMode.SAME_STEP and truncated.any():
+            final[truncated] = np.stack(list(info["final_obs"][truncated]))
+        real = ~over if mode is AutoresetMode.NEXT_STEP else np.ones(2, bool)  # the step after an end only resets
+        rows.append([obs[:, 0], final[:, 0], reward, terminated, truncated, real])
+        obs, over = after.copy(), terminated | truncated
+    return [torch.tensor(np.stack(part), dtype=torch.float64)[None] for part in zip(*rows, strict=True)]  # (1, T, 2)
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_a_time_limit_does_not_end_the_world(mode):
+    gamma, limit = 0.9, 5
+    obs, next_obs, reward, terminated, truncated, real = collect(mode, 60, limit)
+    assert truncated.sum() >= 18
+    assert terminated.sum() == 0
+    assert next_obs[real.bool()].max() == limit
+    assert (next_obs - obs)[real.bool()].unique().tolist() == [1.0]
+
+    def learned_value(terminated):
+        """One value for each number of steps lasted, fitted to the targets until it no longer moves."""
+        table = torch.zeros(limit + 1, dtype=torch.float64)
+        for _ in range(300):
+            value, next_value = table[obs.long()], table[next_obs.long()]
+            target = value + gae(reward, value, next_value, terminated, truncated, gamma, 0.95)
+            for steps in range(limit):
+                table[steps] = target[(obs == steps) & real.bool()].mean()
+            table[limit] = table[0]  # the world looks the same from everywhere
+        return table
+
+    torch.testing.assert_close(learned_value(terminated)[:limit], torch.full((limit,), 1 / (1 - gamma)).double())
+    wrong = learned_value(truncated)  # a time limit taken for an end
+    assert wrong[0] == pytest.approx((1 - gamma**limit) / (1 - gamma))
