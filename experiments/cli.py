@@ -8,6 +8,8 @@ from pathlib import Path
 
 # name -> (section of the course, what it is); one line an experiment
 EXPERIMENTS = {
+    "mlp": ("3.3", "the parts of a multilayer perceptron; widths, rates, minibatches, activations"),
+    "vector_regression": ("3.b", "two outputs from two inputs, down to the noise floor"),
     "compare": ("6.1", "our agents and Stable-Baselines3 side by side: learning, returns, time"),
     "train": ("6.1", "train one agent, all its seeds at once, and keep it"),
     "watch": ("6.1", "see a trained agent act, in a window or as a GIF"),

@@ -98,7 +98,7 @@ def fit(
     seeds: Seeds,
     epochs: int,
     batch_size: int | None = 32,
-    learning_rate: float | Sequence[float] | Tensor = 1e-3,
+    learning_rate: float | Sequence[float] | np.ndarray | Tensor = 1e-3,
     optimiser: Callable[..., Adam | SGD] = Adam,
     schedule: Callable[[float], float] = lambda epoch: 1.0,
     validation: Dataset | None = None,
