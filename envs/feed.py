@@ -12,6 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from envs.prediction import SWINGING, swing_starts
+
+CHUNK = 10_000
+
 # (observations (n, O), step t) -> actions (n, ...)
 Policy = Callable[[np.ndarray, int], np.ndarray]
 
@@ -98,6 +102,23 @@ def roll_out(
 def angles(obs: np.ndarray) -> np.ndarray:
     """Continuous angles (..., T), rad, from a pendulum's observations (..., T, O); 0 upright at the first turn."""
     return np.unwrap(np.arctan2(obs[..., 1].astype(np.float64), obs[..., 0].astype(np.float64)))
+
+
+def swings(count: int, num_steps: int, *, seed: int = 0, **parameters: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Angles (count, num_steps), rad from the bottom, of freely swinging pendulums, and what was drawn for each.
+
+    The pendulums of `balancier/Sequence-v0`; other `parameters` as `envs.physics.Pendulum` has them. Different seeds
+    below 2**32 share no pendulum.
+    """
+    parts = []
+    for first in range(0, count, CHUNK):  # as many at once as the processor's cache likes
+        num = min(CHUNK, count - first)
+        start = swing_starts(np.random.default_rng([seed, first]).random((num, 2)))
+        told = {"seed": seed * 2**32 + first, "options": {"state": start}, "max_episode_steps": num_steps}
+        rollout = roll_out("balancier/Pendulum-v0", num, num_steps - 1, **told, **(SWINGING | parameters))
+        parts.append({"angle": angles(-rollout.obs), "speed": start[:, 1], **rollout.info})  # half a turn: 0 is down
+    together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return together.pop("angle"), together
 
 
 def windows(series: np.ndarray, length: int, stride: int = 1) -> np.ndarray:

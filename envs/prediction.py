@@ -76,19 +76,34 @@ def curve(noise: float = 0.1) -> Source:
     return Source(Box(0, 1, (1,), np.float32), _symmetric(1.5, (1,)), 1, draw)
 
 
+# A pendulum to identify: hanging down, its length and mass hidden, swinging freely from START_RANGE of its rest.
+SWINGING: dict[str, Any] = {
+    "length": (0.5, 2.0),
+    "mass": (0.5, 2.0),
+    "damping": 0.2,
+    "inertia": "point",
+    "integrator": "rk4",
+}
+SWING_RANGE = (1.5, 1.0)  # rad from the bottom and rad/s
+
+
+def swing_starts(uniform: np.ndarray) -> np.ndarray:
+    """Angle (0 upright) and speed of hanging pendulums from numbers (..., 2) in [0, 1)."""
+    return np.array([np.pi, 0.0]) + np.array(SWING_RANGE) * (2 * uniform - 1)
+
+
 def sequence(num_steps: int = 50, **parameters: Any) -> Source:
     """The angle of a pendulum hanging down, whose length and mass are hidden; the guess is the next angle, in rad.
 
     Parameters are those of `envs.physics.Pendulum`; by default a point mass of 0.5 to 2 kg on 0.5 to 2 m, damped by
     0.2 N m s and integrated by RK4. Angles are measured from the bottom, starts lie within 1.5 rad and 1 rad/s.
     """
-    swinging = {"length": (0.5, 2.0), "mass": (0.5, 2.0), "damping": 0.2, "inertia": "point", "integrator": "rk4"}
-    pendulum = Pendulum(**(swinging | parameters))
+    pendulum = Pendulum(**(SWINGING | parameters))
 
     def draw(generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         uniform = generator.random((count, 2 + len(pendulum.ranges)))
         own = pendulum.draw(uniform[:, 2:]) if pendulum.ranges else pendulum
-        angle, speed = np.pi + 1.5 * (2 * uniform[:, 0] - 1), 2 * uniform[:, 1] - 1
+        angle, speed = swing_starts(uniform[:, :2]).T
         angles = [angle]
         for _ in range(num_steps):
             angle, speed = transition(angle, speed, 0.0, own)

@@ -6,18 +6,15 @@ training process, on one thread, without evaluations.
 """
 
 import dataclasses
-import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from rich.table import Table
 
@@ -36,7 +33,7 @@ from agents.settings import settings
 from agents.worlds import find_spec
 from envs.optimum import optimal_returns
 from experiments import figures
-from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch
+from experiments.runs import Flags, Run, UsageError, console, duration, launch, side_by_side
 
 EVALUATIONS, STARTS = 40, 20
 # Where each agent is compared by default, and for how many steps of each seed; the second number is for --quick.
@@ -128,12 +125,11 @@ class Watch:
         return Trained(self.task, self.steps, self.seconds, np.array(self.curve), judged, train_seconds)
 
 
-def train(task: Task, queue: Any) -> Trained:
+def train(task: Task, report: Callable[[float], None]) -> Trained:
     """Work through one task, in a process of its own."""
-    torch.set_num_threads(1)
     if task.library == "balancier":
         agent = own_agent(task)
-        watch = Watch(task, queue.put)
+        watch = Watch(task, report)
         agent.learn(task.steps, lambda agent: watch(agent, agent.num_timesteps))
         return watch.finish(agent)
     from stable_baselines3.common.callbacks import BaseCallback
@@ -146,7 +142,7 @@ def train(task: Task, queue: Any) -> Trained:
             return True
 
     model = make_baseline(task.agent, task.env, task.seeds[0])
-    watch = Watch(task, queue.put)
+    watch = Watch(task, report)
     model.learn(task.steps, callback=Watching())
     return watch.finish(model)
 
@@ -190,34 +186,6 @@ def plan(flags: Compare) -> list[Task]:
         baseline_seeds = min(flags.baseline_seeds, 1) if flags.quick else flags.baseline_seeds
         tasks += [dataclasses.replace(ours, library="sb3", seeds=(flags.seed + i,)) for i in range(baseline_seeds)]
     return sorted(tasks, key=lambda task: -task.cost)
-
-
-def train_all(tasks: list[Task], jobs: int) -> list[Trained]:
-    """All tasks, `jobs` processes side by side."""
-    context = multiprocessing.get_context("spawn")
-    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    with (
-        context.Manager() as manager,
-        Progressing(sum(task.cost for task in tasks), "training") as progress,
-        ProcessPoolExecutor(jobs, mp_context=context) as pool,
-    ):
-        queue = manager.Queue()
-        waiting: set[Future] = {pool.submit(train, task, queue) for task in tasks}
-        done: set[Future] = set()
-        try:
-            while waiting:
-                finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                done |= finished
-                for future in finished:
-                    future.result()  # a failure ends the run at once
-                while not queue.empty():
-                    progress.advance(queue.get())
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
-    return [future.result() for future in done]
 
 
 @dataclass(frozen=True)
@@ -480,7 +448,7 @@ def compare(flags: Compare) -> None:
     forecast = max(sum(task.cost for task in tasks) * 1.25 / jobs, tasks[0].cost) + 15
     run = Run("compare", flags)
     console.print(f"compare: about {duration(forecast)} with {jobs} processes", highlight=False)
-    trained = train_all(tasks, jobs)
+    trained = side_by_side(train, tasks, jobs, sum(task.cost for task in tasks), "training")
     rows = gather(trained, flags.agents)
     for row in rows:
         for part in row.trained:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import multiprocessing
 import os
 import platform
 import re
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -54,6 +56,7 @@ class Flags:
 
 
 FlagsType = TypeVar("FlagsType")
+ResultType = TypeVar("ResultType")
 
 
 def check_flags(flags: Flags) -> None:
@@ -176,6 +179,42 @@ class Progressing:
             self.told = self.done
             seconds = time.monotonic() - self.began
             console.print(f"{what or self.what}: {self.done / self.total:4.0%} after {seconds:.0f} s", highlight=False)
+
+
+def side_by_side(
+    work: Callable[[Any, Callable[[float], None]], ResultType], tasks: Sequence[Any], jobs: int, total: float, what: str
+) -> list[ResultType]:
+    """`work(task, report)` for every task, in `jobs` processes of one thread each; the results in the tasks' order.
+
+    `report(amount)` moves the progress bar, whose end is `total`. Tasks begin in their order: put long ones first.
+    """
+    context = multiprocessing.get_context("spawn")
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with (
+        context.Manager() as manager,
+        Progressing(total, what) as progress,
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        queue = manager.Queue()
+        futures = [pool.submit(_call, work, task, queue) for task in tasks]
+        waiting: set[Future] = set(futures)
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    future.result()  # a failure ends the run at once
+                while not queue.empty():
+                    progress.advance(queue.get())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+    return [future.result() for future in futures]
+
+
+def _call(work: Callable[[Any, Callable[[float], None]], ResultType], task: Any, queue: Any) -> ResultType:
+    return work(task, queue.put)
 
 
 def duration(seconds: float) -> str:
