@@ -7,6 +7,7 @@ class costs 1 if it is wrong. The episode terminates after its last guess.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import gymnasium as gym
@@ -143,8 +144,13 @@ def frames(images: np.ndarray | None = None, labels: np.ndarray | None = None) -
     if (images is None) != (labels is None):
         raise ValueError("images, labels: found one of them, expected both or none")
     if images is None or labels is None:
-        images, labels = raster.labelled_frames(np.random.default_rng(0), 10_000)
+        images, labels = _pendulum_frames()
     return points(images, labels.astype(np.int64))
+
+
+@cache
+def _pendulum_frames() -> tuple[np.ndarray, np.ndarray]:
+    return raster.labelled_frames(np.random.default_rng(0), 5_000)
 
 
 SOURCES: dict[str, Callable[..., Source]] = {"curve": curve, "sequence": sequence, "recall": recall, "frames": frames}
@@ -186,7 +192,7 @@ class PredictionEnv(gym.Env):
         fresh = seed is not None or self.rows.seeds is None
         super().reset(seed=seed)
         if fresh:
-            self.rows.seed(np.array([self.np_random_seed], np.uint64))
+            self.rows.seed(np.array([self.np_random_seed % 2**64], np.uint64))
         self.rows.start(np.array([0]))
         return self.rows.obs()[0], {}
 

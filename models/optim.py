@@ -103,7 +103,7 @@ class SGD(nn.Module):
         learning_rate: one number, or one a seed (S,); may be changed between steps.
         momentum: share of the last step's velocity that is kept; 0 for plain gradient descent.
         weight_decay: multiple of the parameters that is added to their gradient.
-        factors: of the learning rate, one a parameter; None for 1.
+        factors: of the learning rate, one a parameter, which leave the decay of a step as it is; None for 1.
     """
 
     velocity: Tensor
@@ -133,7 +133,7 @@ class SGD(nn.Module):
         gradient = torch.cat([part.flatten(1) for part in torch.autograd.grad(loss.sum(), self.targets)], 1)  # (S, P)
         rate = torch.tensor(self.learning_rate, dtype=self.flat.dtype, device=self.flat.device)[:, None]
         if self.weight_decay:
-            gradient.add_(self.flat, alpha=self.weight_decay)
+            gradient.addcdiv_(self.flat, self.factors, value=self.weight_decay)
         if self.momentum:
             velocity = self.momentum * self.velocity + gradient
             if running is not None:

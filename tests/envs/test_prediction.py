@@ -1,0 +1,183 @@
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.error import ClosedEnvironmentError, ResetNeeded
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+
+import envs  # noqa: F401  registers the worlds
+from agents import DQN, PPO
+from envs.prediction import BLOCK, PredictionEnv, PredictionVectorEnv, points
+from models import CNN
+
+IDS = ["balancier/Curve-v0", "balancier/Sequence-v0", "balancier/Recall-v0", "balancier/Frames-v0"]
+MODES = list(AutoresetMode)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_gymnasium_finds_nothing_to_complain_about(env_id):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message=".*(render|symmetric and normalized).*")
+        check_env(gym.make(env_id).unwrapped)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_row_of_the_batch_is_the_scalar_environment(env_id, mode):
+    options = {"delay": 3} if "Recall" in env_id else {"num_steps": 4} if "Sequence" in env_id else {}
+    batch = gym.make_vec(env_id, 2, vectorization_mode="vector_entry_point", autoreset_mode=mode, **options)
+    singles = [gym.make(env_id, **options) for _ in range(2)]
+    seeds = [5, 1234]
+    obs, _ = batch.reset(seed=seeds)
+    mine = [env.reset(seed=seed)[0] for env, seed in zip(singles, seeds, strict=True)]
+    batch.action_space.seed(0)
+    over = np.zeros(2, bool)
+    for _ in range(2 * BLOCK + 5):  # into a third block where an episode lasts one step
+        np.testing.assert_array_equal(obs, np.stack(mine))
+        if over.any() and mode is not AutoresetMode.SAME_STEP:
+            mine = [env.reset()[0] for env in singles]
+            if mode is AutoresetMode.DISABLED:
+                obs, _ = batch.reset(options={"reset_mask": over})
+            else:
+                obs, reward, terminated, _, _ = batch.step(batch.action_space.sample())
+                assert (reward == 0).all()
+                assert not terminated.any()
+            over[:] = False
+            continue
+        action = batch.action_space.sample()
+        obs, reward, over, truncated, info = batch.step(action)
+        steps = [env.step(a) for env, a in zip(singles, action, strict=True)]
+        np.testing.assert_array_equal(reward, [step[1] for step in steps])
+        np.testing.assert_array_equal(over, [step[2] for step in steps])
+        assert not truncated.any()
+        mine = [step[0] for step in steps]
+        if over.any() and mode is AutoresetMode.SAME_STEP:
+            np.testing.assert_array_equal(info["final_obs"], np.stack(mine))
+            mine = [env.reset()[0] for env in singles]
+
+
+def test_the_reward_is_minus_the_squared_error():
+    env = PredictionEnv(points(np.array([[0.5]], np.float32), np.array([[0.25, -1.0]])))
+    env.reset(seed=0)
+    _, reward, terminated, truncated, _ = env.step(np.array([0.5, 0.5], np.float32))
+    assert reward == pytest.approx(-(0.25**2 + 1.5**2))
+    assert terminated
+    assert not truncated
+
+
+def test_a_wrong_class_costs_one():
+    env = PredictionEnv(points(np.zeros((4, 2), np.float32), np.array([2, 2, 2, 2])))
+    for action, expected in ((2, 0.0), (1, -1.0)):
+        env.reset(seed=0)
+        assert env.step(action)[1] == expected
+
+
+def test_the_curve_is_a_noisy_sine():
+    env = gym.make("balancier/Curve-v0")
+    errors = []
+    for seed in range(300):
+        (x,), _ = env.reset(seed=seed)
+        errors.append(-env.step(np.sin(2 * np.pi * np.array([x])).astype(np.float32))[1])
+    assert np.mean(errors) == pytest.approx(0.01, rel=0.25)
+
+
+def test_the_sequence_shows_the_next_angle_after_the_guess():
+    env = gym.make("balancier/Sequence-v0", num_steps=6)
+    shown, truth = env.unwrapped.source.block(3, 0)
+    obs, _ = env.reset(seed=3)
+    for t in range(6):
+        np.testing.assert_allclose(obs, shown[0, t])
+        obs, reward, terminated, _, _ = env.step(truth[0, t].astype(np.float32))
+        assert reward == pytest.approx(0, abs=1e-9)
+        assert terminated == (t == 5)
+        if t < 5:
+            np.testing.assert_allclose(obs, truth[0, t], atol=1e-6)
+
+
+def test_recall_asks_for_the_cue_of_long_ago():
+    env = gym.make("balancier/Recall-v0", delay=5, cues=3)
+    for seed in range(20):
+        obs, _ = env.reset(seed=seed)
+        cue = int(obs[:3].argmax())
+        assert obs.sum() == 1
+        for _ in range(5):
+            obs, reward, terminated, _, _ = env.step((cue + 1) % 3)
+            assert reward == 0
+            assert not terminated
+        assert obs.tolist() == [0, 0, 0, 1]
+        answer = cue if seed % 2 else (cue + 1) % 3
+        _, reward, terminated, _, _ = env.step(answer)
+        assert reward == (0 if seed % 2 else -1)
+        assert terminated
+
+
+def test_frames_take_arrays():
+    images = np.arange(3 * 3 * 8 * 8, dtype=np.uint8).reshape(3, 3, 8, 8)
+    env = gym.make("balancier/Frames-v0", images=images, labels=np.array([0, 1, 2]))
+    assert env.observation_space.shape == (3, 8, 8)
+    obs, _ = env.reset(seed=0)
+    row = int(np.flatnonzero((images == obs).all((1, 2, 3)))[0])
+    assert env.step(row)[1] == 0
+    with pytest.raises(ValueError, match="^images, labels: "):
+        gym.make("balancier/Frames-v0", images=images)
+
+
+def test_a_batch_goes_on_from_its_state():
+    worlds = [PredictionVectorEnv(3, source="recall", delay=2, autoreset_mode="SameStep") for _ in range(2)]
+    worlds[0].reset(seed=4)
+    for _ in range(200):
+        worlds[0].step(np.zeros(3, int))
+    worlds[1].set_state(worlds[0].get_state())
+    for _ in range(200):
+        mine, other = (world.step(np.ones(3, int)) for world in worlds)
+        for part, same in zip(mine[:4], other[:4], strict=True):
+            np.testing.assert_array_equal(part, same)
+
+
+@pytest.mark.parametrize("action", [np.array([np.nan]), np.array([0.1, 0.2]), "left"])
+def test_guesses_that_are_none(action):
+    env = gym.make("balancier/Curve-v0", disable_env_checker=True)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="^action: found"):
+        env.step(action)
+
+
+def test_no_step_without_an_episode():
+    env = PredictionEnv("curve")
+    with pytest.raises(ResetNeeded):
+        env.step(np.zeros(1, np.float32))
+    env.reset(seed=0)
+    env.step(np.zeros(1, np.float32))
+    with pytest.raises(ResetNeeded):
+        env.step(np.zeros(1, np.float32))
+    env.close()
+    with pytest.raises(ClosedEnvironmentError):
+        env.reset()
+    with pytest.raises(ValueError, match="^source: found 'curves'"):
+        PredictionEnv("curves")
+
+
+def test_an_agent_learns_the_curve():
+    """PPO's mean action becomes the regression function."""
+    agent = PPO("balancier/Curve-v0", seeds=2, num_envs=32, num_steps=16, batch_size=128, gamma=0.0)
+    agent.learn(40_000)
+    x = np.linspace(0.05, 0.95, 40, dtype=np.float32)[:, None]
+    guess = agent.predict(np.stack([x, x]))[0][..., 0]
+    assert np.sqrt(((guess - np.sin(2 * np.pi * x[:, 0])) ** 2).mean(1)).max() < 0.2
+
+
+def test_an_agent_with_eyes_learns_frames():
+    """DQN with a convolutional network tells where the pendulum points, far above the one in ten of chance."""
+
+    def body(in_features, *, seeds):
+        return CNN((3, 32, 32), channels=(8, 16), hidden=32, seeds=seeds)
+
+    agent = DQN("balancier/Frames-v0", seeds=1, network=body, num_envs=8, gamma=0.0, exploration_steps=2_000)
+    agent.learn(5_000)
+    env = gym.make_vec("balancier/Frames-v0", 200)
+    obs, _ = env.reset(seed=99)
+    reward = env.step(agent[0].predict(obs.reshape(200, 3, 32, 32))[0])[1]
+    assert 1 + reward.mean() > 0.3

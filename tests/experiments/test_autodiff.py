@@ -1,0 +1,104 @@
+"""Gradients three ways, the V of finite differences, and descent into the nearest valley."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from experiments import autodiff as lesson
+
+SEEDS = [3, 11, 12]
+
+
+def test_the_course_examples():
+    assert lesson.square_gradient() == pytest.approx(6.2, abs=1e-6)
+    assert lesson.product_gradient() == pytest.approx([5.5, 7.7], abs=1e-6)
+
+
+def test_cost_of_one_hidden_unit_and_one_point():
+    parameters = torch.tensor([[0.5, -0.2, 3.0]])  # w, b, v
+    cost = lesson.cost(parameters, torch.tensor([[2.0]]), torch.tensor([[1.0]]))
+    assert cost.item() == pytest.approx((3 * np.tanh(0.8) - 1) ** 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("hidden", [1, 4])
+def test_three_ways_to_one_gradient(hidden):
+    numbers = lesson.problem(SEEDS, hidden)
+    by_hand = lesson.gradient_by_hand(*numbers)
+    assert by_hand.shape == (3, 3 * hidden)
+    assert by_hand.norm(dim=1).min() > 1e-3
+    torch.testing.assert_close(lesson.gradient_by_autograd(*numbers), by_hand, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(lesson.gradient_by_differences(*numbers, 1e-5, central=True), by_hand, rtol=0, atol=1e-8)
+    torch.testing.assert_close(lesson.gradient_by_differences(*numbers, 1e-8), by_hand, rtol=0, atol=1e-5)
+
+
+def test_a_seed_alone_is_that_seed_among_others():
+    among, alone = lesson.problem(SEEDS, 4), lesson.problem([11], 4)
+    for a, b in zip(among, alone, strict=True):
+        torch.testing.assert_close(a[1], b[0], rtol=0, atol=0)
+
+
+def test_differences_err_by_the_step_and_by_its_square():
+    numbers = lesson.problem(SEEDS, 4)
+    by_hand = lesson.gradient_by_hand(*numbers)
+
+    def error(epsilon, central):
+        return lesson.relative_error(lesson.gradient_by_differences(*numbers, epsilon, central), by_hand)
+
+    np.testing.assert_allclose(error(1e-3, False) / error(1e-4, False), 10, rtol=0.05)
+    np.testing.assert_allclose(error(1e-2, True) / error(1e-3, True), 100, rtol=0.05)
+
+
+def test_minima_are_where_the_slope_vanishes():
+    found = lesson.minima(lesson.grid())
+    assert len(found) == 5
+    np.testing.assert_allclose(found / 5 + 3 * np.cos(3 * found), 0, atol=0.02)
+    assert (0.2 - 9 * np.sin(3 * found) > 0).all()
+
+
+def test_descent_ends_in_the_valley_where_it_began():
+    starts = torch.tensor([-2.2, -0.4, 0.1, 1.4], dtype=torch.float64)
+    path = lesson.roll(starts, 0.02, 200).numpy()
+    heights = lesson.valleys(path)
+    assert (np.diff(heights, axis=0) <= 1e-12).all()
+    assert lesson.ends(path).tolist() == [1, 2, 2, 3]
+    # A rate above the bound 2/K, K = 9.2 at the bottom, cannot rest there.
+    assert lesson.ends(lesson.roll(starts, 0.3, 200).numpy()).tolist() == [-1] * 4
+
+
+def test_the_lesson(tmp_path, capsys):
+    assert lesson.main(["--quick", "--seeds", "2", "--hidden", "4", "--out", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert "x.grad = 6.2" in told
+    assert "x.grad = (5.5, 7.7)" in told
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["square_gradient"] == pytest.approx(6.2)
+    assert result["product_gradient"] == pytest.approx([5.5, 7.7])
+    assert 1e-9 < result["best_step"]["forward, float64"] < 1e-6
+    assert 1e-6 < result["best_step"]["central, float64"] < 1e-3
+    errors = result["best_relative_error"]
+    assert 1e-15 < errors["central, float64"] < errors["forward, float64"] < 1e-6 < errors["forward, float32"]
+    assert result["autograd_relative_error"] < 1e-14
+    seconds = result["seconds_per_gradient"]
+    assert seconds["finite differences"]["300"] > 5 * seconds["autograd"]["300"]
+    assert sum(result["starts_ending_in"]) == 17
+    assert result["share_of_global_minimum"] == pytest.approx(5 / 17)
+    names = {"gradients.png", "local_minima.png", "config.json", "result.json", "metrics.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--hidden", "0"], "--hidden: found 0, expected at least 1"),
+        (["--starts", "0"], "--starts: found 0, expected at least 1"),
+        (["--learning-rate", "nan"], "--learning-rate: found nan"),
+    ],
+)
+def test_impossible_flags_are_refused(flags, words, tmp_path, capsys):
+    assert lesson.main([*flags, "--out", str(tmp_path / "run")]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "run").exists()
