@@ -8,8 +8,12 @@ from pathlib import Path
 
 # name -> (section of the course, what it is); one line an experiment
 EXPERIMENTS = {
+    "polynomial": ("3.1", "least squares, gradient descent and its largest rate, under- and overfitting, extrapolation"),
+    "autodiff": ("3.2", "three ways to a gradient, and descent into local minima"),
     "mlp": ("3.3", "the parts of a multilayer perceptron; widths, rates, minibatches, activations"),
     "vector_regression": ("3.b", "two outputs from two inputs, down to the noise floor"),
+    "identify": ("4.1", "length and mass of a pendulum from its angles, by networks and by physics"),
+    "forecast": ("4.1", "the future of a pendulum from its past"),
     "compare": ("6.1", "our agents and Stable-Baselines3 side by side: learning, returns, time"),
     "train": ("6.1", "train one agent, all its seeds at once, and keep it"),
     "watch": ("6.1", "see a trained agent act, in a window or as a GIF"),
