@@ -8,7 +8,7 @@ from pathlib import Path
 
 # name -> (section of the course, what it is); one line an experiment
 EXPERIMENTS = {
-    "polynomial": ("3.1", "least squares, gradient descent and its largest rate, under- and overfitting, extrapolation"),
+    "polynomial": ("3.1", "least squares, gradient descent and its largest rate, over- and underfitting"),
     "autodiff": ("3.2", "three ways to a gradient, and descent into local minima"),
     "mlp": ("3.3", "the parts of a multilayer perceptron; widths, rates, minibatches, activations"),
     "vector_regression": ("3.b", "two outputs from two inputs, down to the noise floor"),
