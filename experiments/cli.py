@@ -14,6 +14,7 @@ EXPERIMENTS = {
     "vector_regression": ("3.b", "two outputs from two inputs, down to the noise floor"),
     "identify": ("4.1", "length and mass of a pendulum from its angles, by networks and by physics"),
     "forecast": ("4.1", "the future of a pendulum from its past"),
+    "cifar": ("5.3", "ten classes of small pictures, by the course's network or a fast one"),
     "compare": ("6.1", "our agents and Stable-Baselines3 side by side: learning, returns, time"),
     "train": ("6.1", "train one agent, all its seeds at once, and keep it"),
     "watch": ("6.1", "see a trained agent act, in a window or as a GIF"),

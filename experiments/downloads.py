@@ -3,6 +3,8 @@
 import logging
 import os
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pooch
 import requests
@@ -29,12 +31,12 @@ def fetch(url: str, sha256: str, name: str, instead: str = "--data PATH", patien
     folder = cache_folder()
     pooch.get_logger().setLevel(logging.WARNING)  # the lessons say themselves where their data come from
     try:
-        downloader = pooch.HTTPDownloader(timeout=patience)
+        downloader: Any = pooch.HTTPDownloader(timeout=patience)
         return Path(pooch.retrieve(url, f"sha256:{sha256}", fname=name, path=folder, downloader=downloader))
     except requests.exceptions.RequestException as error:
-        found = f"no download of {name} from {url} ({reason(error)})"
+        found = f"no download of {name} ({reason(error)} from {urlsplit(url).netloc})"
     except ValueError:
-        found = f"a download of {name} from {url} that fails its SHA-256 (nothing was kept)"
+        found = f"a {name} at {url} that fails its SHA-256 (nothing was kept)"
     except OSError as error:
         found = f"no place for {name} in the cache {folder} ({error.strerror or error})"
     raise UsageError(f"--data: found {found}, expected {instead}")
@@ -43,9 +45,7 @@ def fetch(url: str, sha256: str, name: str, instead: str = "--data PATH", patien
 def reason(error: requests.exceptions.RequestException) -> str:
     """What went wrong with a request, in a few words."""
     if error.response is not None:
-        return f"the server answered {error.response.status_code}"
-    if isinstance(error, requests.exceptions.Timeout):
+        return f"status {error.response.status_code}"
+    if isinstance(error, requests.exceptions.Timeout | requests.exceptions.ConnectionError):
         return "no answer"
-    if isinstance(error, requests.exceptions.ConnectionError):
-        return "no connection"
     return type(error).__name__
