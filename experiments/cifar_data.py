@@ -76,8 +76,11 @@ def download() -> Path:
         return folder
     archive = fetch(URL, SHA256, ARCHIVE, "--data DIR with the unpacked binary version, or --data pendulum")
     with tempfile.TemporaryDirectory(dir=archive.parent) as beside:
-        with tarfile.open(archive) as tar:
-            tar.extractall(beside, filter="data")
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(beside, filter="data")
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise UsageError(f"--data: cannot unpack {archive} ({error}); remove it and try again") from None
         try:
             os.rename(Path(beside) / FOLDER, folder)
         except OSError:

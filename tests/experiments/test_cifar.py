@@ -1,4 +1,6 @@
 import json
+import shutil
+import tarfile
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import torch
 
 from experiments import cifar, cifar_data
 from experiments.cifar import Augment, mirrored, shifted
-from experiments.cifar_data import TEST_FILE, TRAIN_FILES, read_folder
+from experiments.cifar_data import FOLDER, TEST_FILE, TRAIN_FILES, read_folder
 from experiments.runs import UsageError
 from models import FastCNN
 
@@ -50,6 +52,33 @@ def test_wrong_files_are_named(tmp_path):
         read_folder(tmp_path, RECORDS)
     with pytest.raises(UsageError, match="found no folder"):
         read_folder(tmp_path / "nowhere")
+
+
+def test_a_download_is_unpacked_once_and_whole(tmp_path, monkeypatch):
+    write(tmp_path / "made" / FOLDER)
+    archive = tmp_path / "made" / "archive.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(tmp_path / "made" / FOLDER, FOLDER)
+    cache, calls = tmp_path / "cache", []
+    cache.mkdir()
+    shutil.copy(archive, cache / archive.name)
+
+    def fetched(*told):
+        calls.append(told)
+        return cache / archive.name
+
+    monkeypatch.setenv("BALANCIER_CACHE", str(cache))
+    monkeypatch.setattr(cifar_data, "fetch", fetched)
+    for _ in range(2):
+        folder = cifar_data.download()
+        assert read_folder(folder, RECORDS).train.shape == (5 * RECORDS, 3, 32, 32)
+    assert len(calls) == 1
+    assert {path.name for path in cache.iterdir()} == {archive.name, FOLDER}
+    shutil.rmtree(folder)
+    (cache / archive.name).write_bytes(archive.read_bytes()[:-200])
+    with pytest.raises(UsageError, match="cannot unpack"):
+        cifar_data.download()
+    assert {path.name for path in cache.iterdir()} == {archive.name}
 
 
 def test_shifts_mirror_the_border():
