@@ -16,6 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from envs.physics import Pendulum, clip, reward, transition
+from envs.seeding import row_seeds
 
 Observation = Literal["state", "angle"]
 START_RANGE = (np.pi, 1.0)  # rad and rad/s: episodes start uniformly within +- these
@@ -301,12 +302,7 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
         """New random streams for the rows that get a seed; for all of them before the first reset."""
         if seed is None and self.seeds is not None:
             return
-        if seed is None or isinstance(seed, int | np.integer):
-            seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
-        else:
-            seeds = list(seed)
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"seed: found {len(seeds)} seeds, expected {self.num_envs}, one for each environment")
+        seeds = row_seeds(seed, self.num_envs)
         fresh = np.random.SeedSequence().generate_state(self.num_envs, np.uint64)
         if self.seeds is None:
             self.seeds, self.episodes = fresh.copy(), np.zeros(self.num_envs, np.int64)

@@ -19,6 +19,7 @@ from gymnasium.vector.utils import batch_space
 
 from envs import raster
 from envs.physics import Pendulum, transition, wrap
+from envs.seeding import row_seeds
 
 BLOCK = 32  # episodes drawn at once
 
@@ -245,12 +246,7 @@ class PredictionVectorEnv(VectorEnv):
         if mask is not None and (np.shape(mask) != (self.num_envs,) or np.asarray(mask).dtype != np.bool_):
             raise ValueError(f"options: found reset_mask {mask!r}, expected {self.num_envs} booleans")
         if seed is not None or self.rows.seeds is None:
-            if seed is None or isinstance(seed, int | np.integer):
-                seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
-            else:
-                seeds = list(seed)
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"seed: found {len(seeds)} seeds, expected {self.num_envs}, one for each environment")
+            seeds = row_seeds(seed, self.num_envs)
             fresh = np.random.SeedSequence().generate_state(self.num_envs, np.uint64)
             self.rows.seed(np.array([f if s is None else s for s, f in zip(seeds, fresh, strict=True)], np.uint64))
         self.rows.start(np.arange(self.num_envs) if mask is None else np.flatnonzero(mask))
