@@ -71,7 +71,7 @@ def bench(flags: Bench) -> None:
     run = Run("bench", flags)
     budget = flags.budget / 5 if flags.quick else flags.budget
     counts = [count for count in (SEED_COUNTS[:4] if flags.quick else SEED_COUNTS) if count <= flags.seeds]
-    console.print(f"bench: about {'20 s' if flags.quick else '3 min'}; close what else is running", highlight=False)
+    console.print(f"bench: about {'20 s' if flags.quick else '1 min'}; close what else is running", highlight=False)
     measured: dict[str, dict[int, float]] = {"balancier": {}, "sync": {}}
     costs: dict[str, dict[int, float]] = {name: {} for name in AGENTS}
     tasks: list[tuple[dict[int, float], int, Callable[[int], float]]] = []

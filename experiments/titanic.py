@@ -118,7 +118,8 @@ def read(path: Path, flag: str, source: str | None = None) -> Passengers:
         raise UsageError(f"{flag}: found {path}, which is no text, expected a table of {', '.join(COLUMNS)}") from None
     except OSError as error:
         reason = error.strerror or "unreadable"
-        raise UsageError(f"{flag}: found no file {path} ({reason}), expected {INSTEAD}") from None
+        expected = "a file, or download, reconstructed or auto"
+        raise UsageError(f"{flag}: found no file {path} ({reason}), expected {expected}") from None
     rows = [(number, row) for number, row in enumerate(csv.reader(lines), 1) if row]
     header = [name.strip(" #") for name in rows[0][1]] if rows else []
     names = COLUMNS if set(COLUMNS) <= set(header) else PUBLIC
