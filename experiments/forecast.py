@@ -43,6 +43,7 @@ BUDGETS = {
     "gru": (20_000, 8, 128, 4e-3, 38),
     "lstm": (20_000, 8, 128, 4e-3, 45),
 }
+PANELS = 6  # futures that are drawn
 JUDGED = 20_000  # seed of the pendulums that are judged
 
 
@@ -155,7 +156,7 @@ def errors(futures: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def plan(flags: Forecast) -> list[Task]:
-    for name, least in (("sequences", 1_000), ("hidden", 1), ("tests", 10), ("physics_tests", 2)):
+    for name, least in (("sequences", 1_000), ("hidden", 1), ("tests", 10), ("physics_tests", PANELS)):
         if getattr(flags, name) < least:
             raise UsageError(f"--{name.replace('_', '-')}: found {getattr(flags, name)}, expected at least {least}")
     if flags.physics_tests > flags.tests:

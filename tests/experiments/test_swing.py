@@ -66,7 +66,7 @@ def test_identify(tmp_path):
 
 
 def test_forecast(tmp_path):
-    result = run(forecast, tmp_path, "--sequences", "6000", "--hidden", "16", "--physics-tests", "5")
+    result = run(forecast, tmp_path, "--sequences", "6000", "--hidden", "16", "--physics-tests", "6")
     error = result["error_at_20"]
     assert set(error) == {"mlp", "elman", "gru", "lstm", "persistence", "physics"}
     assert error["physics"] < 0.02
@@ -79,7 +79,7 @@ def test_forecast(tmp_path):
     [
         (identify, ["--limit-tests", "60"], "--limit-tests: found 60, expected at most --tests, 50"),
         (identify, ["--pendulums", "3"], "--pendulums: found 3"),
-        (forecast, ["--jobs", "0"], "--jobs: found 0"),
+        (forecast, ["--physics-tests", "6", "--jobs", "0"], "--jobs: found 0"),
     ],
 )
 def test_impossible_flags_are_refused(module, flags, words, tmp_path, capsys):
