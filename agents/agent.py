@@ -139,7 +139,7 @@ class Agent(nn.Module):
         return Replica(self, range(len(self))[index])
 
     def _predict(self, policy: models.Policy, seeds: Sequence[int], obs: Any, deterministic: bool) -> np.ndarray:
-        obs = torch.as_tensor(obs, dtype=self.obs.dtype, device=self.obs.device).flatten(2)  # (S, n, O)
+        obs = self.worlds.to_network(obs).to(self.obs).flatten(2)  # (S, n, O)
         with torch.no_grad():
             distribution = policy(obs)
             if deterministic:
@@ -151,7 +151,7 @@ class Agent(nn.Module):
 
     def body(self, in_features: int | None = None, copies: int = 1) -> nn.Module:
         """A new network of the zoo for observations, or for `in_features` inputs; `copies` times S replicas."""
-        return self.network(in_features or self.worlds.obs_size, seeds=self.streams * copies)
+        return self.network(in_features or self.worlds.in_features, seeds=self.streams * copies)
 
     def noises(self, draw: Callable, role: Role, shape: Sequence[int]) -> Noise:
         """A stream of random numbers (S, *shape) of this agent's seeds, addressed by step."""

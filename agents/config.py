@@ -50,8 +50,8 @@ def check_config(config: Any, num_seeds: int) -> None:
     """Raise ValueError for a hyper-parameter out of its range, or one per seed (where allowed) of the wrong length."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        optional = value is None and field.default is None
-        if optional or field.name not in LIMITS:
+        optional = "None" in str(field.type)
+        if (optional and value is None) or field.name not in LIMITS:
             continue
         fits, words = LIMITS[field.name]
         if field.type == Numbers and isinstance(value, Sequence) and not isinstance(value, str):

@@ -138,6 +138,12 @@ class Worlds:
         return int(np.prod(self.observation_space.shape))  # type: ignore[arg-type]
 
     @property
+    def in_features(self) -> int | tuple[int, ...]:
+        """What a network is made for: the shape of an image, the size of anything else."""
+        shape = self.observation_space.shape or ()
+        return shape if len(shape) == 3 else self.obs_size
+
+    @property
     def discrete(self) -> bool:
         return isinstance(self.action_space, Discrete)
 
@@ -152,18 +158,18 @@ class Worlds:
         """Start the first episodes; observations (S, N, O)."""
         seeds = [stream_seed(seed, *self.path, index) for seed in self.seeds for index in range(self.num_envs)]
         obs, _ = self.rows.reset(seed=seeds)  # type: ignore[arg-type]
-        return self._by_seed(obs)
+        return self._obs(obs)
 
     def step(self, action: Tensor) -> Step:
         """One step of all: `action` (S, N) of indices, or (S, N, A) in [-1, 1] (clipped) over the world's bounds."""
         obs, reward, terminated, truncated, info = self.rows.step(self.to_env(action.flatten(0, 1)))
-        obs_tensor = next_obs = self._by_seed(obs)
+        obs_tensor = next_obs = self._obs(obs)
         self.returns += reward
         done = terminated | truncated
         if done.any():
             next_obs = obs_tensor.clone()
             final = np.stack(list(info["final_obs"][done])).reshape(done.sum(), -1)
-            next_obs.view(len(done), -1)[done] = torch.as_tensor(final, dtype=next_obs.dtype)
+            next_obs.view(len(done), -1)[done] = self.to_network(final)
             self.finished[done] = self.returns[done]
             self.returns[done] = 0.0
         reward, terminated, truncated = (self._by_seed(x).squeeze(-1) for x in (reward, terminated, truncated))
@@ -176,6 +182,11 @@ class Worlds:
             return (action + int(space.start)).numpy(force=True)
         action_ = action.numpy(force=True).clip(-1, 1)
         return (space.low + (action_ + 1) / 2 * (space.high - space.low)).astype(space.dtype)  # type: ignore[union-attr]
+
+    def to_network(self, obs: np.ndarray | Tensor) -> Tensor:
+        """Observations as networks see them: the default dtype, bytes in [0, 1]."""
+        scale = 1 / 255 if self.observation_space.dtype == np.uint8 else 1.0
+        return torch.as_tensor(obs, dtype=torch.get_default_dtype()) * scale
 
     def mean_return(self) -> np.ndarray:
         """Mean of the newest complete episode of each environment, (S,); NaN before the first."""
@@ -209,6 +220,9 @@ class Worlds:
 
     def close(self) -> None:
         self.rows.close()
+
+    def _obs(self, rows: np.ndarray) -> Tensor:
+        return self.to_network(rows).reshape(len(self.seeds), self.num_envs, -1)
 
     def _by_seed(self, rows: np.ndarray) -> Tensor:
         """(S * N, ...) -> (S, N, everything else flattened)."""

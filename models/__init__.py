@@ -12,7 +12,7 @@ from models.heads import (
 from models.layers import BatchNorm2d, Conv2d, Linear, replica
 from models.networks import CNN, MLP, FastCNN, Polynomial
 from models.optim import SGD, Adam
-from models.recurrent import GRU, LSTM, Elman, Readout
+from models.recurrent import GRU, LSTM, Elman, Readout, Stacked
 from models.streams import resolve_seeds
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Polynomial",
     "Readout",
     "SquashedGaussianPolicy",
+    "Stacked",
     "Value",
     "cross_entropy",
     "fit",

@@ -3,6 +3,7 @@
 S seed, B batch; of images C channels, H height, W width.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal
@@ -49,7 +50,7 @@ class MLP(nn.Module):
     """S multilayer perceptrons: (S, ..., in_features) -> (S, ..., out_features).
 
     Args:
-        in_features: size of the input.
+        in_features: size of the input, or a shape of that size.
         hidden: sizes of the hidden layers; the activation follows each of them.
         out_features: size of a last layer without activation; None leaves that layer out, so that the network is a
             body on which others put their heads (`out_features` is then the last hidden size).
@@ -59,7 +60,7 @@ class MLP(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
+        in_features: int | Sequence[int],
         hidden: Sequence[int] = (64, 64),
         out_features: int | None = None,
         *,
@@ -70,7 +71,7 @@ class MLP(nn.Module):
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation: found {activation!r}, expected one of {', '.join(ACTIVATIONS)}")
         streams = generators(seeds)
-        sizes = [in_features, *hidden]
+        sizes = [in_features if isinstance(in_features, int) else math.prod(in_features), *hidden]
         self.activation = ACTIVATIONS[activation]
         self.hidden = nn.ModuleList([Linear(a, b, seeds=streams) for a, b in pairwise(sizes)])
         self.out = None if out_features is None else Linear(sizes[-1], out_features, seeds=streams)

@@ -3,8 +3,9 @@
 S seed, B batch, T time steps, I inputs of a step, H hidden units, G gates.
 """
 
+import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -163,3 +164,36 @@ class Readout(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         outputs, state = self.body(x, lengths=lengths)
         return self.head(outputs if self.every_step else state[0])
+
+
+class Stacked(nn.Module):
+    """A recurrent body for agents whose observations are stacked: (S, B, T I) -> (S, B, H), the last state.
+
+    Gymnasium's `FrameStackObservation` makes such observations, the newest last.
+
+    Args:
+        in_features: T I, or a shape of that size.
+        kind: "elman", "gru" or "lstm".
+        num_steps: T.
+    """
+
+    def __init__(
+        self,
+        in_features: int | Sequence[int],
+        kind: Literal["elman", "gru", "lstm"] = "gru",
+        *,
+        num_steps: int,
+        hidden_size: int = 64,
+        seeds: Seeds | Sequence[np.random.Generator] = 1,
+    ):
+        super().__init__()
+        size = in_features if isinstance(in_features, int) else math.prod(in_features)
+        if num_steps < 1 or size % num_steps:
+            raise ValueError(f"num_steps: found {num_steps}, expected a divisor of {size}, the size of an observation")
+        self.num_steps, self.out_features = num_steps, hidden_size
+        self.body = RECURRENT[kind](size // num_steps, hidden_size, seeds=seeds)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(1, -2)  # (S, B, T I)
+        _, state = self.body(flat.unflatten(-1, (self.num_steps, -1)))
+        return state[0] if x.dim() == 3 else state[0].unflatten(1, x.shape[1:-1])

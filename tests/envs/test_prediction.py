@@ -1,4 +1,5 @@
 import warnings
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -10,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 import envs  # noqa: F401  registers the worlds
 from agents import DQN, PPO
 from envs.prediction import BLOCK, PredictionEnv, PredictionVectorEnv, points
-from models import CNN
+from models import CNN, Stacked
 
 IDS = ["balancier/Curve-v0", "balancier/Sequence-v0", "balancier/Recall-v0", "balancier/Frames-v0"]
 MODES = list(AutoresetMode)
@@ -172,12 +173,21 @@ def test_an_agent_learns_the_curve():
 def test_an_agent_with_eyes_learns_frames():
     """DQN with a convolutional network tells where the pendulum points, far above the one in ten of chance."""
 
-    def body(in_features, *, seeds):
-        return CNN((3, 32, 32), channels=(8, 16), hidden=32, seeds=seeds)
-
-    agent = DQN("balancier/Frames-v0", seeds=1, network=body, num_envs=8, gamma=0.0, exploration_steps=2_000)
+    network = partial(CNN, channels=(8, 16), hidden=32)
+    agent = DQN("balancier/Frames-v0", seeds=1, network=network, num_envs=8, gamma=0.0, exploration_steps=2_000)
     agent.learn(5_000)
     env = gym.make_vec("balancier/Frames-v0", 200)
     obs, _ = env.reset(seed=99)
     reward = env.step(agent[0].predict(obs.reshape(200, 3, 32, 32))[0])[1]
     assert 1 + reward.mean() > 0.3
+
+
+@pytest.mark.parametrize("kind", ["elman", "gru", "lstm"])
+def test_agents_recall_with_recurrent_networks_on_stacked_frames(kind):
+    def make():
+        return gym.wrappers.FrameStackObservation(gym.make("balancier/Recall-v0", delay=3), 4)
+
+    network = partial(Stacked, kind=kind, num_steps=4, hidden_size=16)
+    agent = PPO(make, seeds=2, network=network, num_steps=64, batch_size=128, learning_rate=3e-3)
+    agent.learn(12_000)
+    assert agent.metrics["return"].min() > -0.2  # chance is -0.5
