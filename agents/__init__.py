@@ -4,15 +4,19 @@ import os
 from typing import Any
 
 from agents import checkpoint
-from agents.agent import Agent, Replica
+from agents.a2c import A2C
+from agents.agent import Agent
 from agents.checkpoint import CheckpointError
 from agents.dqn import DQN
 from agents.ppo import PPO
+from agents.reinforce import REINFORCE
+from agents.replica import Replica
 from agents.sac import SAC
+from agents.td3 import TD3
 
-AGENTS: dict[str, type[Agent]] = {"dqn": DQN, "ppo": PPO, "sac": SAC}
+AGENTS: dict[str, type[Agent]] = {"dqn": DQN, "reinforce": REINFORCE, "a2c": A2C, "ppo": PPO, "sac": SAC, "td3": TD3}
 
-__all__ = ["AGENTS", "DQN", "PPO", "SAC", "Agent", "CheckpointError", "Replica", "load"]
+__all__ = ["A2C", "AGENTS", "DQN", "PPO", "REINFORCE", "SAC", "TD3", "Agent", "CheckpointError", "Replica", "load"]
 
 
 def load(path: str | os.PathLike, **given: Any) -> Agent:

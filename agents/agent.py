@@ -1,12 +1,10 @@
-"""What all agents share: S x N environments, the learning loop, the face that SB3's users know, and the state.
+"""What all agents share: S x N environments, the learning loop, and the face that SB3's users know.
 
-S seed, N environments of one seed, n observations to act on, O observation, A action components.
+S seed, N environments of one seed, n observations to act on, O observation, F features, A action components.
 """
 
-import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -15,18 +13,15 @@ import torch
 from torch import Tensor, nn
 
 import models
-from agents import checkpoint
-from agents.config import MakeNetwork, Numbers, describe_network, make_config, restore_network
-from agents.worlds import Maker, Step, Worlds, import_path
+from agents import saving
+from agents.config import MakeNetwork, Numbers, Role, make_config
+from agents.encoder import Encoder, Running, is_encoder
+from agents.replica import Replica, predict
+from agents.worlds import Maker, Step, Worlds
 from models.streams import Noise, Seeds, resolve_seeds, stream
 
 DEFAULT_NETWORK = partial(models.MLP, hidden=(64, 64))
-
-
-class Role(IntEnum):
-    """What a seed's random streams are for."""
-
-    WORLDS, NETWORKS, ACTING, REPLAY, UPDATE, PREDICT = range(6)
+NO_MEMORY, SEQUENCE_LENGTH = 1, 16  # L of `sequence_length=None` without and with a memory
 
 
 class Agent(nn.Module):
@@ -37,7 +32,9 @@ class Agent(nn.Module):
     Args:
         env: a Gymnasium id (`"module:Id"` imports the module first), or a function that makes an environment.
         seeds: how many agents, or their seeds.
-        network: makes the body of each network, called with (in_features, seeds=...).
+        network: a network of the zoo, or what makes one from (in_features, seeds=...). A CNN is the agent's eyes, a
+            recurrent network its memory: all heads see through them, each with an MLP of its own. Any other network is
+            the body of each head.
         env_kwargs: keywords of `gymnasium.make`, where `env` is an id.
         hyperparameters: fields of the class's `Config`.
 
@@ -47,7 +44,7 @@ class Agent(nn.Module):
 
     Config: ClassVar[type]
     obs: Tensor  # (S, N, O), what to act on next
-    policy: models.Policy  # observations (S, B, O) -> a distribution over actions
+    policy: models.Policy  # features (S, B, F) -> a distribution over actions
 
     def __init__(
         self,
@@ -64,10 +61,20 @@ class Agent(nn.Module):
         self.env_kwargs: dict[str, Any] = dict(env_kwargs or {})
         self.config = make_config(self.Config, len(self.seeds), hyperparameters)
         self.worlds = Worlds(env, self.env_kwargs, self.seeds, self.config.num_envs, [Role.WORLDS])
-        self.register_buffer("obs", self.worlds.reset())  # (S, N, O)
         self.streams = [stream(seed, Role.NETWORKS) for seed in self.seeds]
         self.num_timesteps = 0  # steps of each seed
         self.losses: dict[str, Tensor] = {}  # newest of each kind, (S,)
+
+        looking = network(self.worlds.in_features, seeds=self.streams) if is_encoder(network) else None
+        self.head_network = network if looking is None else DEFAULT_NETWORK
+        self.encoder = Encoder(
+            looking, self.worlds.obs_size, len(self.seeds), self.config.normalize_obs, self.worlds.shows_bytes
+        )
+        self.sequence_length = self.config.sequence_length or (SEQUENCE_LENGTH if self.encoder.memory else NO_MEMORY)
+        self.register_buffer("obs", self.encoder.rows(self.worlds.reset(), 1.0, None))
+        if self.config.normalize_reward:
+            self.returns = Running(len(self.seeds), 1)
+            self.register_buffer("discounted", torch.zeros(len(self.seeds), self.config.num_envs))
         self.build()
         self.noise = self.noises(self.policy.noise, Role.ACTING, (self.config.num_envs,))
 
@@ -81,9 +88,9 @@ class Agent(nn.Module):
         """Take in what `action` in `self.obs` led to, and learn when it is time to."""
         raise NotImplementedError
 
-    def act(self, obs: Tensor) -> Tensor:
-        """Sample the next action of every environment."""
-        return self.policy(obs).sample(self.noise(self.iteration))
+    def act(self, features: Tensor) -> Tensor:
+        """Sample the next action (S, N, A) of every environment."""
+        return self.policy(features).sample(self.noise(self.iteration))
 
     # What all have.
 
@@ -95,14 +102,31 @@ class Agent(nn.Module):
         target = self.num_timesteps + total_timesteps
         while self.num_timesteps < target:
             with torch.no_grad():
-                action = self.act(self.obs)
-            step = self.worlds.step(action)
+                features = self.encoder(self.obs)
+                action = self.act(features)
+                step = self.prepare(self.worlds.step(action), features)
             self.observe(action, step)
             self.obs = step.obs
             self.num_timesteps += self.config.num_envs
             if callback is not None and callback(self) is False:
                 break
         return self
+
+    def prepare(self, step: Step, features: Tensor) -> Step:
+        """The step as this agent sees it: memory joined to the observations, statistics taken, the reward scaled."""
+        encoder, done = self.encoder, step.done
+        if isinstance(encoder.statistics, Running):
+            encoder.statistics.update(step.obs)
+        reward = step.reward
+        if self.config.normalize_reward:  # by the spread of the discounted return, as in SB3's VecNormalize
+            self.discounted = self.discounted * self.per_seed(self.config.gamma) + reward
+            self.returns.update(self.discounted[..., None])
+            reward = (reward / (self.returns.var + 1e-8).sqrt().to(reward)).clamp(-10, 10)
+            self.discounted = self.discounted * ~done
+        if encoder.memory is None:
+            return step._replace(reward=reward)
+        obs, next_obs = encoder.rows(step.obs, done, features), encoder.rows(step.next_obs, 0.0, features)
+        return step._replace(reward=reward, obs=obs, next_obs=next_obs)
 
     @property
     def env_id(self) -> str | None:
@@ -125,12 +149,14 @@ class Agent(nn.Module):
     ) -> tuple[np.ndarray, Any]:
         """What each seed does in its own observations: (S, n, *obs shape) -> (S, n) or (S, n, A), and the state.
 
-        An action drawn at random depends on the seed, the steps learned and the number of observations alone.
+        `state` is what a memory remembers, (S, n, F): the one returned last, or None to begin; `episode_start` (S, n)
+        says where it starts anew. An action drawn at random depends on the seed, the steps learned and the number of
+        observations alone.
         """
         shape = self.worlds.observation_space.shape
         if tuple(obs.shape[2:]) != shape or len(obs) != len(self):
             raise ValueError(f"obs: found shape {tuple(obs.shape)}, expected ({len(self)}, n, {str(shape)[1:]}")
-        return self._predict(self.policy, self.seeds, obs, deterministic), state
+        return predict(self, self.encoder, self.policy, self.seeds, obs, state, episode_start, deterministic)
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -138,20 +164,13 @@ class Agent(nn.Module):
     def __getitem__(self, index: int) -> "Replica":
         return Replica(self, range(len(self))[index])
 
-    def _predict(self, policy: models.Policy, seeds: Sequence[int], obs: Any, deterministic: bool) -> np.ndarray:
-        obs = self.worlds.to_network(obs).to(self.obs).flatten(2)  # (S, n, O)
-        with torch.no_grad():
-            distribution = policy(obs)
-            if deterministic:
-                return self.worlds.to_env(distribution.mode)
-            noise = policy.noise(seeds, (Role.PREDICT, self.num_timesteps), obs.shape[1:2])
-            return self.worlds.to_env(distribution.sample(noise))
-
     # Pieces for the algorithms.
 
-    def body(self, in_features: int | None = None, copies: int = 1) -> nn.Module:
-        """A new network of the zoo for observations, or for `in_features` inputs; `copies` times S replicas."""
-        return self.network(in_features or self.worlds.in_features, seeds=self.streams * copies)
+    def body(self, more: int = 0, copies: int = 1) -> nn.Module:
+        """A new network for a head that sees the features and `more` numbers; `copies` times S replicas."""
+        plain = self.head_network is self.network and not more
+        in_features = self.worlds.in_features if plain else self.encoder.out_features + more
+        return self.head_network(in_features, seeds=self.streams * copies)
 
     def noises(self, draw: Callable, role: Role, shape: Sequence[int]) -> Noise:
         """A stream of random numbers (S, *shape) of this agent's seeds, addressed by step."""
@@ -175,19 +194,7 @@ class Agent(nn.Module):
 
     def save(self, path: str | os.PathLike) -> None:
         """Write everything to one file: a run that loads it goes on as if it had never stopped."""
-        arrays = {name: tensor.numpy(force=True) for name, tensor in self.state_dict().items()}
-        arrays |= {f"worlds.{name}": array for name, array in self.worlds.get_state().items()}
-        meta = {
-            "agent": type(self).__name__,
-            "env": import_path(self.env) if isinstance(self.env, str) else None,
-            "env_kwargs": self.env_kwargs,
-            "seeds": self.seeds,
-            "network": describe_network(self.network),
-            "config": dataclasses.asdict(self.config),
-            "dtype": str(self.obs.dtype),
-            "num_timesteps": self.num_timesteps,
-        }
-        checkpoint.save(path, arrays, meta)
+        saving.save_agent(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike, env: str | Maker | None = None, network: MakeNetwork | None = None) -> Self:
@@ -201,40 +208,4 @@ class Agent(nn.Module):
             FileNotFoundError, agents.CheckpointError: if there is no sound checkpoint.
             ValueError: if it holds another kind of agent, or what it needs is missing.
         """
-        arrays, meta = checkpoint.load(path)
-        env, dtype = env or meta["env"], str(torch.get_default_dtype())
-        if meta["agent"] != cls.__name__:
-            raise ValueError(f"{path}: found an agent of class {meta['agent']}, expected {cls.__name__}")
-        if meta["dtype"] != dtype:
-            raise ValueError(f"{path}: found numbers of {meta['dtype']}, expected the default dtype, {dtype}")
-        if env is None:
-            raise ValueError(f"{path}: its environment came from a function; expected that again as env=")
-        if network is None:
-            if meta["network"] is None:
-                raise ValueError(f"{path}: its network is not one of the zoo; expected it again as network=")
-            network = restore_network(meta["network"])
-        agent = cls(env, seeds=meta["seeds"], network=network, env_kwargs=meta["env_kwargs"], **meta["config"])
-        worlds = {name.removeprefix("worlds."): arrays.pop(name) for name in list(arrays) if name.startswith("worlds.")}
-        agent.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-        agent.worlds.set_state(worlds)
-        agent.num_timesteps = meta["num_timesteps"]
-        return agent
-
-
-class Replica:
-    """One seed's agent with the face of an SB3 model. It shares memory with it: what that learns later, it knows."""
-
-    def __init__(self, agent: Agent, index: int):
-        self.agent, self.policy, self.seed = agent, models.replica(agent.policy, index), agent.seeds[index]
-        self.observation_space, self.action_space = agent.worlds.observation_space, agent.worlds.action_space
-
-    def predict(
-        self, obs: np.ndarray, state: Any = None, episode_start: Any = None, deterministic: bool = True
-    ) -> tuple[np.ndarray, Any]:
-        """What to do in one observation, or in n of them (n, *obs shape), and the state; as in SB3."""
-        shape = self.observation_space.shape or ()
-        obs = np.asarray(obs)
-        if obs.shape != shape and obs.shape[1:] != shape:
-            raise ValueError(f"obs: found shape {obs.shape}, expected {shape} or (n, {str(shape)[1:]}")
-        action = self.agent._predict(self.policy, [self.seed], obs.reshape(1, -1, *shape), deterministic)[0]  # (n, ...)
-        return (action[0] if obs.shape == shape else action), state
+        return saving.load_agent(cls, path, env, network)

@@ -5,6 +5,8 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 from functools import partial
 from typing import Any
 
@@ -14,6 +16,22 @@ import models
 
 Numbers = float | Sequence[float]  # one for all seeds, or one a seed
 MakeNetwork = Callable[..., nn.Module]  # called with (in_features, seeds=...), gives a body with `out_features`
+
+
+class Role(IntEnum):
+    """What a seed's random streams are for."""
+
+    WORLDS, NETWORKS, ACTING, REPLAY, UPDATE, PREDICT = range(6)
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """Hyper-parameters that every agent has."""
+
+    normalize_obs: bool = False  # by running mean and variance of each component
+    normalize_reward: bool = False  # by the running spread of the discounted return
+    sequence_length: int | None = None  # L, steps that a memory unrolls in an update; None: 16, or 1 without a memory
+
 
 # What each hyper-parameter may be, whichever agent has it: a test, and the same in words.
 COUNT = (lambda x: isinstance(x, int) and x >= 1, "a whole number of at least 1")
@@ -33,15 +51,22 @@ LIMITS = {
     "exploration_steps": COUNT,
     "anneal_steps": COUNT,
     "n_step": COUNT,
+    "sequence_length": COUNT,
+    "policy_delay": COUNT,
     "learning_starts": COUNT_OR_ZERO,
     "gamma": SHARE,
     "gae_lambda": SHARE,
     "tau": SHARE,
     "final_epsilon": SHARE,
+    "priority_exponent": SHARE,
+    "importance_exponent": SHARE,
     "learning_rate": POSITIVE,
     "clip_range": POSITIVE,
     "max_grad_norm": POSITIVE,
     "entropy_weight": NOT_NEGATIVE,
+    "noise_std": NOT_NEGATIVE,
+    "target_noise_std": NOT_NEGATIVE,
+    "target_noise_clip": NOT_NEGATIVE,
     "value_weight": NOT_NEGATIVE,
 }
 

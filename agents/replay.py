@@ -1,6 +1,6 @@
 """The newest transitions of each seed: a replay buffer, or a rollout where it is just full.
 
-S seed, N environments of one seed, B minibatch, C capacity, F numbers of one transition, O and A components.
+S seed, N environments of one seed, B minibatch, L steps of a sequence, C capacity, O and A components.
 """
 
 from typing import NamedTuple
@@ -9,63 +9,119 @@ import torch
 from torch import Tensor, nn
 
 
-def gather_rows(rows: Tensor, index: Tensor) -> Tensor:
-    """Rows of each seed's own table: (S, C, F) and indices (S, B) -> (S, B, F)."""
-    first = torch.arange(len(rows))[:, None] * rows.shape[1]
-    return rows.flatten(0, 1).index_select(0, (index + first).flatten()).unflatten(0, index.shape)
+def gather_rows(index: Tensor, *tables: Tensor) -> list[Tensor]:
+    """Rows of each seed's own tables (S, C, ...) at indices (S, ...): (S, ..., ...) of each table."""
+    first = torch.arange(len(index)).view(-1, *[1] * (index.dim() - 1)) * tables[0].shape[1]
+    flat = (index + first).flatten()
+    return [table.flatten(0, 1).index_select(0, flat).view(*index.shape, *table.shape[2:]) for table in tables]
 
 
 class Transitions(NamedTuple):
-    """What happened in B steps of each seed."""
+    """What happened in B stretches of L consecutive steps of each seed."""
 
-    obs: Tensor  # (S, B, O)
-    action: Tensor  # (S, B, A)
-    reward: Tensor  # (S, B)
-    terminated: Tensor  # (S, B), 1 where the world ended: what follows is worth nothing
-    done: Tensor  # (S, B), 1 where the episode ended, by the world or by a time limit
-    next_obs: Tensor  # (S, B, O), what the action led to, never a reset frame
+    obs: Tensor  # (S, B, L, O)
+    action: Tensor  # (S, B, L, A)
+    reward: Tensor  # (S, B, L)
+    terminated: Tensor  # (S, B, L), 1 where the world ended: what follows is worth nothing
+    done: Tensor  # (S, B, L), 1 where the episode ended, by the world or by a time limit
+    next_obs: Tensor  # (S, B, L, O), what the action led to, never a reset frame
 
 
 class Replay(nn.Module):
-    """A ring of `capacity` transitions a seed.
+    """A ring of `capacity` transitions a seed. A module, so that it is part of an agent's `state_dict`.
 
-    A transition is one row of numbers, so that a minibatch is one gather. A module, so that it is part of an agent's
-    `state_dict`.
+    Args:
+        dtype: of observations; bytes stay bytes.
     """
 
-    rows: Tensor  # (S, C, F)
+    obs: Tensor  # (S, C, O)
+    next_obs: Tensor  # (S, C, O)
+    numbers: Tensor  # (S, C, A + 3)
 
-    def __init__(self, seeds: int, capacity: int, obs_size: int, action_size: int):
+    def __init__(self, seeds: int, capacity: int, obs_size: int, action_size: int, dtype: torch.dtype | None = None):
         super().__init__()
-        self.sizes = (obs_size, action_size, 1, 1, 1, obs_size)
-        self.register_buffer("rows", torch.zeros(seeds, capacity, sum(self.sizes)))
+        self.capacity, self.action_size = capacity, action_size
+        for name in ("obs", "next_obs"):
+            self.register_buffer(name, torch.zeros(seeds, capacity, obs_size, dtype=dtype))
+        self.register_buffer("numbers", torch.zeros(seeds, capacity, action_size + 3))
 
     def add(
         self, t: int, obs: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, done: Tensor, next_obs: Tensor
     ):
         """Store the N transitions (S, N, ...) that follow the first t of each seed."""
-        numbers = torch.stack([reward, terminated.to(reward), done.to(reward)], -1)  # (S, N, 3)
-        rows = torch.cat([obs, action, numbers, next_obs], -1)  # (S, N, F)
-        capacity = self.rows.shape[1]
-        if (start := t % capacity) + rows.shape[1] <= capacity:
-            self.rows[:, start : start + rows.shape[1]] = rows
-        else:
-            self.rows[:, torch.arange(t, t + rows.shape[1]) % capacity] = rows
+        ends = torch.stack([reward, terminated.to(reward), done.to(reward)], -1)  # (S, N, 3)
+        numbers = torch.cat([action.to(reward), ends], -1)  # (S, N, A + 3)
+        start, count = t % self.capacity, obs.shape[1]
+        whole = start + count <= self.capacity
+        where = slice(start, start + count) if whole else torch.arange(t, t + count) % self.capacity
+        for table, rows in (self.obs, obs), (self.next_obs, next_obs), (self.numbers, numbers):
+            table[:, where] = rows
 
-    def sample(self, t: int, noise: Tensor) -> Transitions:
-        """B of the first t transitions of each seed, with replacement; `noise` (S, B) is uniform in [0, 1)."""
-        index = (noise * min(t, self.rows.shape[1])).long()  # (S, B)
-        return self.split(gather_rows(self.rows, index))
+    def starts(self, t: int, length: int, num_envs: int) -> tuple[int, int]:
+        """The oldest of the stretches of `length` steps among the first t transitions, and how many there are."""
+        stored = min(t, self.capacity)
+        return (t % self.capacity if t > self.capacity else 0), stored - (length - 1) * num_envs
 
-    def sample_windows(self, t: int, noise: Tensor, length: int, num_envs: int) -> Transitions:
-        """Likewise B stretches of `length` consecutive steps of one environment; every field is (S, B, length, ...)."""
-        capacity = self.rows.shape[1]
-        oldest, stored = (t % capacity, capacity) if t > capacity else (0, t)
-        start = oldest + (noise * (stored - (length - 1) * num_envs)).long()  # (S, B)
-        index = (start[..., None] + num_envs * torch.arange(length)) % capacity  # (S, B, length)
-        return self.split(gather_rows(self.rows, index.flatten(1)).unflatten(1, index.shape[1:]))
+    def sample(self, t: int, noise: Tensor, length: int = 1, num_envs: int = 1) -> Transitions:
+        """B stretches of `length` steps of one environment, with replacement, from the first t of each seed.
 
-    def split(self, rows: Tensor) -> Transitions:
-        """Name the parts of rows (S, B, F)."""
-        obs, action, reward, terminated, done, next_obs = rows.split(self.sizes, -1)
-        return Transitions(obs, action, reward.squeeze(-1), terminated.squeeze(-1), done.squeeze(-1), next_obs)
+        `noise` (S, B) is uniform in [0, 1).
+        """
+        oldest, count = self.starts(t, length, num_envs)
+        return self.stretches(oldest + (noise * count).long(), length, num_envs)
+
+    def stretches(self, start: Tensor, length: int = 1, num_envs: int = 1) -> Transitions:
+        """The transitions in rows start, start + N, ... of each seed; `start` is (S, B)."""
+        index = (start[..., None] + num_envs * torch.arange(length)) % self.capacity  # (S, B, L)
+        return self.split(*gather_rows(index, *self.tables()))
+
+    def all(self, num_envs: int) -> Transitions:
+        """Every transition of a ring that is just full, as steps of its environments: fields (S, T, N, ...)."""
+        return self.split(*(x.unflatten(1, (-1, num_envs)) for x in self.tables()))
+
+    def tables(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.obs, self.numbers, self.next_obs
+
+    def split(self, obs: Tensor, numbers: Tensor, next_obs: Tensor) -> Transitions:
+        action, ends = numbers.split([self.action_size, 3], -1)
+        return Transitions(obs, action, ends[..., 0], ends[..., 1], ends[..., 2], next_obs)
+
+
+class Priorities(nn.Module):
+    """How likely each transition of a ring is drawn: its last error to a power (arXiv:1511.05952, section 3.3).
+
+    Cumulative sums instead of a tree: over some ten thousand transitions of all seeds they cost less than one update.
+    """
+
+    priority: Tensor  # (S, C), 0 where no stretch can begin
+    largest: Tensor  # (S, 1)
+
+    def __init__(self, seeds: int, capacity: int, exponent: float):
+        super().__init__()
+        self.exponent = exponent
+        self.register_buffer("priority", torch.zeros(seeds, capacity))
+        self.register_buffer("largest", torch.ones(seeds, 1))
+
+    def add(self, t: int, num_envs: int, length: int) -> None:
+        """N transitions follow the first t: the stretches of `length` steps that end with them can now be drawn."""
+        capacity = self.priority.shape[1]
+        new = torch.arange(t, t + num_envs)
+        self.priority[:, new % capacity] = 0.0
+        begin = new - (length - 1) * num_envs
+        if begin[0] >= 0:
+            self.priority[:, begin % capacity] = self.largest
+
+    def draw(self, noise: Tensor, importance: float) -> tuple[Tensor, Tensor]:
+        """First rows (S, B) of stretches, by uniform numbers (S, B), and their weights in the loss (eq. 1 and 3.4)."""
+        sums = self.priority.double().cumsum(1)  # (S, C)
+        total = sums[:, -1:]
+        row = torch.searchsorted(sums, noise * total, right=True).clamp_(max=sums.shape[1] - 1)
+        count = (self.priority > 0).sum(1, keepdim=True)
+        weight = (count * self.priority.gather(1, row) / total).pow(-importance)
+        return row, (weight / weight.amax(1, keepdim=True)).to(self.priority)
+
+    def update(self, row: Tensor, error: Tensor) -> None:
+        """New errors (S, B) of the stretches that begin at `row`."""
+        priority = (error + 1e-6) ** self.exponent
+        self.largest = torch.maximum(self.largest, priority.amax(1, keepdim=True))
+        self.priority.scatter_(1, row, priority)

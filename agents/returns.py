@@ -1,6 +1,6 @@
 """Returns and advantages of whole rollouts.
 
-S seed, T steps of the rollout, N environments of one seed.
+S seed, T steps of the rollout, N environments of one seed, B minibatch, L steps of a sequence.
 """
 
 import torch
@@ -39,11 +39,11 @@ def n_step_return(reward: Tensor, terminated: Tensor, done: Tensor, gamma: Tenso
 
         R = r_1 + gamma r_2 + ... + gamma^(k-1) r_k,  k = n, or fewer where the episode ends before
 
-    All (S, B, n), gamma (S, 1). Returns R (S, B); gamma^k, or 0 where the world ended; and k - 1, the index of the
-    last step that counts. A time limit ends the sum, but its successor still counts.
+    All (S, B, L, n), gamma (S, 1, 1). Returns R (S, B, L); gamma^k, or 0 where the world ended; and k - 1, the index of
+    the last step that counts. A time limit ends the sum, but its successor still counts.
     """
-    powers = gamma[..., None] ** torch.arange(reward.shape[-1], dtype=reward.dtype)  # (S, 1, n)
+    powers = gamma[..., None] ** torch.arange(reward.shape[-1], dtype=reward.dtype)  # (S, 1, 1, n)
     before = torch.cat([torch.ones_like(done[..., :1]), (1 - done[..., :-1]).cumprod(-1)], -1)  # 1 until the end
-    last = before.sum(-1).long() - 1  # (S, B)
+    last = before.sum(-1).long() - 1  # (S, B, L)
     ended = terminated.gather(-1, last[..., None]).squeeze(-1)
     return (powers * before * reward).sum(-1), gamma ** (last + 1) * (1 - ended), last

@@ -1,96 +1,86 @@
 """Soft actor-critic (arXiv:1812.05905): off-policy, continuous actions, twin critics, learned temperature.
 
-S seed, N environments of one seed, B minibatch, O observation, A action components.
+S seed, B minibatch, L steps of a sequence, F features, A action components.
 """
 
 import copy
 from dataclasses import dataclass
 
 import torch
+from gymnasium.spaces import Box
 from torch import Tensor, nn
 
-from agents.agent import Agent, Role
-from agents.config import Numbers
-from agents.replay import Replay
-from agents.worlds import Step
-from models import Adam, SquashedGaussianPolicy, Value
+from agents.config import Numbers, Role
+from agents.off_policy import OffPolicy, OffPolicyConfig
+from agents.replay import Transitions
+from models import Adam, SquashedGaussianPolicy, Value, descend
 from models.optim import flatten_parameters
-from models.streams import uniform
 
 
 @dataclass(frozen=True)
-class SACConfig:
+class SACConfig(OffPolicyConfig):
     """Hyper-parameters; the defaults are tuned for the pendulum."""
 
-    num_envs: int = 1  # N, environments of one seed
     learning_rate: Numbers = 2e-3  # of Adam, for policy, critics and temperature
-    gamma: Numbers = 0.98  # discount per step
-    tau: float = 0.02  # share by which the target critics follow at each update
-    batch_size: int = 64  # B
-    buffer_size: int = 100_000  # transitions kept of each seed
-    learning_starts: int = 100  # steps of each seed before the first update
-    train_every: int = 1  # steps of each environment between updates
-    num_updates: int = 1  # updates each time
+    tau: float = 0.02
 
 
-class SAC(Agent):
+def twin_q(critics: nn.Module, features: Tensor, action: Tensor) -> Tensor:
+    """Both critics' values of actions (S, ..., A), (2, S, ...): the twins are replicas like any other, 2S of them."""
+    both = torch.cat([features, action], -1)
+    return critics(both.repeat(2, *[1] * (both.dim() - 1))).unflatten(0, (2, -1))
+
+
+class SAC(OffPolicy):
     Config = SACConfig
 
     def build(self) -> None:
-        config, seeds = self.config, len(self)
-        action_size = self.worlds.action_size("Box")
-        self.policy = SquashedGaussianPolicy(self.body(), action_size, seeds=self.streams)
-        # The twins are replicas like any other: 2S of them, the first S of one kind.
-        both = self.body(self.worlds.obs_size + action_size, copies=2)
-        self.critics = Value(both, seeds=self.streams * 2)
+        config, size = self.config, self.worlds.action_size
+        self.worlds.expect_actions(Box)
+        self.policy = SquashedGaussianPolicy(self.body(), size, seeds=self.streams)
+        self.critics = Value(self.body(size, copies=2), seeds=self.streams * 2)
         self.target_critics = copy.deepcopy(self.critics)
         self.flat_targets = flatten_parameters(self.target_critics.parameters())
-        self.log_temperature = nn.Parameter(torch.zeros(seeds, 1))
-        self.target_entropy = -float(action_size)
+        self.log_temperature = nn.Parameter(torch.zeros(len(self), 1))
+        self.target_entropy = -float(size)
         rate = self.per_seed(config.learning_rate).flatten()  # (S,)
         self.policy_optimiser = Adam(self.policy.parameters(), rate)
         self.critics_optimiser = Adam(self.critics.parameters(), rate.repeat(2))
+        self.encoder_optimiser = Adam(self.encoder.parameters(), rate) if self.encoder.learns else None
         self.temperature_optimiser = Adam([self.log_temperature], rate)
-        self.gamma = self.per_seed(config.gamma)
-        self.replay = Replay(seeds, config.buffer_size, self.worlds.obs_size, action_size)
-        self.which = self.noises(uniform, Role.REPLAY, (config.num_updates, config.batch_size))
-        self.draws = self.noises(self.policy.noise, Role.UPDATE, (config.num_updates, 2, config.batch_size))
+        self.window = self.sequence_length
+        self.make_replay()
+        shape = (config.num_updates, 2, config.batch_size, self.window)
+        self.draws = self.noises(self.policy.noise, Role.UPDATE, shape)
 
-    def observe(self, action: Tensor, step: Step) -> None:
-        self.replay.add(self.num_timesteps, self.obs, action, step.reward, step.terminated, step.done, step.next_obs)
-        seen = self.num_timesteps + self.config.num_envs
-        if seen > self.config.learning_starts and self.iteration % self.config.train_every == 0:
-            which, draws = self.which(self.iteration), self.draws(self.iteration)
-            for update in range(self.config.num_updates):
-                self.update(seen, which[:, update], draws[:, update])
-
-    def update(self, seen: int, which: Tensor, draws: Tensor) -> None:
+    def update(self, batch: Transitions, number: int) -> None:
         """One step of critics, policy and temperature (the paper's algorithm 1, equations 5 to 7 and 18)."""
-        batch = self.replay.sample(seen, which)
-        temperature = self.log_temperature.detach().exp()  # (S, 1)
+        noise, next_noise = self.draws(self.iteration)[:, number].unbind(1)  # (S, B, L, A)
+        temperature = self.log_temperature.detach().exp()[..., None]  # (S, 1, 1)
 
+        features = self.encoder(batch.obs)  # (S, B, L, F)
         with torch.no_grad():
-            next_action, next_log_prob = self.policy(batch.next_obs).sample_with_log_prob(draws[:, 0])
-            next_value = self.q(self.target_critics, batch.next_obs, next_action).amin(0)  # (S, B)
+            next_features = self.encoder.after(batch.obs, batch.next_obs)
+            next_action, next_log_prob = self.policy(next_features).sample_with_log_prob(next_noise)
+            next_value = twin_q(self.target_critics, next_features, next_action).amin(0)  # (S, B, L)
             soft_value = next_value - temperature * next_log_prob
             target = batch.reward + self.gamma * (1 - batch.terminated) * soft_value
-        critics_loss = 0.5 * (self.q(self.critics, batch.obs, batch.action) - target) ** 2  # (2, S, B)
-        self.critics_optimiser.step(critics_loss.mean(2).flatten())
+        critics_loss = 0.5 * (twin_q(self.critics, features, batch.action) - target) ** 2  # (2, S, B, L)
+        learners = [self.critics_optimiser, self.encoder_optimiser]
+        descend(critics_loss.mean((2, 3)), *(learner for learner in learners if learner is not None))
 
-        action, log_prob = self.policy(batch.obs).sample_with_log_prob(draws[:, 1])
-        policy_loss = (temperature * log_prob - self.q(self.critics, batch.obs, action).amin(0)).mean(1)  # (S,)
+        features = features.detach()  # what is worth seeing, the critics decide
+        action, log_prob = self.policy(features).sample_with_log_prob(noise)
+        q = twin_q(self.critics, features, action).amin(0)
+        policy_loss = (temperature * log_prob - q).mean((1, 2))  # (S,)
         self.policy_optimiser.step(policy_loss)
 
-        surplus = -(log_prob.detach() + self.target_entropy).mean(1)  # (S,)
+        surplus = -(log_prob.detach() + self.target_entropy).mean((1, 2))  # (S,)
         self.temperature_optimiser.step(self.log_temperature.squeeze(1) * surplus)
 
         self.flat_targets.lerp_(self.critics_optimiser.flat, self.config.tau)
         self.losses = {
-            "critics_loss": critics_loss.mean((0, 2)),
+            "critics_loss": critics_loss.mean((0, 2, 3)),
             "policy_loss": policy_loss,
-            "temperature": temperature[:, 0],
+            "temperature": temperature.flatten(),
         }
-
-    def q(self, critics: nn.Module, obs: Tensor, action: Tensor) -> Tensor:
-        """Both critics' values, (2, S, B)."""
-        return critics(torch.cat([obs, action], -1).repeat(2, 1, 1)).unflatten(0, (2, -1))

@@ -5,13 +5,13 @@ S seed, N environments of one seed, O observation, A action components.
 
 import importlib
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec, load_env_creator
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from torch import Tensor
 
@@ -110,8 +110,8 @@ class Worlds:
         path: of the random stream; environment i of a seed starts from `stream_seed(seed, *path, i)`.
 
     Raises:
-        ValueError: for an observation space that is no Box, or an action space that is neither Discrete nor a Box
-            with finite bounds.
+        ValueError: for an observation space that is no Box, or an action space that is neither Discrete nor
+            MultiDiscrete (of one axis) nor a Box with finite bounds.
     """
 
     def __init__(
@@ -127,8 +127,8 @@ class Worlds:
         if isinstance(self.action_space, Box):
             if not self.action_space.is_bounded():
                 raise ValueError(f"env: found action space {self.action_space}, expected a Box with finite bounds")
-        elif not isinstance(self.action_space, Discrete):
-            raise ValueError(f"env: found action space {self.action_space}, expected Discrete or Box")
+        elif not isinstance(self.action_space, Discrete | MultiDiscrete) or len(self.action_space.shape or ()) > 1:
+            raise ValueError(f"env: found action space {self.action_space}, expected Discrete, MultiDiscrete or Box")
         self.returns = np.zeros(self.rows.num_envs)  # of the running episodes
         self.finished = np.full(self.rows.num_envs, np.nan)  # return of each row's newest complete episode
 
@@ -144,15 +144,26 @@ class Worlds:
         return shape if len(shape) == 3 else self.obs_size
 
     @property
-    def discrete(self) -> bool:
-        return isinstance(self.action_space, Discrete)
+    def shows_bytes(self) -> bool:
+        return self.observation_space.dtype == np.uint8
 
-    def action_size(self, kind: Literal["Box", "Discrete"] | None = None) -> int:
-        """A: components of an action, or discrete actions to choose from; ValueError unless of this `kind`."""
+    @property
+    def choices(self) -> list[int] | None:
+        """How many discrete actions there are, of each choice that is made at once; None where actions are numbers."""
         space = self.action_space
-        if kind is not None and type(space).__name__ != kind:
-            raise ValueError(f"env: found action space {space}, expected a {kind}")
-        return int(space.n) if isinstance(space, Discrete) else int(np.prod(space.shape))  # type: ignore[arg-type]
+        if isinstance(space, MultiDiscrete):
+            return space.nvec.tolist()
+        return [int(space.n)] if isinstance(space, Discrete) else None
+
+    @property
+    def action_size(self) -> int:
+        """A: components of an action."""
+        return int(np.prod(self.action_space.shape))  # type: ignore[arg-type]
+
+    def expect_actions(self, kind: type[gym.Space]) -> None:
+        """Raise ValueError unless actions are of this kind."""
+        if not isinstance(self.action_space, kind):
+            raise ValueError(f"env: found action space {self.action_space}, expected a {kind.__name__}")
 
     def reset(self) -> Tensor:
         """Start the first episodes; observations (S, N, O)."""
@@ -161,7 +172,7 @@ class Worlds:
         return self._obs(obs)
 
     def step(self, action: Tensor) -> Step:
-        """One step of all: `action` (S, N) of indices, or (S, N, A) in [-1, 1] (clipped) over the world's bounds."""
+        """One step of all: `action` (S, N, A) of indices, or in [-1, 1] (clipped) over the world's bounds."""
         obs, reward, terminated, truncated, info = self.rows.step(self.to_env(action.flatten(0, 1)))
         obs_tensor = next_obs = self._obs(obs)
         self.returns += reward
@@ -176,17 +187,18 @@ class Worlds:
         return Step(reward, terminated, truncated, next_obs, obs_tensor)
 
     def to_env(self, action: Tensor) -> np.ndarray:
-        """The world's own action: an index, or [-1, 1] (clipped) mapped to the bounds of the Box."""
-        space = self.action_space
+        """The world's own actions for (..., A): indices, or [-1, 1] (clipped) mapped to the bounds of the Box."""
+        space, array = self.action_space, action.numpy(force=True)
         if isinstance(space, Discrete):
-            return (action + int(space.start)).numpy(force=True)
-        action_ = action.numpy(force=True).clip(-1, 1)
-        return (space.low + (action_ + 1) / 2 * (space.high - space.low)).astype(space.dtype)  # type: ignore[union-attr]
+            return array[..., 0] + int(space.start)
+        if isinstance(space, MultiDiscrete):
+            return (array + space.start).astype(space.dtype)
+        array = array.reshape(*array.shape[:-1], *space.shape).clip(-1, 1)  # type: ignore[misc]
+        return (space.low + (array + 1) / 2 * (space.high - space.low)).astype(space.dtype)  # type: ignore[union-attr]
 
     def to_network(self, obs: np.ndarray | Tensor) -> Tensor:
-        """Observations as networks see them: the default dtype, bytes in [0, 1]."""
-        scale = 1 / 255 if self.observation_space.dtype == np.uint8 else 1.0
-        return torch.as_tensor(obs, dtype=torch.get_default_dtype()) * scale
+        """Observations as agents hold them: bytes stay bytes, all else is of the default dtype."""
+        return torch.as_tensor(obs, dtype=torch.uint8 if self.shows_bytes else torch.get_default_dtype())
 
     def mean_return(self) -> np.ndarray:
         """Mean of the newest complete episode of each environment, (S,); NaN before the first."""
@@ -222,7 +234,8 @@ class Worlds:
         self.rows.close()
 
     def _obs(self, rows: np.ndarray) -> Tensor:
-        return self.to_network(rows).reshape(len(self.seeds), self.num_envs, -1)
+        # A copy: the worlds write their next observations into the same memory.
+        return self.to_network(rows).clone().reshape(len(self.seeds), self.num_envs, -1)
 
     def _by_seed(self, rows: np.ndarray) -> Tensor:
         """(S * N, ...) -> (S, N, everything else flattened)."""

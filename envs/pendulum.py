@@ -15,10 +15,11 @@ from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from envs import raster
 from envs.physics import Pendulum, clip, reward, transition
 from envs.seeding import row_seeds
 
-Observation = Literal["state", "angle"]
+Observation = Literal["state", "angle", "pixels"]
 START_RANGE = (np.pi, 1.0)  # rad and rad/s: episodes start uniformly within +- these
 RESET_OPTIONS = ("x_init", "y_init", "state")
 BLOCK = 64  # episodes whose random numbers a row of a batch draws at once
@@ -27,6 +28,10 @@ BLOCK = 64  # episodes whose random numbers a row of a batch draws at once
 class PendulumWorld:
     """What the scalar environment and the batch share: spaces, parameters, checks."""
 
+    angle: Any  # now, rad
+    last_angle: Any  # one step ago; at an episode's start as now
+    speed: Any  # rad/s
+    drawn: Pendulum  # the episode's parameters
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012
 
     def __init__(self, observation: Observation, num_torques: int | None, render_mode: str | None, parameters: dict):
@@ -35,28 +40,34 @@ class PendulumWorld:
             if name not in known:
                 raise ValueError(f"{name}: no parameter of the pendulum, which has {', '.join(known)}")
         if observation not in get_args(Observation):
-            raise ValueError(f"observation: found {observation!r}, expected 'state' or 'angle'")
+            raise ValueError(f"observation: found {observation!r}, expected 'state', 'angle' or 'pixels'")
         whole = isinstance(num_torques, int) and not isinstance(num_torques, bool)
         if num_torques is not None and (not whole or num_torques < 2):
             raise ValueError(f"num_torques: found {num_torques!r}, expected a whole number of at least 2")
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode: found {render_mode!r}, expected one of {self.metadata['render_modes']}")
         self.pendulum = Pendulum(**parameters)
-        self.with_speed, self.num_torques = observation == "state", num_torques
+        self.with_speed, self.pixels, self.num_torques = observation == "state", observation == "pixels", num_torques
         highest = {name: np.max(getattr(self.pendulum, name)) for name in ("max_torque", "max_speed")}
         high = np.array([1.0, 1.0, highest["max_speed"]][: 3 if self.with_speed else 2], np.float32)
         self.obs_space = Box(-high, high, dtype=np.float32)
+        if self.pixels:
+            self.obs_space = Box(0, 255, (2 * 3, raster.SIZE, raster.SIZE), np.uint8)
         limit = float(highest["max_torque"])
         self.act_space = Box(-limit, limit, (1,), np.float32) if num_torques is None else Discrete(num_torques)
 
-    def observe(self, angle: np.ndarray, speed: np.ndarray) -> np.ndarray:
-        """cos, sin and (unless hidden) speed, (..., O) float32."""
-        obs = np.empty((*np.shape(angle), 3 if self.with_speed else 2), np.float32)
-        angle = np.asarray(angle, np.float32)
+    def observe(self) -> np.ndarray:
+        """cos, sin and (unless hidden) speed, (..., O) float32; or the last two frames, (..., 6, 32, 32) uint8."""
+        if self.pixels:
+            longest = self.pendulum.ranges.get("length", (None, None))[1]
+            share = None if longest is None else self.drawn.length / longest  # type: ignore[operator]
+            return raster.frames(np.stack([self.last_angle, self.angle], -1), share)
+        obs = np.empty((*np.shape(self.angle), 3 if self.with_speed else 2), np.float32)
+        angle = np.asarray(self.angle, np.float32)
         np.cos(angle, out=obs[..., 0])
         np.sin(angle, out=obs[..., 1])
         if self.with_speed:
-            obs[..., 2] = speed
+            obs[..., 2] = self.speed
         return obs
 
     def torque(self, action: Any, shape: tuple[int, ...], pendulum: Pendulum) -> np.ndarray:
@@ -114,6 +125,11 @@ class PendulumEnv(PendulumWorld, gym.Env):
     | sine of the angle, positive counter-clockwise | | -1 | 1 |
     | speed, positive counter-clockwise; not with `observation="angle"` | rad/s | -8 | 8 |
 
+    | Observation with `observation="pixels"`, (6, 32, 32) uint8 | Unit | Min | Max |
+    |---|---|---|---|
+    | channels 0 to 2: red, green and blue one step ago; at an episode's start as now | | 0 | 255 |
+    | channels 3 to 5: red, green and blue now | | 0 | 255 |
+
     | Action | Unit | Min | Max |
     |---|---|---|---|
     | torque, positive counter-clockwise, clipped beyond (`balancier/Pendulum-v0`) | N m | -2 | 2 |
@@ -130,11 +146,14 @@ class PendulumEnv(PendulumWorld, gym.Env):
     | `dt`, time step | 0.05 | s |
     | `inertia`, "rod" or "point" | "rod" | |
     | `integrator`, "euler" (semi-implicit) or "rk4" | "euler" | |
-    | `observation`, "state" or "angle" | "state" | |
+    | `observation`, "state", "angle" or "pixels" | "state" | |
     | `num_torques` | 5 in the discrete world | |
     | `render_mode`, "human" or "rgb_array" | None | |
 
     Each number may be a range `(low, high)`, from which every episode draws anew; the drawn values are in `info`.
+
+    Pixels show a red rod on white, its pivot in the middle, at the nearest of 4,096 angles (`envs.raster.frames`). Of
+    the parameters only a length that is a range can be seen, as a share of the range's upper end.
 
     `reset` takes the options `x_init` and `y_init` (limits of the start's angle and speed, as Gymnasium's) and `state`
     (the exact angle and speed).
@@ -158,7 +177,7 @@ class PendulumEnv(PendulumWorld, gym.Env):
         PendulumWorld.__init__(self, observation, num_torques, render_mode, parameters)
         self.observation_space, self.action_space = self.obs_space, self.act_space
         self.render_mode, self.viewer = render_mode, None
-        self.angle = self.speed = None
+        self.angle = self.last_angle = self.speed = None
         self.last_torque, self.closed = 0.0, False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
@@ -167,13 +186,13 @@ class PendulumEnv(PendulumWorld, gym.Env):
         super().reset(seed=seed)
         uniform = self.np_random.random(2 + len(self.pendulum.ranges))
         self.angle, self.speed, self.drawn = self.start(uniform, options)
-        self.last_torque = 0.0
+        self.last_angle, self.last_torque = self.angle, 0.0
         if self.viewer is not None:
             self.viewer.restart()
         if self.render_mode == "human":
             self.render()
         info = {name: float(getattr(self.drawn, name)) for name in self.pendulum.ranges}
-        return self.observe(self.angle, self.speed), info
+        return self.observe(), info
 
     def step(self, action: Any):
         if self.closed:
@@ -182,11 +201,12 @@ class PendulumEnv(PendulumWorld, gym.Env):
             raise ResetNeeded("the pendulum has no state yet; call reset before step")
         torque = self.torque(action, (), self.drawn)
         gain = float(reward(self.angle, self.speed, torque))
+        self.last_angle = self.angle
         self.angle, self.speed = transition(self.angle, self.speed, torque, self.drawn)
         self.last_torque = float(torque)
         if self.render_mode == "human":
             self.render()
-        return self.observe(self.angle, self.speed), gain, False, False, {}
+        return self.observe(), gain, False, False, {}
 
     def render(self) -> np.ndarray | None:
         """The frame as bytes (500, 500, 3) with `render_mode="rgb_array"`; with "human" it is in the window."""
@@ -219,7 +239,7 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
 
     Keywords as `PendulumEnv`, and `autoreset_mode`: how an episode's end and the next one's start follow each other (as
     in Gymnasium). A row's random numbers depend on its own seed alone. Observations and actions as in Gymnasium's
-    vector environments: (n, O), (n, 1) or (n,).
+    vector environments: (n, O) or (n, 6, 32, 32), (n, 1) or (n,).
     """
 
     row_streams = True
@@ -247,6 +267,7 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
         self.seeds: np.ndarray | None = None  # (n,) uint64
         self.drawn = self.pendulum
         self.no_ends = np.zeros(num_envs, np.bool_)
+        self.row_state = ["angle", "speed", "steps", "episodes"] + ["last_angle"] * self.pixels
 
     def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None):
         if self.closed:
@@ -262,7 +283,7 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
         self._seed(seed)
         rows = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
         info = self._start(rows, options)
-        return self.observe(self.angle, self.speed), info
+        return self.observe(), info
 
     def step(self, actions: Any):
         if self.closed:
@@ -271,11 +292,12 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
             raise ResetNeeded("the pendulums have no state yet; call reset before step")
         torque = self.torque(actions, (self.num_envs,), self.drawn)
         rewards = reward(self.angle, self.speed, torque)
+        self.last_angle = self.angle
         self.angle, self.speed = transition(self.angle, self.speed, torque, self.drawn)
         self.steps += 1
         self.oldest += 1
         if self.oldest < self.max_episode_steps:  # the usual step: no episode can end
-            return self.observe(self.angle, self.speed), rewards, self.no_ends.copy(), self.no_ends.copy(), {}
+            return self.observe(), rewards, self.no_ends.copy(), self.no_ends.copy(), {}
         return self._step_with_ends(rewards)
 
     def _step_with_ends(self, rewards: np.ndarray):
@@ -290,13 +312,13 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
                 truncated = truncated & ~begin
         elif self.autoreset_mode is AutoresetMode.SAME_STEP:
             if truncated.any():
-                final = self.observe(self.angle, self.speed)
+                final = self.observe()
                 info = {"final_obs": final, "_final_obs": truncated, "final_info": {}, "_final_info": truncated}
                 info |= self._start(np.flatnonzero(truncated), {})
         elif (self.steps > self.max_episode_steps).any():
             raise ResetNeeded('an episode has ended; reset it with options={"reset_mask": ...}, autoreset is disabled')
         self.oldest = int(self.steps.max())
-        return self.observe(self.angle, self.speed), rewards, self.no_ends.copy(), truncated, info
+        return self.observe(), rewards, self.no_ends.copy(), truncated, info
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
         """New random streams for the rows that get a seed; for all of them before the first reset."""
@@ -306,7 +328,7 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
         fresh = np.random.SeedSequence().generate_state(self.num_envs, np.uint64)
         if self.seeds is None:
             self.seeds, self.episodes = fresh.copy(), np.zeros(self.num_envs, np.int64)
-            self.angle, self.speed = np.zeros((2, self.num_envs))
+            self.angle, self.last_angle, self.speed = np.zeros((3, self.num_envs))
             self.steps, self.oldest = np.zeros(self.num_envs, np.int64), 0
             self.generators: list[Any] = [None] * self.num_envs
             self.block = np.empty((self.num_envs, BLOCK, 2 + len(self.pendulum.ranges)))
@@ -324,8 +346,8 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
             self.generators[row].random(out=self.block[row])
         self.episodes[rows] += 1
         angle, speed, drawn = self.start(self.block[rows, offset], options)
-        self.angle, self.speed = self.angle.copy(), self.speed.copy()
-        self.angle[rows], self.speed[rows], self.steps[rows] = angle, speed, 0
+        self.angle, self.last_angle, self.speed = self.angle.copy(), self.last_angle.copy(), self.speed.copy()
+        self.angle[rows], self.last_angle[rows], self.speed[rows], self.steps[rows] = angle, angle, speed, 0
         self.oldest = int(self.steps.max())
         if not self.pendulum.ranges:
             return {}
@@ -342,7 +364,7 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
         """Everything that the next step depends on, random streams included."""
         if self.seeds is None:
             raise ResetNeeded("the pendulums have no state yet; call reset first")
-        state = {name: getattr(self, name) for name in ("angle", "speed", "steps", "seeds", "episodes")}
+        state = {name: getattr(self, name) for name in (*self.row_state, "seeds")}
         state |= {name: getattr(self.drawn, name) for name in self.pendulum.ranges}
         return {name: np.array(value) for name, value in state.items()}
 
@@ -350,7 +372,7 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
         """Go on from what `get_state` returned, in another process too."""
         state = {name: np.array(value) for name, value in state.items()}
         self._seed([int(seed) for seed in state.pop("seeds")])
-        for name in ("angle", "speed", "steps", "episodes"):
+        for name in self.row_state:
             setattr(self, name, state.pop(name))
         self.oldest = int(self.steps.max())
         self.drawn = self.pendulum.at(state)

@@ -1,11 +1,16 @@
 """Small pictures of pendulums, drawn many at a time as arrays: no window, no pygame.
 
-n pictures, C = 3 colors, H = W = size.
+n pictures, F frames in a row, C = 3 colors, H = W = size.
 """
+
+from functools import cache
 
 import numpy as np
 
 SIZE = 32
+LENGTH, WIDTH = 0.8, 0.12  # of the usual rod, as shares of half the picture
+ANGLES = 4096  # in which `frames` draws a rod: 0.09 degrees apart, its tip then moves by 0.02 pixels
+LENGTHS = 256  # shares of the usual length in which it does: 0.05 pixels apart
 ROD = np.array([176, 32, 32], np.float32)
 PIVOT = np.array([20, 20, 20], np.float32)
 BACKGROUND = np.array([255, 255, 255], np.float32)
@@ -15,8 +20,8 @@ def draw(
     angle: np.ndarray,
     *,
     size: int = SIZE,
-    length: np.ndarray | float = 0.8,
-    width: np.ndarray | float = 0.12,
+    length: np.ndarray | float = LENGTH,
+    width: np.ndarray | float = WIDTH,
     center: np.ndarray | tuple[float, float] = (0.0, 0.0),
     rod: np.ndarray = ROD,
     background: np.ndarray = BACKGROUND,
@@ -40,6 +45,38 @@ def draw(
     picture = background + cover * (rod - background)
     picture += hub * (PIVOT.reshape(1, 3, 1, 1) - picture)
     return (picture + 0.5).astype(np.uint8)
+
+
+def frames(angle: np.ndarray, length: np.ndarray | float | None = None) -> np.ndarray:
+    """Pictures (..., F * 3, 32, 32) uint8 of the usual rod at angles (..., F), rad: F frames, one after the other.
+
+    They are looked up and not drawn, about a hundred times faster than by `draw`, at the nearest of `ANGLES`
+    angles; equal angles give equal bytes however many are asked for at once. `length` (...), from 0 to 1, shortens the
+    rod to that share of its length, to the nearest of `LENGTHS`; its end is then cut rather than round.
+    """
+    pictures = _rods().take(sector(angle, ANGLES), axis=0)  # (..., F, 3, H * W)
+    if length is not None:
+        share = np.rint(np.asarray(length) * LENGTHS).astype(np.int64)
+        # White is the largest byte, so the greater of two pictures shows what is white in either.
+        np.maximum(pictures, _masks().take(share, axis=0)[..., None, None, :], out=pictures)
+    return pictures.reshape(*np.shape(angle)[:-1], -1, SIZE, SIZE)
+
+
+@cache
+def _rods() -> np.ndarray:
+    """The usual rod at all angles, (ANGLES, 3, 32 * 32) uint8."""
+    angle = np.arange(ANGLES) * (2 * np.pi / ANGLES)
+    rods = np.concatenate([draw(part) for part in np.split(angle, 32)])  # parts fit the processor's cache
+    return rods.reshape(ANGLES, 3, -1)
+
+
+@cache
+def _masks() -> np.ndarray:
+    """White beyond the reach of rods of all lengths, black within, (LENGTHS + 1, 32 * 32) uint8."""
+    ticks = (np.arange(SIZE) + 0.5) * (2 / SIZE) - 1
+    distance = np.hypot(ticks, ticks[:, None]).reshape(-1)
+    reach = np.linspace(0, LENGTH, LENGTHS + 1)[:, None] + WIDTH / 2
+    return (255 * np.clip((distance - reach) * (SIZE / 2) + 0.5, 0, 1) + 0.5).astype(np.uint8)
 
 
 def sector(angle: np.ndarray, classes: int = 10) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Stable-Baselines3's agents at the settings that its own zoo publishes, and those settings for ours.
 
-Copied from DLR-RM/rl-baselines3-zoo, hyperparams/{dqn,ppo,sac}.yml as of 2026-11 (dqn.yml at commit ce95481b, the other
-two as in every version since `Pendulum-v1`): number of environments, policy keywords, generalised state-dependent
-exploration (gSDE) and schedules included. The zoo normalises neither of these worlds.
+Copied from DLR-RM/rl-baselines3-zoo, hyperparams/*.yml as of 2026-11 (dqn.yml at commit ce95481b, a2c.yml at 02846e4d,
+td3.yml at 1337ead0, the others as in every version since `Pendulum-v1`): number of environments, policy keywords,
+generalised state-dependent exploration (gSDE), normalisation (of A2C's pendulum alone) and schedules included.
 """
 
 from collections.abc import Callable
@@ -10,14 +10,17 @@ from functools import partial
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import torch
-from stable_baselines3 import DQN, PPO, SAC
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.vec_env import VecNormalize
 
 from models import MLP
 
-CLASSES: dict[str, type[BaseAlgorithm]] = {"dqn": DQN, "ppo": PPO, "sac": SAC}
+CLASSES: dict[str, type[BaseAlgorithm]] = {"dqn": DQN, "a2c": A2C, "ppo": PPO, "sac": SAC, "td3": TD3}
 
 # "lin_" marks what falls linearly to zero over the run, as in the zoo; n_timesteps is the zoo's budget.
 ZOO: dict[tuple[str, str], dict[str, Any]] = {
@@ -75,12 +78,32 @@ ZOO: dict[tuple[str, str], dict[str, Any]] = {
         "sde_sample_freq": 4,
     },
     ("sac", "Pendulum-v1"): {"n_timesteps": 20_000, "learning_rate": 1e-3},
+    ("td3", "Pendulum-v1"): {"n_timesteps": 100_000, "noise_std": 0.1, "learning_starts": 1000},
+    ("a2c", "CartPole-v1"): {"n_timesteps": 500_000, "n_envs": 8, "ent_coef": 0.0},
+    ("a2c", "Pendulum-v1"): {
+        "n_timesteps": 1_000_000,
+        "normalize": True,
+        "n_envs": 8,
+        "ent_coef": 0.0,
+        "max_grad_norm": 0.5,
+        "n_steps": 8,
+        "gae_lambda": 0.9,
+        "vf_coef": 0.4,
+        "gamma": 0.99,
+        "use_rms_prop": True,
+        "normalize_advantage": False,
+        "learning_rate": "lin_7e-4",
+        "use_sde": True,
+        "policy_kwargs": {"log_std_init": -2, "ortho_init": False},
+    },
 }
 # The zoo has no DQN for a pendulum; the classic-control world that its settings for Acrobot swing up is the nearest.
 NEAREST = {
     ("dqn", "balancier/PendulumDiscrete-v0"): "Acrobot-v1",
     ("ppo", "balancier/Pendulum-v0"): "Pendulum-v1",
     ("sac", "balancier/Pendulum-v0"): "Pendulum-v1",
+    ("td3", "balancier/Pendulum-v0"): "Pendulum-v1",
+    ("a2c", "balancier/Pendulum-v0"): "Pendulum-v1",
     ("ppo", "balancier/PendulumDiscrete-v0"): "CartPole-v1",
 }
 
@@ -104,11 +127,27 @@ def make_baseline(agent: str, env: str, seed: int) -> BaseAlgorithm:
     """SB3's agent, untrained, on one thread."""
     settings = dict(zoo_settings(agent, env)[1])
     settings.pop("n_timesteps", None)
-    num_envs = settings.pop("n_envs", 1)
+    num_envs, normalize = settings.pop("n_envs", 1), settings.pop("normalize", False)
+    noise_std = settings.pop("noise_std", None)
     torch.set_num_threads(1)
     world = make_vec_env(partial(gym.make, env), n_envs=num_envs, seed=seed)
     keywords = {name: schedule(value) for name, value in settings.items()}
+    if normalize:
+        world = VecNormalize(world, gamma=settings["gamma"])
+    if noise_std is not None:
+        size = world.action_space.shape[0]  # type: ignore[index]
+        keywords["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, noise_std))
     return CLASSES[agent]("MlpPolicy", world, seed=seed, device="cpu", **keywords)
+
+
+class Judged:
+    """An SB3 model as it is judged: where it was trained on normalised observations, by the statistics of that time."""
+
+    def __init__(self, model: BaseAlgorithm):
+        self.model, self.world = model, model.get_vec_normalize_env()
+
+    def predict(self, obs: np.ndarray, *others: Any, **more: Any) -> tuple:
+        return self.model.predict(obs if self.world is None else self.world.normalize_obs(obs), *others, **more)  # type: ignore[arg-type]
 
 
 def zoo_for_ours(agent: str, env: str, steps: int) -> dict[str, Any]:
@@ -127,6 +166,14 @@ def zoo_for_ours(agent: str, env: str, steps: int) -> dict[str, Any]:
     if agent == "ppo":
         made = {"num_envs": 1, "batch_size": 64, "max_grad_norm": 0.5} | made
         made["network"] = partial(MLP, hidden=(64, 64), activation="tanh")
+    elif agent == "a2c":
+        made = {"num_envs": 1, "num_steps": 5, "learning_rate": 7e-4, "gamma": 0.99, "gae_lambda": 1.0} | made
+        made = {"value_weight": 0.5, "max_grad_norm": 0.5, "anneal_steps": None} | made
+        made = {"normalize_obs": False, "normalize_reward": False} | made
+        made["network"] = partial(MLP, hidden=(64, 64), activation="tanh")
+    elif agent == "td3":
+        common = {"learning_rate": 1e-3, "gamma": 0.99, "tau": 0.005, "batch_size": 256, "buffer_size": 100_000}
+        made = common | {"network": partial(MLP, hidden=(400, 300))} | made
     elif agent == "sac":
         common = {"gamma": 0.99, "tau": 0.005, "batch_size": 256, "learning_starts": 100, "buffer_size": 100_000}
         made = common | {"network": partial(MLP, hidden=(256, 256))} | made
@@ -163,7 +210,13 @@ RENAMED: dict[str, Callable[[Any, dict[str, Any], int], dict[str, Any]]] = {
     "gradient_steps": lambda value, zoo, _: {"num_updates": zoo["train_freq"] if value == -1 else value},
     "exploration_fraction": lambda value, zoo, steps: {"exploration_steps": max(1, round(value * steps))},
     "exploration_final_eps": _same("final_epsilon"),
+    "vf_coef": _same("value_weight"),
+    "max_grad_norm": _same("max_grad_norm"),
+    "noise_std": _same("noise_std"),
+    "normalize": lambda value, *_: {"normalize_obs": value, "normalize_reward": value},
     "learning_rate": _annealed("learning_rate"),
     "clip_range": _annealed("clip_range"),
-    "policy_kwargs": lambda value, *_: {"network": partial(MLP, hidden=tuple(value["net_arch"]))},
+    "policy_kwargs": lambda value, *_: (
+        {"network": partial(MLP, hidden=tuple(value["net_arch"]))} if "net_arch" in value else {}
+    ),
 }

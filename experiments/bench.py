@@ -20,8 +20,9 @@ from experiments.runs import Flags, Progressing, Run, console, launch
 SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536)
 SYNC_SIZES = (1, 4, 16, 64, 256, 1024)  # beyond, SyncVectorEnv only takes longer to make
 SEED_COUNTS = (1, 2, 5, 10, 20, 64)
-WARM = {"sac": 150, "ppo": 1024, "dqn": 250}  # steps of each seed after which every further iteration is typical
-ITERATIONS = {"sac": 150, "ppo": 2048, "dqn": 300}  # steps of each seed that are timed
+# Steps of each seed after which every further iteration is typical, and steps that are then timed.
+WARM = {"sac": 150, "td3": 150, "ppo": 1024, "a2c": 512, "reinforce": 1600, "dqn": 250}
+ITERATIONS = {"sac": 150, "td3": 150, "ppo": 2048, "a2c": 1024, "reinforce": 1600, "dqn": 300}
 
 
 @dataclass(frozen=True)

@@ -39,23 +39,27 @@ EVALUATIONS, STARTS = 40, 20
 # Where each agent is compared by default, and for how many steps of each seed; the second number is for --quick.
 DEFAULTS: dict[str, tuple[str, int, int]] = {
     "sac": ("balancier/Pendulum-v0", 5_000, 2_500),
+    "td3": ("balancier/Pendulum-v0", 10_000, 2_500),
     "ppo": ("balancier/Pendulum-v0", 100_000, 40_000),
+    "a2c": ("balancier/Pendulum-v0", 1_000_000, 100_000),
+    "reinforce": ("balancier/Pendulum-v0", 500_000, 100_000),
     "dqn": ("balancier/PendulumDiscrete-v0", 10_000, 4_000),
 }
 # Steps by default in worlds of other kinds, where the default above would be too few.
-BUDGETS = {("dqn", "CartPole-v1"): 50_000, ("ppo", "CartPole-v1"): 50_000}
+BUDGETS = {("dqn", "CartPole-v1"): 50_000, ("ppo", "CartPole-v1"): 50_000, ("a2c", "CartPole-v1"): 100_000}
 THRESHOLDS = {"balancier/Pendulum-v0": -200.0, "balancier/PendulumDiscrete-v0": -200.0, "Pendulum-v1": -200.0}
 # Rough processor seconds for a thousand steps: of ten seeds of ours, of one seed of SB3's. For the forecast alone.
 COST = {("balancier", "sac"): 3.5, ("balancier", "ppo"): 0.2, ("balancier", "dqn"): 1.5}
-COST |= {("sb3", "sac"): 12.0, ("sb3", "ppo"): 0.25, ("sb3", "dqn"): 2.5}
+COST |= {("balancier", "td3"): 3.0, ("balancier", "a2c"): 0.1, ("balancier", "reinforce"): 0.05}
+COST |= {("sb3", "sac"): 12.0, ("sb3", "ppo"): 0.25, ("sb3", "dqn"): 2.5, ("sb3", "td3"): 10.0, ("sb3", "a2c"): 0.3}
 
 
 @dataclass(frozen=True)
 class Compare(Flags):
     """Our agents and Stable-Baselines3's on the same worlds, judged on the same starts."""
 
-    agents: tuple[Literal["sac", "ppo", "dqn"], ...] = ("sac", "ppo", "dqn")
-    """Which agents to compare."""
+    agents: tuple[Literal["sac", "ppo", "dqn", "td3", "a2c", "reinforce", "all"], ...] = ("sac", "ppo", "dqn")
+    """Which agents to compare; SB3 has no REINFORCE, so ours stands alone."""
     env: str | None = None
     """A Gymnasium id for all of them (default: the pendulum; for dqn the one with discrete torques)."""
     steps: int | None = None
@@ -134,17 +138,17 @@ def train(task: Task, report: Callable[[float], None]) -> Trained:
         return watch.finish(agent)
     from stable_baselines3.common.callbacks import BaseCallback
 
-    from experiments.baselines import make_baseline
+    from experiments.baselines import Judged, make_baseline
 
     class Watching(BaseCallback):
         def _on_step(self) -> bool:
-            watch(self.model, self.num_timesteps)
+            watch(Judged(self.model), self.num_timesteps)
             return True
 
     model = make_baseline(task.agent, task.env, task.seeds[0])
     watch = Watch(task, report)
     model.learn(task.steps, callback=Watching())
-    return watch.finish(model)
+    return watch.finish(Judged(model))
 
 
 def own_agent(task: Task) -> Any:
@@ -167,13 +171,13 @@ def plan(flags: Compare) -> list[Task]:
         raise UsageError(f"--steps: found {flags.steps}, expected at least {EVALUATIONS}")
     if flags.jobs is not None and flags.jobs < 1:
         raise UsageError(f"--jobs: found {flags.jobs}, expected at least 1")
-    if len(set(flags.agents)) < len(flags.agents) or not flags.agents:
-        raise UsageError(
-            f"--agents: found {' '.join(flags.agents) or 'none'}, expected different ones of {', '.join(AGENTS)}"
-        )
+    names = list(AGENTS) if flags.agents == ("all",) else list(flags.agents)
+    if len(set(names)) < len(names) or not names or "all" in names:
+        told = " ".join(flags.agents) or "none"
+        raise UsageError(f"--agents: found {told}, expected all, or different ones of {', '.join(AGENTS)}")
     starts = tuple(range(JUDGED, JUDGED + (20 if flags.quick else flags.eval_episodes)))
     tasks = []
-    for agent in flags.agents:
+    for agent in names:
         world, full, quick = DEFAULTS[agent]
         env = flags.env or world
         steps = flags.steps or (quick if flags.quick else BUDGETS.get((agent, env), full))
@@ -184,6 +188,8 @@ def plan(flags: Compare) -> list[Task]:
             raise UsageError(f"--env: {agent} cannot train on {env} ({error})".replace("\n", " ")) from None
         tasks.append(ours)
         baseline_seeds = min(flags.baseline_seeds, 1) if flags.quick else flags.baseline_seeds
+        if ("sb3", agent) not in COST:
+            baseline_seeds = 0
         tasks += [dataclasses.replace(ours, library="sb3", seeds=(flags.seed + i,)) for i in range(baseline_seeds)]
     return sorted(tasks, key=lambda task: -task.cost)
 
@@ -449,7 +455,8 @@ def compare(flags: Compare) -> None:
     run = Run("compare", flags)
     console.print(f"compare: about {duration(forecast)} with {jobs} processes", highlight=False)
     trained = side_by_side(train, tasks, jobs, sum(task.cost for task in tasks), "training")
-    rows = gather(trained, flags.agents)
+    trained_names = {task.agent for task in tasks}
+    rows = gather(trained, [name for name in dict.fromkeys([*flags.agents, *AGENTS]) if name in trained_names])
     for row in rows:
         for part in row.trained:
             for step, point in zip(part.steps, part.curve, strict=True):
@@ -459,7 +466,7 @@ def compare(flags: Compare) -> None:
     run.figure(draw_times(rows), "times")
     pairs = [pair(*both) for both in pairs_of(rows)]
     run.finish({"machine": run.machine, "rows": [row.result() for row in rows], "pairs": pairs})
-    run.close(table_of(rows), f"balancier train {flags.agents[0]}, then watch it; balancier compare --help for more")
+    run.close(table_of(rows), "balancier train, then watch it; balancier compare --help for more")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -28,7 +28,7 @@ EVALUATIONS = 20
 class Train(Flags):
     """Train one agent, all its seeds at once, and keep it."""
 
-    agent: Literal["sac", "ppo", "dqn"] = "sac"
+    agent: Literal["sac", "ppo", "dqn", "td3", "a2c", "reinforce"] = "sac"
     """Which algorithm."""
     env: str | None = None
     """A Gymnasium id (default: the pendulum; for dqn the one with discrete torques)."""

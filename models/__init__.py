@@ -3,6 +3,7 @@
 from models.fitting import History, cross_entropy, fit, squared_error
 from models.heads import (
     CategoricalPolicy,
+    DeterministicPolicy,
     EpsilonGreedyPolicy,
     GaussianPolicy,
     Policy,
@@ -11,8 +12,8 @@ from models.heads import (
 )
 from models.layers import BatchNorm2d, Conv2d, Linear, replica
 from models.networks import CNN, MLP, FastCNN, Polynomial
-from models.optim import SGD, Adam
-from models.recurrent import GRU, LSTM, Elman, Readout, Stacked
+from models.optim import SGD, Adam, RMSprop, descend
+from models.recurrent import GRU, LSTM, Elman, Memory, Readout, Recurrent
 from models.streams import resolve_seeds
 
 __all__ = [
@@ -25,19 +26,23 @@ __all__ = [
     "BatchNorm2d",
     "CategoricalPolicy",
     "Conv2d",
+    "DeterministicPolicy",
     "Elman",
     "EpsilonGreedyPolicy",
     "FastCNN",
     "GaussianPolicy",
     "History",
     "Linear",
+    "Memory",
     "Policy",
     "Polynomial",
+    "RMSprop",
     "Readout",
+    "Recurrent",
     "SquashedGaussianPolicy",
-    "Stacked",
     "Value",
     "cross_entropy",
+    "descend",
     "fit",
     "replica",
     "resolve_seeds",

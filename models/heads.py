@@ -1,6 +1,6 @@
 """Heads: what turns a network's features into values or into a distribution over actions.
 
-S seed, B batch (any number of axes), A action components or discrete actions.
+S seed, B batch (any number of axes), A action components or discrete actions, C choices made at once.
 
 A policy maps observations to a distribution; the distribution samples from noise that it is handed, so that the
 caller can draw the noise of many steps at once and each seed has its own.
@@ -21,7 +21,7 @@ from models.layers import Linear
 
 @dataclass(frozen=True)
 class Categorical:
-    """Discrete distribution given by unnormalised log-probabilities, `logits` (S, B, A); actions are indices (S, B)."""
+    """C independent choices given by unnormalised log-probabilities, `logits` (S, B, C, n); actions are (S, B, C)."""
 
     logits: Tensor
 
@@ -30,16 +30,16 @@ class Categorical:
         return self.logits.argmax(-1)
 
     def sample(self, noise: Tensor) -> Tensor:
-        """The Gumbel-max trick: `noise` (S, B, A) is standard Gumbel."""
+        """The Gumbel-max trick: `noise` (S, B, C, n) is standard Gumbel."""
         return (self.logits + noise).argmax(-1)
 
     def log_prob(self, action: Tensor) -> Tensor:
-        return self.logits.log_softmax(-1).gather(-1, action[..., None]).squeeze(-1)
+        return self.logits.log_softmax(-1).gather(-1, action[..., None].long()).squeeze(-1).sum(-1)
 
     @property
     def entropy(self) -> Tensor:
         log_prob = self.logits.log_softmax(-1)
-        return -(log_prob.exp() * log_prob).sum(-1)
+        return -(log_prob.exp() * log_prob).sum((-2, -1))
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,24 @@ class EpsilonGreedy:
 
     @property
     def mode(self) -> Tensor:
-        return self.values.argmax(-1)
+        return self.values.argmax(-1, keepdim=True)
 
     def sample(self, noise: Tensor) -> Tensor:
-        """`noise` (S, B, 2) is uniform in [0, 1): explore or not, and where to."""
-        explore, where = noise.unbind(-1)
-        return torch.where(explore < self.epsilon, (where * self.values.shape[-1]).long(), self.mode)
+        """`noise` (S, B, 2) is uniform in [0, 1): explore or not, and where to; the action is (S, B, 1)."""
+        explore, where = noise.split(1, -1)
+        return torch.where(explore < self.epsilon[..., None], (where * self.values.shape[-1]).long(), self.mode)
+
+
+@dataclass(frozen=True)
+class Deterministic:
+    """One action in [-1, 1], and around it normal noise of standard deviation `std` to explore; `mode` (S, B, A)."""
+
+    mode: Tensor
+    std: float
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """`noise` (S, B, A) is standard normal."""
+        return (self.mode + self.std * noise).clamp(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,20 @@ class Value(nn.Module):
         return value.squeeze(-1) if self.squeeze else value
 
 
+class DuelingValue(nn.Module):
+    """Q = V + A - mean A (arXiv:1511.06581, eq. 9), both linear in the features: (S, B, O) -> (S, B, A)."""
+
+    def __init__(self, body: nn.Module, out_features: int, *, seeds):
+        super().__init__()
+        self.body = body
+        self.head = Linear(body.out_features, 1 + out_features, seeds=seeds)  # type: ignore[arg-type]
+
+    def forward(self, obs: Tensor) -> Tensor:
+        both = self.head(self.body(obs))  # (S, B, 1 + A)
+        value, advantage = both[..., :1], both[..., 1:]
+        return value + advantage - advantage.mean(-1, keepdim=True)
+
+
 class Policy(nn.Module):
     """Observations (S, B, O) to a distribution over actions, and the noise that it samples from."""
 
@@ -130,18 +156,24 @@ class Policy(nn.Module):
 
 
 class CategoricalPolicy(Policy):
-    """A distribution over `num_actions` discrete actions."""
+    """Distributions over discrete actions: `num_actions` of each of C choices that are made at once.
 
-    def __init__(self, body: nn.Module, num_actions: int, *, seeds):
+    Where one choice has fewer actions than another, the missing ones have probability 0.
+    """
+
+    def __init__(self, body: nn.Module, num_actions: Sequence[int], *, seeds):
         super().__init__()
-        self.num_actions = num_actions
-        self.logits = Value(body, num_actions, seeds=seeds)
+        self.shape = len(num_actions), max(num_actions)  # C, n
+        self.logits = Value(body, math.prod(self.shape), seeds=seeds)
+        self.missing = torch.arange(max(num_actions)) >= torch.tensor(num_actions)[:, None]  # (C, n)
 
     def forward(self, obs: Tensor) -> Categorical:
-        return Categorical(self.logits(obs))
+        logits = self.logits(obs).unflatten(-1, self.shape)
+        # Finite, so that 0 log 0 stays 0.
+        return Categorical(logits.masked_fill(self.missing, -1e9) if self.missing.any() else logits)
 
     def noise(self, seeds: Sequence[int], path: Sequence[int], shape: Sequence[int]) -> Tensor:
-        return streams.gumbel(seeds, path, (*shape, self.num_actions))
+        return streams.gumbel(seeds, path, (*shape, *self.shape))
 
 
 class EpsilonGreedyPolicy(Policy):
@@ -149,9 +181,9 @@ class EpsilonGreedyPolicy(Policy):
 
     epsilon: Tensor
 
-    def __init__(self, body: nn.Module, num_actions: int, *, seeds):
+    def __init__(self, body: nn.Module, num_actions: int, *, dueling: bool = False, seeds):
         super().__init__()
-        self.values = Value(body, num_actions, seeds=seeds)
+        self.values = (DuelingValue if dueling else Value)(body, num_actions, seeds=seeds)
         self.register_buffer("epsilon", torch.zeros(len(self.values.head.weight), 1))
 
     def forward(self, obs: Tensor) -> EpsilonGreedy:
@@ -159,6 +191,21 @@ class EpsilonGreedyPolicy(Policy):
 
     def noise(self, seeds: Sequence[int], path: Sequence[int], shape: Sequence[int]) -> Tensor:
         return streams.uniform(seeds, path, (*shape, 2))
+
+
+class DeterministicPolicy(Policy):
+    """One action for each observation, in [-1, 1], with normal noise of standard deviation `std` to explore."""
+
+    def __init__(self, body: nn.Module, action_size: int, std: float, *, seeds):
+        super().__init__()
+        self.action_size, self.std = action_size, std
+        self.raw = Value(body, action_size, seeds=seeds)
+
+    def forward(self, obs: Tensor) -> Deterministic:
+        return Deterministic(self.raw(obs).tanh(), self.std)
+
+    def noise(self, seeds: Sequence[int], path: Sequence[int], shape: Sequence[int]) -> Tensor:
+        return streams.normal(seeds, path, (*shape, self.action_size))
 
 
 class GaussianPolicy(Policy):

@@ -1,4 +1,4 @@
-"""Adam and SGD over the seed axis, and the flat view of a network that makes them fast.
+"""Adam, RMSprop and SGD over the seed axis, and the flat view of a network that makes them fast.
 
 S seed, P all parameters of one replica.
 """
@@ -68,7 +68,10 @@ class Adam(nn.Module):
 
     def step(self, loss: Tensor, running: Sequence[bool] | None = None) -> None:
         """One step down the gradient of each seed's loss (S,); seeds not `running` keep parameters and moments."""
-        gradient = torch.autograd.grad(loss.sum(), self.targets)
+        self.apply_gradient(torch.autograd.grad(loss.sum(), self.targets), running)
+
+    def apply_gradient(self, gradient: Sequence[Tensor], running: Sequence[bool] | None = None) -> None:
+        """Likewise, given the gradients of all parameters."""
         torch.cat([part.flatten(1) for part in gradient], 1, out=self.gradient)
         if self.max_grad_norm is not None:
             clip_gradient_norm_(self.gradient, self.max_grad_norm)
@@ -145,3 +148,48 @@ class SGD(nn.Module):
 
     def _column(self, running: Sequence[bool]) -> Tensor:
         return torch.as_tensor(running, device=self.flat.device)[:, None]
+
+
+class RMSprop(nn.Module):
+    """RMSprop as TensorFlow has it, for S replicas: the square starts at 1, and eps is under the root.
+
+        square <- alpha square + (1 - alpha) g^2,  parameter <- parameter - rate g / sqrt(square + eps)
+
+    A2C is published with it; with PyTorch's own variant its first steps are far larger. Arguments as `Adam`.
+    """
+
+    square: Tensor
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float | Sequence[float] | Tensor,
+        *,
+        alpha: float = 0.99,
+        eps: float = 1e-5,
+        max_grad_norm: float | None = None,
+    ):
+        super().__init__()
+        self.targets = list(parameters)
+        self.flat = flatten_parameters(self.targets)
+        self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(len(self.flat)).tolist()
+        self.alpha, self.eps, self.max_grad_norm = alpha, eps, max_grad_norm
+        self.register_buffer("square", torch.ones_like(self.flat))
+
+    def step(self, loss: Tensor) -> None:
+        """One step down the gradient of each seed's loss (S,)."""
+        gradient = torch.cat([part.flatten(1) for part in torch.autograd.grad(loss.sum(), self.targets)], 1)  # (S, P)
+        if self.max_grad_norm is not None:
+            clip_gradient_norm_(gradient, self.max_grad_norm)
+        self.square.mul_(self.alpha).addcmul_(gradient, gradient, value=1 - self.alpha)
+        rate = torch.tensor(self.learning_rate, dtype=self.flat.dtype, device=self.flat.device)[:, None]
+        self.flat.sub_(rate * gradient / (self.square + self.eps).sqrt_())
+
+
+def descend(loss: Tensor, *optimisers: Adam) -> None:
+    """One step of several optimisers down the gradient of one loss, whose graph is walked once."""
+    gradient = list(torch.autograd.grad(loss.sum(), [target for one in optimisers for target in one.targets]))
+    for optimiser in optimisers:
+        count = len(optimiser.targets)
+        optimiser.apply_gradient(gradient[:count])
+        del gradient[:count]

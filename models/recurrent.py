@@ -3,9 +3,8 @@
 S seed, B batch, T time steps, I inputs of a step, H hidden units, G gates.
 """
 
-import math
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -166,34 +165,33 @@ class Readout(nn.Module):
         return self.head(outputs if self.every_step else state[0])
 
 
-class Stacked(nn.Module):
-    """A recurrent body for agents whose observations are stacked: (S, B, T I) -> (S, B, H), the last state.
+class Memory(nn.Module):
+    """A recurrent network whose state travels with its inputs: what an agent remembers of an episode.
 
-    Gymnasium's `FrameStackObservation` makes such observations, the newest last.
+    Each step is one row of I + 1 + K numbers: the input, 1 where an episode begins with it (else 0), and the state
+    before it (K = H, or 2 H of an LSTM). A sequence starts from the state of its first row and from zeros wherever an
+    episode begins; the other rows' states, older than the network, are passed over.
 
-    Args:
-        in_features: T I, or a shape of that size.
-        kind: "elman", "gru" or "lstm".
-        num_steps: T.
+    Maps rows (S, B, T, I + 1 + K), or single ones (S, B, I + 1 + K), to the states after them,
+    (S, B, T, K) or (S, B, K).
     """
 
-    def __init__(
-        self,
-        in_features: int | Sequence[int],
-        kind: Literal["elman", "gru", "lstm"] = "gru",
-        *,
-        num_steps: int,
-        hidden_size: int = 64,
-        seeds: Seeds | Sequence[np.random.Generator] = 1,
-    ):
+    def __init__(self, body: Recurrent):
         super().__init__()
-        size = in_features if isinstance(in_features, int) else math.prod(in_features)
-        if num_steps < 1 or size % num_steps:
-            raise ValueError(f"num_steps: found {num_steps}, expected a divisor of {size}, the size of an observation")
-        self.num_steps, self.out_features = num_steps, hidden_size
-        self.body = RECURRENT[kind](size // num_steps, hidden_size, seeds=seeds)
+        self.body, self.out_features = body, body.num_states * body.hidden_size
 
-    def forward(self, x: Tensor) -> Tensor:
-        flat = x.flatten(1, -2)  # (S, B, T I)
-        _, state = self.body(flat.unflatten(-1, (self.num_steps, -1)))
-        return state[0] if x.dim() == 3 else state[0].unflatten(1, x.shape[1:-1])
+    def forward(self, rows: Tensor) -> Tensor:
+        if rows.dim() == 3:
+            return self(rows[:, :, None]).squeeze(2)
+        x, first, state = rows.split([self.body.input_size, 1, self.out_features], -1)
+        weight, bias = self.body.hidden_weight, self.body.hidden_bias[:, None]
+        before, after = state[:, :, 0].split(self.body.hidden_size, -1), []
+        for x_t, first_t in zip(self.body.project(x).unbind(2), first.unbind(2), strict=True):
+            before = self.body.step(x_t, tuple(part * (1 - first_t) for part in before), weight, bias)
+            after.append(torch.cat(before, -1))
+        return torch.stack(after, 2)
+
+    def rows(self, x: Tensor, first: Tensor | float, state: Tensor) -> Tensor:
+        """Inputs (..., I), marks (...) and states (..., K) as rows; a state before an episode's first step is zero."""
+        first = torch.as_tensor(first, dtype=state.dtype).expand(x.shape[:-1])[..., None]
+        return torch.cat([x.to(state), first, state * (1 - first)], -1)

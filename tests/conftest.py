@@ -6,6 +6,11 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 import pytest
 import torch
+from hypothesis import settings
+
+# The first example of a test pays for what is loaded then; how long that takes says nothing.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

@@ -5,20 +5,26 @@ from functools import partial
 import pytest
 import torch
 
-from agents import DQN, PPO, SAC
+from agents import A2C, DQN, PPO, REINFORCE, SAC, TD3
+from agents.on_policy import OnPolicy
+from agents.sac import twin_q
 from models import MLP
 from tests.agents.probes import Forever, Later, Match, Mortal, One, Seen, maker
 
 GAMMA = 0.8
 COMMON = {"seeds": [3, 11], "network": partial(MLP, hidden=(32,)), "gamma": GAMMA, "learning_rate": 3e-3}
 PPO_SETTINGS = {"num_envs": 8, "num_steps": 32, "batch_size": 64, "learning_rate": 1e-3}
+PLAIN = {"normalize_obs": False, "normalize_reward": False}
 AGENTS = {
     "dqn": (DQN, "discrete", {"learning_starts": 50, "tau": 0.05, "exploration_steps": 400, "final_epsilon": 0.2}),
     "ppo discrete": (PPO, "discrete", PPO_SETTINGS),
     "ppo continuous": (PPO, "continuous", PPO_SETTINGS),
+    "a2c discrete": (A2C, "discrete", {"num_steps": 5, "learning_rate": 1e-2, "anneal_steps": 24_000} | PLAIN),
+    "reinforce discrete": (REINFORCE, "discrete", {"num_steps": 10, "learning_rate": 1e-2, "anneal_steps": 24_000}),
     "sac": (SAC, "continuous", {"learning_starts": 50, "tau": 0.05}),
+    "td3": (TD3, "continuous", {"learning_starts": 50, "tau": 0.05, "noise_std": 0.3}),
 }
-STEPS = {DQN: 1500, PPO: 12_000, SAC: 1500}
+STEPS = {DQN: 1500, PPO: 12_000, A2C: 24_000, REINFORCE: 24_000, SAC: 1500, TD3: 1500}
 
 
 def learn(name, probe, **more):
@@ -31,11 +37,11 @@ def value(agent, seen):
     """The value of an observation under the agent's greedy policy, (S,); SAC's entropy bonus taken out."""
     obs = torch.full((len(agent), 1, 1), seen)
     with torch.no_grad():
-        if isinstance(agent, PPO):
+        if isinstance(agent, OnPolicy):
             return agent.critic(obs)[:, 0]
         if isinstance(agent, DQN):
             return agent.policy.values(obs)[:, 0].amax(-1)
-        return agent.q(agent.critics, obs, agent.policy(obs).mode).amin(0)[:, 0]
+        return twin_q(agent.critics, obs, agent.policy(obs).mode).amin(0)[:, 0]
 
 
 def close(found, expected, tolerance=0.05):
@@ -54,7 +60,7 @@ def test_values_depend_on_the_observation(name):
     close(value(agent, -1.0), -1.0)
 
 
-@pytest.mark.parametrize("name", ["dqn", "ppo discrete", "ppo continuous"])
+@pytest.mark.parametrize("name", ["dqn", "ppo discrete", "ppo continuous", "a2c discrete", "td3"])
 def test_a_reward_one_step_away_is_worth_gamma(name):
     agent = learn(name, Later)
     close(value(agent, 0.0), GAMMA)
@@ -66,7 +72,7 @@ def test_the_better_action_is_found(name):
     agent = learn(name, Match)
     for seen in (-1.0, 1.0):
         best, _ = agent.predict(torch.full((2, 1, 1), seen))
-        if agent.worlds.discrete:
+        if agent.worlds.choices:
             assert (best == int(seen > 0)).all()
         else:
             assert abs(best - 0.5 * seen).max() < 0.2
@@ -74,7 +80,7 @@ def test_the_better_action_is_found(name):
         close(value(agent, 1.0), 1.0)
 
 
-@pytest.mark.parametrize("name", ["dqn", "ppo discrete", "ppo continuous"])
+@pytest.mark.parametrize("name", ["dqn", "ppo discrete", "ppo continuous", "a2c discrete", "td3"])
 def test_a_time_limit_does_not_end_the_world(name):
     """V = 1 / (1 - gamma) although every episode is cut after five steps."""
     close(value(learn(name, Forever), 0.0), 1 / (1 - GAMMA), 0.1)
@@ -91,7 +97,7 @@ def test_soft_values_see_through_a_time_limit_too():
     torch.testing.assert_close(value(agent, 0.0), expected, atol=0.15, rtol=0.0)
 
 
-@pytest.mark.parametrize("name", ["dqn", "ppo discrete", "ppo continuous"])
+@pytest.mark.parametrize("name", ["dqn", "ppo discrete", "ppo continuous", "a2c discrete", "td3"])
 def test_an_end_of_the_world_is_an_end(name):
     """What a time limit treated as an end would give: a finite sum, far below 1 / (1 - gamma)."""
     agent = learn(name, Mortal)

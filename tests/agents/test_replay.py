@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.replay import Replay
+from agents.replay import Replay, Transitions
 
 
 def fill(replay, count, num_envs):
@@ -20,7 +20,7 @@ def test_the_newest_transitions_are_kept_and_their_parts_stay_together(capacity,
     replay, count = Replay(2, capacity, 3, 1), steps * num_envs
     fill(replay, count, num_envs)
     noise = torch.rand(2, 200, generator=torch.Generator().manual_seed(seed))
-    batch = replay.sample(count, noise)
+    batch = Transitions(*(field.squeeze(2) for field in replay.sample(count, noise)))
     number = batch.reward - torch.tensor([[0.0], [1000.0]])
     assert number.min() >= max(0, count - capacity)
     assert number.max() < count
@@ -35,7 +35,7 @@ def test_every_stored_transition_can_be_drawn():
     replay = Replay(2, 10, 3, 1)
     fill(replay, 7, 1)
     edges = torch.tensor([(k + 0.5) / 7 for k in range(7)] + [1 - 1e-9], dtype=torch.float64).expand(2, -1)
-    torch.testing.assert_close(replay.sample(7, edges).reward[0], torch.tensor([0.0, 1, 2, 3, 4, 5, 6, 6]))
+    torch.testing.assert_close(replay.sample(7, edges).reward[0, :, 0], torch.tensor([0.0, 1, 2, 3, 4, 5, 6, 6]))
 
 
 @given(capacity=st.integers(4, 14), num_envs=st.integers(1, 2), steps=st.integers(3, 12), length=st.integers(1, 2))
@@ -43,7 +43,7 @@ def test_windows_are_consecutive_steps_of_one_environment(capacity, num_envs, st
     replay, count = Replay(2, capacity, 3, 1), steps * num_envs
     fill(replay, count, num_envs)
     noise = torch.rand(2, 100, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    batch = replay.sample_windows(count, noise, length, num_envs)
+    batch = replay.sample(count, noise, length, num_envs)
     assert batch.obs.shape == (2, 100, length, 3)
     number = batch.reward - torch.tensor([0.0, 1000.0])[:, None, None]
     assert (number[..., 1:] - number[..., :-1] == num_envs).all()

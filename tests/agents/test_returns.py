@@ -53,13 +53,13 @@ def test_each_seed_has_its_own_discount():
 
 def test_hand_computed_n_step_returns():
     """gamma 0.5; rewards 1, 2, 4: uncut, cut by a time limit, ended by the world, ended at the last step."""
-    reward = torch.tensor([1.0, 2.0, 4.0]).expand(1, 4, 3)
-    done = torch.tensor([[[0, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]]).float()
-    terminated = torch.tensor([[[0, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]]]).float()
-    found, discount, last = n_step_return(reward, terminated, done, torch.tensor([[0.5]]))
-    torch.testing.assert_close(found, torch.tensor([[3.0, 2.0, 2.0, 3.0]]))
-    torch.testing.assert_close(discount, torch.tensor([[0.125, 0.25, 0.0, 0.0]]))
-    assert last.tolist() == [[2, 1, 1, 2]]
+    reward = torch.tensor([1.0, 2.0, 4.0]).expand(1, 1, 4, 3)
+    done = torch.tensor([[[[0, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]]]).float()
+    terminated = torch.tensor([[[[0, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]]]]).float()
+    found, discount, last = n_step_return(reward, terminated, done, torch.tensor([[[0.5]]]))
+    torch.testing.assert_close(found, torch.tensor([[[3.0, 2.0, 2.0, 3.0]]]))
+    torch.testing.assert_close(discount, torch.tensor([[[0.125, 0.25, 0.0, 0.0]]]))
+    assert last.tolist() == [[[2, 1, 1, 2]]]
 
 
 class Endless(gym.Env):

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 import envs  # noqa: F401  registers the worlds
 from agents import DQN, PPO
 from envs.prediction import BLOCK, PredictionEnv, PredictionVectorEnv, points
-from models import CNN, Stacked
+from models import CNN, GRU, LSTM, Elman
 
 IDS = ["balancier/Curve-v0", "balancier/Sequence-v0", "balancier/Recall-v0", "balancier/Frames-v0"]
 MODES = list(AutoresetMode)
@@ -182,12 +182,11 @@ def test_an_agent_with_eyes_learns_frames():
     assert 1 + reward.mean() > 0.3
 
 
-@pytest.mark.parametrize("kind", ["elman", "gru", "lstm"])
-def test_agents_recall_with_recurrent_networks_on_stacked_frames(kind):
-    def make():
-        return gym.wrappers.FrameStackObservation(gym.make("balancier/Recall-v0", delay=3), 4)
-
-    network = partial(Stacked, kind=kind, num_steps=4, hidden_size=16)
-    agent = PPO(make, seeds=2, network=network, num_steps=64, batch_size=128, learning_rate=3e-3)
-    agent.learn(12_000)
+@pytest.mark.parametrize("kind", [Elman, GRU, LSTM])
+def test_agents_recall_with_recurrent_networks(kind):
+    network = partial(kind, hidden_size=16)
+    agent = PPO(
+        "balancier/Recall-v0", env_kwargs={"delay": 3}, seeds=2, network=network, num_steps=64, learning_rate=3e-3
+    )
+    agent.learn(16_000)
     assert agent.metrics["return"].min() > -0.2  # chance is -0.5

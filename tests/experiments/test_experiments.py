@@ -157,15 +157,21 @@ def test_thresholds_and_pairs_by_hand():
 @pytest.mark.parametrize(("agent", "world"), ZOO)
 def test_the_zoos_settings_are_sb3s_and_ours(agent, world):
     """SB3's models carry the numbers of the zoo, and ours of `--settings zoo` the same."""
-    env = {"dqn": "CartPole-v1", "ppo": world, "sac": world}[agent] if world != "Acrobot-v1" else world
-    model, zoo = make_baseline(agent, env, 0), ZOO[agent, world]
-    ours = zoo_for_ours(agent, env, 1000)
+    model, zoo = make_baseline(agent, world, 0), ZOO[agent, world]
+    ours = zoo_for_ours(agent, world, 1000)
     assert model.gamma == zoo.get("gamma", 0.99) == ours.get("gamma", 0.99)
     assert model.n_envs == zoo.get("n_envs", 1) == ours.get("num_envs", 1)
-    assert model.batch_size == zoo.get("batch_size", model.batch_size) == ours["batch_size"]
-    rate = float(str(zoo["learning_rate"]).removeprefix("lin_"))
+    if agent == "a2c":
+        assert model.n_steps == zoo.get("n_steps", 5) == ours["num_steps"]
+        assert (model.get_vec_normalize_env() is not None) == zoo.get("normalize", False) == ours["normalize_obs"]
+    else:
+        assert model.batch_size == zoo.get("batch_size", model.batch_size) == ours["batch_size"]
+    if agent == "td3":
+        assert float(model.action_noise._sigma[0]) == zoo["noise_std"] == ours["noise_std"]
+    told = str(zoo.get("learning_rate", {"a2c": 7e-4, "td3": 1e-3}.get(agent)))
+    rate = float(told.removeprefix("lin_"))
     assert model.lr_schedule(1.0) == rate == ours["learning_rate"]
-    assert model.lr_schedule(0.5) == (rate / 2 if "lin_" in str(zoo["learning_rate"]) else rate)
+    assert model.lr_schedule(0.5) == (rate / 2 if "lin_" in told else rate)
     if agent == "dqn":
         assert ours["network"].keywords == {"hidden": (256, 256)}
         assert [layer.out_features for layer in model.q_net.q_net if hasattr(layer, "out_features")][:2] == [256, 256]

@@ -2,16 +2,24 @@ import pytest
 import torch
 from torch import distributions as theirs
 
-from models import MLP, CategoricalPolicy, EpsilonGreedyPolicy, GaussianPolicy, SquashedGaussianPolicy, Value
-from models.heads import Categorical, EpsilonGreedy, Gaussian, SquashedGaussian
+from models import (
+    MLP,
+    CategoricalPolicy,
+    DeterministicPolicy,
+    EpsilonGreedyPolicy,
+    GaussianPolicy,
+    SquashedGaussianPolicy,
+    Value,
+)
+from models.heads import Categorical, DuelingValue, EpsilonGreedy, Gaussian, SquashedGaussian
 from models.streams import gumbel, normal, uniform
 
 SHAPE = (2, 5, 3)  # S, B, A
 
 
 def test_categorical(float64):
-    logits = torch.randn(SHAPE)
-    ours, other = Categorical(logits), theirs.Categorical(logits=logits)
+    logits = torch.randn(2, 5, 3, 4)  # three choices of four
+    ours, other = Categorical(logits), theirs.Independent(theirs.Categorical(logits=logits), 1)
     action = other.sample()
     torch.testing.assert_close(ours.log_prob(action), other.log_prob(action))
     torch.testing.assert_close(ours.entropy, other.entropy())
@@ -19,10 +27,24 @@ def test_categorical(float64):
 
 
 def test_gumbel_noise_samples_the_categorical():
-    logits = torch.tensor([[[0.0, 1.0, -1.0]]]).expand(1, 40_000, 3)
-    sample = Categorical(logits).sample(gumbel([5], (0,), (40_000, 3)))
+    logits = torch.tensor([[[[0.0, 1.0, -1.0]]]]).expand(1, 40_000, 1, 3)
+    sample = Categorical(logits).sample(gumbel([5], (0,), (40_000, 1, 3)))
     shares = torch.bincount(sample.flatten()) / 40_000
-    torch.testing.assert_close(shares, logits[0, 0].softmax(0), atol=0.01, rtol=0)
+    torch.testing.assert_close(shares, logits[0, 0, 0].softmax(0), atol=0.01, rtol=0)
+
+
+def test_choices_of_different_sizes_never_take_a_missing_action(float64):
+    policy = CategoricalPolicy(MLP(4, (8,), seeds=2), [2, 3], seeds=2)
+    distribution = policy(torch.randn(2, 500, 4))
+    action = distribution.sample(policy.noise([3, 11], (0,), (500,)))
+    assert action.shape == (2, 500, 2)
+    assert action.amax((0, 1)).tolist() == [1, 2]
+    pairs = torch.cartesian_prod(torch.arange(2), torch.arange(3))
+    total = sum(distribution.log_prob(pair.expand(2, 500, 2)).exp() for pair in pairs)
+    torch.testing.assert_close(total, torch.ones(2, 500))
+    first, second = distribution.logits[..., 0, :2].log_softmax(-1), distribution.logits[..., 1, :].log_softmax(-1)
+    expected = -(first.exp() * first).sum(-1) - (second.exp() * second).sum(-1)
+    torch.testing.assert_close(distribution.entropy, expected)
 
 
 def test_gaussian(float64):
@@ -62,11 +84,18 @@ def test_epsilon_greedy_explores_its_share(epsilon):
     torch.testing.assert_close(shares, expected, atol=0.01, rtol=0)
 
 
-@pytest.mark.parametrize("kind", [CategoricalPolicy, EpsilonGreedyPolicy, GaussianPolicy, SquashedGaussianPolicy])
-def test_policies_take_the_noise_that_they_ask_for(kind):
-    policy = kind(MLP(4, (8,), seeds=2), 3, seeds=[0, 1])
+@pytest.mark.parametrize(("kind", "arguments", "components"), [
+    (CategoricalPolicy, ([3, 2],), 2),
+    (EpsilonGreedyPolicy, (3,), 1),
+    (DeterministicPolicy, (3, 0.1), 3),
+    (GaussianPolicy, (3,), 3),
+    (SquashedGaussianPolicy, (3,), 3),
+])  # fmt: skip
+def test_policies_take_the_noise_that_they_ask_for(kind, arguments, components):
+    policy = kind(MLP(4, (8,), seeds=2), *arguments, seeds=[0, 1])
     noise = policy.noise([3, 11], (0,), (6,))
-    assert policy(torch.randn(2, 6, 4)).sample(noise).shape[:2] == (2, 6)
+    distribution = policy(torch.randn(2, 6, 4))
+    assert distribution.sample(noise).shape == distribution.mode.shape == (2, 6, components)
 
 
 def test_a_gaussian_policys_spread_is_a_parameter_per_seed():
@@ -78,6 +107,14 @@ def test_a_gaussian_policys_spread_is_a_parameter_per_seed():
     noise = normal([0, 1], (0,), (6, 5, 3))
     spread = (distribution.sample(noise) - distribution.mean) / noise
     torch.testing.assert_close(spread[1] / spread[0], torch.full((6, 5, 3), torch.e))
+
+
+def test_dueling_values_have_the_state_value_as_their_mean(float64):
+    head = DuelingValue(MLP(4, (8,), seeds=2), 3, seeds=2)
+    x = torch.randn(2, 6, 4)
+    both = head.head(head.body(x))
+    torch.testing.assert_close(head(x).mean(-1), both[..., 0])
+    torch.testing.assert_close(head(x)[..., 1] - head(x)[..., 0], both[..., 2] - both[..., 1])
 
 
 def test_values():

@@ -1,0 +1,79 @@
+"""What REINFORCE, A2C and PPO share: a policy, a critic, and a rollout of T steps to learn from once it is full.
+
+S seed, N environments of one seed, T steps of a rollout, L steps of a sequence, C sequences, F features.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agents.agent import Agent
+from agents.config import AgentConfig, Numbers
+from agents.replay import Replay, Transitions
+from agents.worlds import Step
+from models import Adam, CategoricalPolicy, GaussianPolicy, RMSprop, Value
+
+
+@dataclass(frozen=True)
+class OnPolicyConfig(AgentConfig):
+    """Hyper-parameters of all three."""
+
+    num_envs: int = 8  # N, environments of one seed
+    num_steps: int = 128  # T, length of one rollout
+    learning_rate: Numbers = 1e-3
+    gamma: Numbers = 0.98  # discount per step
+    entropy_weight: Numbers = 0.0  # of the bonus for staying undecided
+    value_weight: float = 0.5  # of the critic's squared error
+    max_grad_norm: float | None = None
+    anneal_steps: int | None = None  # steps over which the learning rate falls to a twentieth
+
+
+def in_sequences(x: Tensor, length: int) -> Tensor:
+    """Steps of environments cut into stretches: (S, T, N, ...) -> (S, C, L, ...) with C = T / L N."""
+    return x.unflatten(1, (-1, length)).transpose(2, 3).flatten(1, 2)
+
+
+class OnPolicy(Agent):
+    optimiser_class: Any = Adam
+
+    def build(self) -> None:
+        config, worlds = self.config, self.worlds
+        if config.num_steps % self.sequence_length:
+            raise ValueError(
+                f"sequence_length: found {self.sequence_length}, expected a divisor of num_steps, {config.num_steps}"
+            )
+        if worlds.choices is None:
+            self.policy = GaussianPolicy(self.body(), worlds.action_size, seeds=self.streams)
+        else:
+            self.policy = CategoricalPolicy(self.body(), worlds.choices, seeds=self.streams)
+        self.critic = Value(self.body(), seeds=self.streams)
+        self.optimiser: Adam | RMSprop = self.optimiser_class(
+            [*self.encoder.parameters(), *self.policy.parameters(), *self.critic.parameters()],
+            self.per_seed(config.learning_rate).flatten(),
+            max_grad_norm=config.max_grad_norm,
+        )
+        self.gamma = self.per_seed(config.gamma)[..., None]  # (S, 1, 1)
+        self.entropy_weight = self.per_seed(config.entropy_weight)[..., None]
+        size = config.num_steps * config.num_envs
+        self.rollout = Replay(len(self), size, self.encoder.row_size, worlds.action_size, self.obs.dtype)
+
+    def observe(self, action: Tensor, step: Step) -> None:
+        self.rollout.add(self.num_timesteps, self.obs, action, step.reward, step.terminated, step.done, step.next_obs)
+        if (self.iteration + 1) % self.config.num_steps == 0:
+            self.optimiser.learning_rate = self.annealed(self.config.learning_rate)
+            self.update(self.rollout.all(self.config.num_envs))
+
+    def update(self, rollout: Transitions) -> None:
+        """Learn from a rollout, fields (S, T, N, ...)."""
+        raise NotImplementedError
+
+    def features(self, obs: Tensor) -> Tensor:
+        """Of every step alone: (S, T, N, O) -> (S, T, N, F)."""
+        return self.encoder(obs.flatten(1, 2)).unflatten(1, obs.shape[1:3])
+
+    def values(self, rollout: Transitions) -> tuple[Tensor, Tensor]:
+        """The critic's of each step and of what it led to, both (S, T, N), without gradients."""
+        with torch.no_grad():
+            return self.critic(self.features(rollout.obs)), self.critic(self.features(rollout.next_obs))

@@ -1,0 +1,49 @@
+"""REINFORCE (Williams 1992, doi:10.1007/BF00992696), with or without a learned baseline: on-policy, any actions.
+
+S seed, N environments of one seed, T steps of a rollout, L steps of a sequence, C sequences.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from agents.config import Numbers
+from agents.on_policy import OnPolicy, OnPolicyConfig, in_sequences
+from agents.replay import Transitions
+from agents.returns import gae
+
+
+@dataclass(frozen=True)
+class REINFORCEConfig(OnPolicyConfig):
+    """Hyper-parameters; the defaults are tuned for the pendulum, whose episodes last 200 steps."""
+
+    num_steps: int = 200
+    learning_rate: Numbers = 3e-3  # of Adam
+    gamma: Numbers = 0.98
+    baseline: bool = True  # subtract the critic's value: less variance, the same mean
+
+
+class REINFORCE(OnPolicy):
+    Config = REINFORCEConfig
+
+    def update(self, rollout: Transitions) -> None:
+        """One step up log pi(a | s) (G - b(s)), G the discounted return that followed."""
+        zeros = torch.zeros_like(rollout.reward)
+        # With lambda 1 and no values, the advantage is the return itself, to the episode's end.
+        to_go = gae(rollout.reward, zeros, zeros, rollout.terminated, rollout.done, self.gamma, 1.0)
+        # What an episode still brings after the rollout is unknown, so its steps do not count.
+        known = rollout.done.flip(1).cummax(1).values.flip(1)  # (S, T, N), 1 where the end was seen
+
+        obs, action, to_go, known = (
+            in_sequences(x, self.sequence_length) for x in (rollout.obs, rollout.action, to_go, known)
+        )
+        features = self.encoder(obs)  # (S, C, L, F)
+        value = self.critic(features)
+        distribution = self.policy(features)
+        advantage = to_go - value.detach() if self.config.baseline else to_go
+        loss = -distribution.log_prob(action) * advantage - self.entropy_weight * distribution.entropy
+        if self.config.baseline:
+            loss = loss + self.config.value_weight * (to_go - value) ** 2
+        loss = (known * loss).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
+        self.optimiser.step(loss)
+        self.losses = {"loss": loss}

@@ -1,0 +1,219 @@
+"""The pendulum seen: observation "pixels", alone and in batches."""
+
+import subprocess
+import sys
+import time
+import warnings
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.env_checker import check_env as check_env_sb3
+
+from envs import raster
+
+IDS = ["balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"]
+SEEDS = [3, 2**63 + 11, 12]
+RANGES = {"length": (0.5, 2.0), "mass": (1, 3)}
+
+
+def batch(num_envs, env_id=IDS[0], **kwargs) -> Any:
+    return gym.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point", observation="pixels", **kwargs)
+
+
+def darkness(frame):
+    """How much of the rod each pixel of (..., 3, 32, 32) shows, in green: 0 to 223."""
+    return 255 - frame[..., 1, :, :].astype(int)
+
+
+def rod_direction(frame):
+    """Angle of the rod's center of mass about the picture's center, rad, 0 upright, counter-clockwise."""
+    ticks = np.arange(32) - 15.5
+    weight = darkness(frame)
+    return np.arctan2(-(weight * ticks).sum((-2, -1)), -(weight * ticks[:, None]).sum((-2, -1)))
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_spaces(env_id):
+    one, rows = gym.make(env_id, observation="pixels"), batch(3, env_id)
+    for space, shape in [(one.observation_space, (6, 32, 32)), (rows.observation_space, (3, 6, 32, 32))]:
+        assert (space.shape, space.dtype, space.low.min(), space.high.max()) == (shape, np.uint8, 0, 255)
+    for world in one, rows:
+        obs, _ = world.reset(seed=0)
+        assert obs in world.observation_space
+        obs, *_ = world.step(world.action_space.sample())
+        assert obs in world.observation_space
+        assert obs.flags.c_contiguous
+
+
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("parameters", [{}, RANGES])
+def test_both_checkers_are_content(env_id, parameters):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message=".*normalized action.*|.*symmetric and normalized.*")
+        # SB3's own CNN wants larger pictures; ours is made for these.
+        warnings.filterwarnings("ignore", message=".*minimal resolution.*")
+        check_env(gym.make(env_id, observation="pixels", **parameters).unwrapped, skip_render_check=True)
+        check_env_sb3(gym.make(env_id, observation="pixels", **parameters))
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("parameters", [{}, RANGES])
+def test_a_batch_is_its_scalar_environments(env_id, mode, parameters):
+    """Byte for byte, over three episodes; Gymnasium's own SyncVectorEnv says what each mode means."""
+    ours = batch(3, env_id, autoreset_mode=mode, max_episode_steps=20, **parameters)
+    theirs: Any = gym.make_vec(env_id, 3, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode},
+                          max_episode_steps=20, observation="pixels", **parameters)  # fmt: skip
+    np.testing.assert_array_equal(ours.reset(seed=SEEDS)[0], theirs.reset(seed=SEEDS)[0])
+    theirs.action_space.seed(0)
+    ends = 0
+    for _ in range(65):
+        action = theirs.action_space.sample()
+        obs, _, _, truncated, info = ours.step(action)
+        expected, _, _, _, expected_info = theirs.step(action)
+        np.testing.assert_array_equal(obs, expected)
+        ends += truncated.all()
+        if truncated.any() and mode is AutoresetMode.SAME_STEP:
+            np.testing.assert_array_equal(info["final_obs"], np.stack(expected_info["final_obs"]))
+        if truncated.any() and mode is AutoresetMode.DISABLED:
+            mask = {"reset_mask": truncated.copy()}
+            np.testing.assert_array_equal(ours.reset(options=dict(mask))[0], theirs.reset(options=dict(mask))[0])
+    assert ends == 3
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_the_older_frame_is_the_newer_frame_of_the_step_before(mode):
+    """Within an episode; its first observation shows one frame twice, and the old episode's last is not lost."""
+    rows = batch(2, autoreset_mode=mode, max_episode_steps=10)
+    before, _ = rows.reset(seed=[3, 11])
+    np.testing.assert_array_equal(before[:, :3], before[:, 3:])
+    starts, ended = 0, False
+    for t in range(1, 34):
+        obs, _, _, truncated, info = rows.step(np.zeros((2, 1), np.float32))
+        if (same_step := "final_obs" in info) or ended:
+            assert (obs[:, :3] == obs[:, 3:]).all()
+            assert (obs[:, 3:] != before[:, 3:]).any((1, 2, 3)).all()
+            starts += 1
+            if same_step:
+                np.testing.assert_array_equal(info["final_obs"][:, :3], before[:, 3:])
+        else:
+            np.testing.assert_array_equal(obs[:, :3], before[:, 3:])
+            assert (obs[:, :3] != obs[:, 3:]).any((1, 2, 3)).all(), f"step {t}"
+        before, ended = obs, truncated.any() and mode is AutoresetMode.NEXT_STEP
+    assert starts == 3
+
+
+def test_the_frames_show_the_angle_and_its_change():
+    rows = batch(100)
+    rows.reset(seed=0)
+    rows.step(np.zeros((100, 1), np.float32))
+    last = rows.angle
+    obs, *_ = rows.step(np.ones((100, 1), np.float32))
+    for frame, angle in [(obs[:, 3:], rows.angle), (obs[:, :3], last)]:
+        error = rod_direction(frame) - angle
+        assert abs(np.angle(np.exp(1j * error))).max() < 0.005  # rad
+    change = np.angle(np.exp(1j * (rod_direction(obs[:, 3:]) - rod_direction(obs[:, :3]))))
+    np.testing.assert_allclose(change / 0.05, rows.speed, atol=2 * 0.005 / 0.05)  # rad/s
+    assert np.std(rows.speed) > 0.5
+
+
+@pytest.mark.parametrize(("angle", "rows", "columns"), [
+    (0.0, slice(0, 15), slice(15, 17)),  # upright: above the center
+    (np.pi, slice(17, 32), slice(15, 17)),  # hanging: below it
+    (np.pi / 2, slice(15, 17), slice(0, 15)),  # a quarter turn counter-clockwise: to the left
+    (-np.pi / 2, slice(15, 17), slice(17, 32)),
+    (np.pi / 2 + 6 * np.pi, slice(15, 17), slice(0, 15)),  # angles are not wrapped
+])  # fmt: skip
+def test_the_rod_is_where_it_should_be(angle, rows, columns):
+    """By hand: the rod ends 12.8 pixels from the center; a pixel beside its axis is covered to 0.96."""
+    obs, _ = gym.make(IDS[0], observation="pixels").reset(seed=0, options={"state": (angle, 0.0)})
+    rod, elsewhere = obs[3:, rows, columns], obs[3:].copy()
+    assert (rod == np.reshape([179, 41, 41], (3, 1, 1))).all(0).sum() == 2 * 12  # 0.96 of [176, 32, 32] on white
+    elsewhere[:, rows, columns] = 255
+    elsewhere[:, 15:17, 15:17] = 255  # the pivot
+    assert (elsewhere == 255).all()
+    assert (obs[3:, 15:17, 15:17] < 180).all()
+
+
+def test_frames_are_drawings_of_the_nearest_angle():
+    angle = np.arange(-5, 5) * (2 * np.pi / raster.ANGLES)
+    drawn = raster.draw(angle % (2 * np.pi))
+    for shift in (0.0, -0.49, 0.49):
+        shifted = angle + shift * (2 * np.pi / raster.ANGLES) + 4 * np.pi
+        np.testing.assert_array_equal(raster.frames(shifted[:, None]), drawn)
+    everything = raster.frames(np.arange(raster.ANGLES)[:, None] * (2 * np.pi / raster.ANGLES)).astype(int)
+    assert abs(np.diff(everything, axis=0)).max() <= 6  # neighbours differ by 6 of 255 at most
+    assert (np.diff(everything, axis=0) != 0).any((1, 2, 3)).all()
+
+
+def test_a_length_that_is_a_range_is_drawn():
+    share = np.linspace(0.0, 1.0, 11)
+    dark = darkness(raster.frames(np.zeros((11, 1)), share)).sum((1, 2)) / 223
+    np.testing.assert_allclose(dark - dark[0], share * 12.8 * 1.92, atol=0.5)  # pixels
+    full = raster.frames(np.linspace(0, 6, 50)[:, None])
+    cut = raster.frames(np.linspace(0, 6, 50)[:, None], np.ones(50))
+    assert abs(darkness(full) - darkness(cut)).sum((1, 2)).max() < 223  # the whole length: less than one pixel of it
+    for length in 0.5, 2.0:  # one length is no range: always drawn whole
+        obs, _ = gym.make(IDS[0], observation="pixels", length=length).reset(seed=0)
+        np.testing.assert_array_equal(obs, gym.make(IDS[0], observation="pixels").reset(seed=0)[0])
+    obs, info = batch(200, **RANGES).reset(seed=0)
+    dark = darkness(obs[:, 3:]).sum((1, 2)) / 223
+    slope = np.polyfit(info["length"], dark, 1)[0]
+    assert np.corrcoef(info["length"], dark)[0, 1] > 0.99
+    assert slope * 2.0 == pytest.approx(12.8 * 1.92, rel=0.1)
+
+
+@pytest.mark.parametrize("parameters", [{}, RANGES])
+def test_a_restored_batch_goes_on_as_if_nothing_had_happened(parameters):
+    def make():
+        return batch(3, max_episode_steps=7, autoreset_mode=AutoresetMode.SAME_STEP, **parameters)
+
+    def go(rows, steps):
+        actions = np.random.default_rng(len(steps)).uniform(-2, 2, (len(steps), 3, 1))
+        return np.stack([rows.step(action)[0] for action in actions])
+
+    one, other = make(), make()
+    one.reset(seed=SEEDS)
+    seen = go(one, range(500))
+    state = one.get_state()
+    assert all(isinstance(array, np.ndarray) for array in state.values())
+    other.set_state(state)
+    np.testing.assert_array_equal(other.observe(), seen[-1])  # the frame before as well
+    assert (seen[-1, :, :3] != seen[-1, :, 3:]).any()
+    later = go(one, range(30))
+    np.testing.assert_array_equal(later, go(other, range(30)))
+    assert (later[1:] != later[:-1]).any((1, 2, 3, 4)).all()
+
+
+def test_observations_are_the_users_to_change():
+    for world in gym.make(IDS[0], observation="pixels"), batch(2):
+        first, _ = world.reset(seed=3)
+        kept = first.copy()
+        first[:] = 0
+        np.testing.assert_array_equal(world.reset(seed=3)[0], kept)
+
+
+def test_an_unknown_observation_is_refused():
+    with pytest.raises(ValueError, match="^observation: found 'frames', expected 'state', 'angle' or 'pixels'$"):
+        gym.make(IDS[0], observation="frames")
+
+
+def test_frames_need_no_pygame_and_little_time():
+    code = ("import sys, gymnasium, envs\n"
+            "gymnasium.make('balancier/Pendulum-v0', observation='pixels').reset(seed=0)\n"
+            "assert 'pygame' not in sys.modules")  # fmt: skip
+    subprocess.run([sys.executable, "-c", code], check=True)
+    rows, action = batch(256), np.zeros((256, 1), np.float32)
+    rows.reset(seed=0)
+    seconds = []
+    for _ in range(5):
+        start = time.process_time()
+        for _ in range(20):
+            rows.step(action)
+        seconds.append((time.process_time() - start) / 20)
+    assert 256 / min(seconds) > 100_000  # steps, of two frames each, per second
