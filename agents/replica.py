@@ -68,3 +68,9 @@ class Replica:
         )  # (1, n, ...)
         state = None if state is None else state[0]
         return (action[0, 0] if obs.shape == shape else action[0]), state
+
+    def to_sb3(self, **keywords: Any) -> Any:
+        """This replica as a Stable-Baselines3 model that predicts the same; see `agents.sb3.to_sb3`."""
+        from agents.sb3 import to_sb3
+
+        return to_sb3(self, **keywords)
