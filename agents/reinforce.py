@@ -20,6 +20,8 @@ class REINFORCEConfig(OnPolicyConfig):
     num_steps: int = 200
     learning_rate: Numbers = 3e-3  # of Adam
     gamma: Numbers = 0.98
+    normalize_obs: bool = True
+    normalize_reward: bool = True
     baseline: bool = True  # subtract the critic's value: less variance, the same mean
 
 
@@ -40,10 +42,9 @@ class REINFORCE(OnPolicy):
         features = self.encoder(obs)  # (S, C, L, F)
         value = self.critic(features)
         distribution = self.policy(features)
-        advantage = to_go - value.detach() if self.config.baseline else to_go
+        advantage = to_go - self.config.baseline * value.detach()
         loss = -distribution.log_prob(action) * advantage - self.entropy_weight * distribution.entropy
-        if self.config.baseline:
-            loss = loss + self.config.value_weight * (to_go - value) ** 2
+        loss = loss + self.config.baseline * self.config.value_weight * (to_go - value) ** 2
         loss = (known * loss).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
         self.optimiser.step(loss)
         self.losses = {"loss": loss}

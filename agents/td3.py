@@ -21,9 +21,9 @@ from models.optim import flatten_parameters
 class TD3Config(OffPolicyConfig):
     """Hyper-parameters; the defaults are tuned for the pendulum."""
 
-    learning_rate: Numbers = 1e-3  # of Adam, for policy and critics
+    learning_rate: Numbers = 2e-3  # of Adam, for policy and critics
     tau: float = 0.02
-    noise_std: float = 0.1  # of exploration, in halves of the action's range
+    noise_std: float = 0.3  # of exploration, in halves of the action's range
     target_noise_std: float = 0.2  # of the smoothing of target actions (section 5.3)
     target_noise_clip: float = 0.5
     policy_delay: int = 2  # updates of the critics to one of the policy (section 5.2)

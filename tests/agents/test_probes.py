@@ -19,8 +19,12 @@ AGENTS = {
     "dqn": (DQN, "discrete", {"learning_starts": 50, "tau": 0.05, "exploration_steps": 400, "final_epsilon": 0.2}),
     "ppo discrete": (PPO, "discrete", PPO_SETTINGS),
     "ppo continuous": (PPO, "continuous", PPO_SETTINGS),
-    "a2c discrete": (A2C, "discrete", {"num_steps": 5, "learning_rate": 1e-2, "anneal_steps": 24_000} | PLAIN),
-    "reinforce discrete": (REINFORCE, "discrete", {"num_steps": 10, "learning_rate": 1e-2, "anneal_steps": 24_000}),
+    "a2c discrete": (A2C, "discrete", {"num_steps": 5, "learning_rate": 1e-2} | PLAIN),
+    "reinforce discrete": (
+        REINFORCE,
+        "discrete",
+        {"num_steps": 10, "learning_rate": 1e-2, "anneal_steps": 24_000} | PLAIN,
+    ),
     "sac": (SAC, "continuous", {"learning_starts": 50, "tau": 0.05}),
     "td3": (TD3, "continuous", {"learning_starts": 50, "tau": 0.05, "noise_std": 0.3}),
 }
@@ -67,9 +71,10 @@ def test_a_reward_one_step_away_is_worth_gamma(name):
     close(value(agent, 1.0), 1.0)
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", [*AGENTS, "reinforce without a baseline"])
 def test_the_better_action_is_found(name):
-    agent = learn(name, Match)
+    name, _, without = name.partition(" without")
+    agent = learn("reinforce discrete", Match, baseline=False) if without else learn(name, Match)
     for seen in (-1.0, 1.0):
         best, _ = agent.predict(torch.full((2, 1, 1), seen))
         if agent.worlds.choices:
