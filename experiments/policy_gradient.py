@@ -124,7 +124,7 @@ def policy_gradient(flags: PolicyGradient) -> None:
     for name, least in (("steps", 20_000), ("rollouts", 2), ("jobs", 1)):
         if getattr(flags, name) < least:
             raise UsageError(f"--{name}: found {getattr(flags, name)}, expected at least {least}")
-    steps = min(flags.steps, 120_000) if flags.quick else flags.steps
+    steps = min(flags.steps, 100_000) if flags.quick else flags.steps
     run = Run("policy_gradient", flags)
     forecast = steps * (1.2e-4 + 1.4e-5 * flags.seeds) / min(flags.jobs, 2) + 12
     console.print(f"policy_gradient: {flags.seeds} seeds each, about {duration(forecast)}", highlight=False)
@@ -142,11 +142,13 @@ def policy_gradient(flags: PolicyGradient) -> None:
             run.log(int(step), f"{name}/return", returns, flags.all_seeds)
     agent = REINFORCE(ENV, seeds=[flags.seed]).learn(steps // 4)  # a policy and a critic that know something
     assert isinstance(agent, REINFORCE)
-    ratios = {name: noise_to_signal(one) for name, one in gradients(clones(agent, flags.rollouts)).items()}
+    found = gradients(clones(agent, flags.rollouts))
+    variances = {name: float(one.var(0).sum() / found["return"].var(0).sum()) for name, one in found.items()}
+    ratios = {name: noise_to_signal(one) for name, one in found.items()}
     best = optimal_returns(ENV, range(JUDGED, JUDGED + 100))
     optimum = None if best is None else float(best.mean())
     run.figure(draw_curves(trained, optimum), "learning_curves")
-    run.figure(draw_variance(ratios, flags.rollouts), "variance")
+    run.figure(draw_variance(variances, ratios, flags.rollouts), "variance")
     rows = {}
     table = Table("agent", "steps", "seconds", "IQM [95 %]", "regret")
     for name in FAMILY:
@@ -156,7 +158,9 @@ def policy_gradient(flags: PolicyGradient) -> None:
         rows[name] = {"steps": int(at[-1]), "seconds": round(seconds, 2), "returns": returns.round(2).tolist()}
         rows[name] |= {"iqm": round(iqm, 2), "ci95": [round(low, 2), round(high, 2)], "regret": regret}
         table.add_row(name, f"{at[-1]:,}", f"{seconds:.1f}", f"{iqm:.0f} [{low:.0f}, {high:.0f}]", str(regret))
-    run.finish({"optimum": optimum, "agents": rows, "noise_to_signal": {k: round(v, 3) for k, v in ratios.items()}})
+    noise = {"variance": variances, "noise_to_signal": ratios}
+    told = {kind: {name: round(value, 4) for name, value in one.items()} for kind, one in noise.items()}
+    run.finish({"optimum": optimum, "agents": rows, **told})
     run.close(table, "balancier compare --agents ppo a2c")
 
 
@@ -177,17 +181,21 @@ def draw_curves(trained: dict[str, Any], optimum: float | None) -> Figure:
     return figure
 
 
-def draw_variance(ratios: dict[str, float], rollouts: int) -> Figure:
-    """How noisy the gradient of one episode is, estimator by estimator."""
-    figure, (axes,) = figures.new(width=10, height=5)
+def draw_variance(variances: dict[str, float], ratios: dict[str, float], rollouts: int) -> Figure:
+    """How noisy the gradient of one episode is, estimator by estimator: as such, and beside what it points to."""
+    figure, panels = figures.new(2, width=8, height=5)
     colors = [figures.ORANGE, figures.RED, figures.BLUE, figures.GREEN]
-    bars = axes.barh(list(ratios), list(ratios.values()), color=colors)
-    axes.bar_label(bars, fmt="{:,.3g}", padding=4)
-    axes.set_xscale("log")
-    axes.margins(x=0.15)
-    axes.invert_yaxis()
-    axes.set_xlabel("variance / squared length of the mean gradient")
-    axes.set_title(f"Noise in the gradient of one episode (one policy, {rollouts} episodes)")
+    labels = ["variance, the return's = 1", "variance / squared length of the mean gradient"]
+    for axes, values, label in zip(panels, (variances, ratios), labels, strict=True):
+        bars = axes.barh(list(values), list(values.values()), color=colors)
+        axes.bar_label(bars, fmt="{:,.3g}", padding=4)
+        axes.set_xscale("log")
+        axes.margins(x=0.15)
+        axes.invert_yaxis()
+        axes.set_xlabel(label)
+        axes.grid(axis="y", visible=False)
+    panels[1].set_yticklabels([])
+    figure.suptitle(f"Noise in the gradient of one episode (one policy, {rollouts} episodes)")
     return figure
 
 
