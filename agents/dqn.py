@@ -25,14 +25,17 @@ class DQNConfig(OffPolicyConfig):
     """Hyper-parameters; the defaults are tuned for the pendulum."""
 
     gamma: Numbers = 0.99
+    learning_rate: Numbers = 4e-3
+    batch_size: int = 128
     buffer_size: int = 50_000
     learning_starts: int = 200
     target_every: int = 1  # steps of each environment between updates of the target network
-    exploration_steps: int = 2_000  # of each seed, over which epsilon falls from 1 to its final value
+    anneal_steps: int | None = 15_000  # steps of each seed over which the learning rate falls to a twentieth
+    exploration_steps: int = 6_000  # of each seed, over which epsilon falls from 1 to its final value
     final_epsilon: float = 0.05
     max_grad_norm: float | None = 10.0
     n_step: int = 1  # steps of reward before the target network's value
-    double: bool = True  # let the learning network choose the action that the target network judges
+    double: bool = False  # let the learning network choose the action that the target network judges
     dueling: bool = False  # values as V + A (arXiv:1511.06581)
     prioritized: bool = False  # draw transitions by how surprising they were (arXiv:1511.05952)
     priority_exponent: float = 0.6  # alpha of eq. 1 there

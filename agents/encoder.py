@@ -67,10 +67,12 @@ class Encoder(nn.Module):
         self.row_size = obs_size if self.memory is None else obs_size + 1 + self.out_features
 
     def forward(self, obs: Tensor) -> Tensor:
-        if self.scale:
-            obs = obs.to(torch.get_default_dtype()) * self.scale
-        if isinstance(self.statistics, Running):
-            seen = self.statistics.standardise(obs[..., : self.obs_size])
+        if self.scale or self.statistics:
+            seen = obs[..., : self.obs_size]
+            if self.scale:
+                seen = seen.to(torch.get_default_dtype()) * self.scale
+            if isinstance(self.statistics, Running):
+                seen = self.statistics.standardise(seen)
             obs = seen if self.memory is None else torch.cat([seen, obs[..., self.obs_size :]], -1)
         if self.memory is not None:
             return self.memory(obs)

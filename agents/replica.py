@@ -3,6 +3,7 @@
 S seed, n observations to act on, F features.
 """
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from agents.encoder import Encoder
 
 if TYPE_CHECKING:
     from agents.agent import Agent
+    from agents.export import Actor
 
 
 def predict(
@@ -74,3 +76,25 @@ class Replica:
         from agents.sb3 import to_sb3
 
         return to_sb3(self, **keywords)
+
+    def alone(self) -> "Agent":
+        """This replica as an agent of one seed that shares nothing with the others and can go on learning."""
+        from agents.export import alone
+
+        return alone(self.agent, self.agent.seeds.index(self.seed))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write this replica alone to one file, a checkpoint like any other: `agents.load` reads it."""
+        self.alone().save(path)
+
+    def to_module(self) -> "Actor":
+        """A copy of this replica as a plain PyTorch module, observations to actions; see `agents.export.Actor`."""
+        from agents.export import Actor
+
+        return Actor(self)
+
+    def to_onnx(self, path: str | os.PathLike) -> None:
+        """Write that module as an ONNX file; see `agents.export.to_onnx`."""
+        from agents.export import to_onnx
+
+        to_onnx(self, path)

@@ -7,8 +7,11 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("dqn", "CartPole-v1"): {
         "num_envs": 2,
         "learning_rate": 3e-3,
+        "batch_size": 64,
+        "anneal_steps": None,
         "gamma": 0.995,
         "n_step": 5,
+        "double": True,
         "tau": 0.01,
         "exploration_steps": 5_000,
         "final_epsilon": 0.1,

@@ -21,6 +21,7 @@ EXPERIMENTS = {
     "compare": ("6.1", "our agents and Stable-Baselines3 side by side: learning, returns, time"),
     "train": ("6.1", "train one agent, all its seeds at once, and keep it"),
     "watch": ("6.1", "see a trained agent act, in a window or as a GIF"),
+    "export": ("6.1", "the best seed of a trained agent, as one checkpoint and as an ONNX file"),
     "bench": ("6.1", "steps per second of the pendulum, and what an update costs for 1 to 64 seeds"),
 }
 ROOMS = ("envs", "agents", "models", "experiments")
