@@ -53,7 +53,8 @@ class Encoder(nn.Module):
 
     Bytes become numbers in [0, 1]; then come, where the agent has them, the normalisation by running statistics, and
     eyes (a convolutional network) or a memory (a recurrent one). With a memory, observations are held as `Memory.rows`,
-    each with the state before it: O is then larger than what the world shows.
+    each with the state before it: O is then larger than what the world shows. The features are then the memory's state
+    and, beside it, what was seen last: a head need not learn to pass the present through the memory.
     """
 
     def __init__(self, network: nn.Module | None, obs_size: int, seeds: int, normalize: bool, bytes_: bool):
@@ -63,8 +64,12 @@ class Encoder(nn.Module):
         self.statistics: nn.Module | None = Running(seeds, obs_size) if normalize else None
         self.obs_size, self.scale = obs_size, 1 / 255 if bytes_ else None
         made = self.memory or self.eyes
+        self.state_size = 0 if self.memory is None else self.memory.out_features  # K
         self.out_features: int = obs_size if made is None else made.out_features  # type: ignore[assignment]
-        self.row_size = obs_size if self.memory is None else obs_size + 1 + self.out_features
+        self.row_size = obs_size
+        if self.memory is not None:
+            self.out_features += obs_size
+            self.row_size += 1 + self.state_size
 
     def forward(self, obs: Tensor) -> Tensor:
         if self.scale or self.statistics:
@@ -75,7 +80,7 @@ class Encoder(nn.Module):
                 seen = self.statistics.standardise(seen)
             obs = seen if self.memory is None else torch.cat([seen, obs[..., self.obs_size :]], -1)
         if self.memory is not None:
-            return self.memory(obs)
+            return torch.cat([self.memory(obs), obs[..., : self.obs_size]], -1)
         if self.eyes is None:
             return obs
         return self.eyes(obs.flatten(1, -2)).unflatten(1, obs.shape[1:-1])
@@ -92,7 +97,7 @@ class Encoder(nn.Module):
         """
         if self.memory is None:
             return self(next_obs)
-        state, seen = self(obs), next_obs[..., : self.obs_size]
+        state, seen = self(obs)[..., : self.state_size], next_obs[..., : self.obs_size]
         return self(self.memory.rows(seen, 0.0, state).flatten(1, 2)).unflatten(1, state.shape[1:3])
 
     def rows(self, obs: Tensor, first: Tensor | float, features: Tensor | None) -> Tensor:
@@ -105,5 +110,5 @@ class Encoder(nn.Module):
         if self.memory is None:
             return obs
         if features is None:
-            features = self.memory.body.hidden_weight.new_zeros(*obs.shape[:2], self.out_features)
-        return self.memory.rows(obs, first, features)
+            features = self.memory.body.hidden_weight.new_zeros(*obs.shape[:2], self.state_size)
+        return self.memory.rows(obs, first, features[..., : self.state_size])

@@ -86,7 +86,7 @@ class Actor(nn.Module):
             module._buffers = {name: None if x is None else x.clone() for name, x in module._buffers.items()}
         self.dtype = next(self.policy.parameters()).dtype
         self.shows_bytes = replica.agent.worlds.shows_bytes
-        self.state_size = 0 if self.encoder.memory is None else self.encoder.out_features  # K
+        self.state_size = self.encoder.state_size  # K
         space = replica.action_space
         self.action_shape, self.action_dtype = space.shape or (), getattr(torch, str(space.dtype))
         self.continuous = isinstance(space, Box)
@@ -102,7 +102,7 @@ class Actor(nn.Module):
         rows = rows if self.shows_bytes else rows.to(self.dtype)
         features = self.encoder(self.encoder.rows(rows, 0.0, None if state is None else state[None]))
         action = self.to_env(self.policy(features).mode[0])
-        return (action, features[0]) if self.state_size else action
+        return (action, features[0, :, : self.state_size]) if self.state_size else action
 
     def to_env(self, action: Tensor) -> Tensor:
         """The world's own actions for (n, A), as `Worlds.to_env` makes them."""
