@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 from scipy import stats
 
-from agents.worlds import find_spec, native_entry_point
+from agents.worlds import native_rows
 
 JUDGED = 10_000  # the final judgement starts from reset(seed=JUDGED + i)
 WATCHED = 20_000  # evaluations during training from reset(seed=WATCHED + i)
@@ -48,21 +48,19 @@ class _Rows:
     """As many environments as episodes: a native batch where the world has one, else one by one."""
 
     def __init__(self, env: str, rows: int, env_kwargs: dict[str, Any]):
-        self.native = native_entry_point(find_spec(env))
-        if self.native:
-            self.batch = gym.make_vec(env, rows, vectorization_mode="vector_entry_point", **env_kwargs)
-        else:
+        self.batch = native_rows(env, rows, env_kwargs)
+        if self.batch is None:
             self.worlds = [gym.make(env, disable_env_checker=True, **env_kwargs) for _ in range(rows)]
 
     def reset(self, seeds: list[int]) -> np.ndarray:
-        if self.native:
+        if self.batch is not None:
             return self.batch.reset(seed=seeds)[0]  # type: ignore[arg-type]
         self.obs = np.stack([world.reset(seed=seed)[0] for world, seed in zip(self.worlds, seeds, strict=True)])
         return self.obs
 
     def step(self, actions: np.ndarray, going: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Step at least the rows still `going`; observations, rewards and ends, meaningless in the others."""
-        if self.native:
+        if self.batch is not None:
             obs, reward, terminated, truncated, _ = self.batch.step(actions)
             return obs, reward, terminated | truncated
         reward, done = np.zeros(len(going)), np.zeros(len(going), np.bool_)
@@ -72,7 +70,7 @@ class _Rows:
         return self.obs, reward, done
 
     def close(self) -> None:
-        for world in [self.batch] if self.native else self.worlds:
+        for world in self.worlds if self.batch is None else [self.batch]:
             world.close()
 
 

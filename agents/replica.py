@@ -43,7 +43,9 @@ def predict(
             action = distribution.mode
         else:
             action = distribution.sample(policy.noise(seeds, (Role.PREDICT, agent.num_timesteps), rows.shape[1:2]))
-    return agent.worlds.to_env(action), None if encoder.memory is None else features[..., : encoder.state_size].numpy(force=True)
+    return agent.worlds.to_env(action), None if encoder.memory is None else features[..., : encoder.state_size].numpy(
+        force=True
+    )
 
 
 class Replica:

@@ -15,6 +15,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from torch import Tensor
 
+from agents.batched import CartPoleRows, episode_seed
 from models.streams import stream_seed
 
 Maker = Callable[[], gym.Env]
@@ -37,8 +38,8 @@ class Step(NamedTuple):
 class Replayable(gym.Wrapper):
     """An environment whose state is its seed, the number of its episode and the actions since that began.
 
-    Every episode starts from a seed of its own, so an environment that offers no way to read or set its state can be
-    brought back to it, in another process too, by acting the episode out again.
+    Every episode starts from a seed of its own (`episode_seed`), so an environment that offers no way to read or set
+    its state can be brought back to it, in another process too, by acting the episode out again.
     """
 
     def __init__(self, env: gym.Env):
@@ -48,7 +49,7 @@ class Replayable(gym.Wrapper):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         self.seed, self.episode = (self.seed, self.episode + 1) if seed is None else (seed, 0)
         self.actions = []
-        return self.env.reset(seed=stream_seed(self.seed, self.episode), options=options)
+        return self.env.reset(seed=episode_seed(self.seed, self.episode), options=options)
 
     def step(self, action):
         self.actions.append(action)
@@ -56,7 +57,7 @@ class Replayable(gym.Wrapper):
 
     def restore(self, seed: int, episode: int, actions: Sequence) -> None:
         self.seed, self.episode, self.actions = seed, episode, list(actions)
-        self.env.reset(seed=stream_seed(seed, episode))
+        self.env.reset(seed=episode_seed(seed, episode))
         for action in actions:
             self.env.step(action)
 
@@ -85,16 +86,22 @@ def native_entry_point(spec: EnvSpec) -> bool:
     return getattr(creator, "row_streams", False)
 
 
+def native_rows(env: str, num_rows: int, env_kwargs: dict[str, Any]) -> VectorEnv | None:
+    """The world's own batch in which a row depends on its own seed alone; None where it has none."""
+    spec = find_spec(env)
+    if spec.id.startswith("CartPole-") and set(env_kwargs) <= {"sutton_barto_reward"}:
+        return CartPoleRows(num_rows, max_episode_steps=spec.max_episode_steps or 500, **env_kwargs)
+    if not native_entry_point(spec):
+        return None
+    return gym.make_vec(
+        env, num_rows, vectorization_mode="vector_entry_point", autoreset_mode=AutoresetMode.SAME_STEP, **env_kwargs
+    )
+
+
 def make_rows(env: str | Maker, num_rows: int, env_kwargs: dict[str, Any]) -> VectorEnv:
     """`num_rows` environments as one batch that restarts an ended episode within the same step."""
-    if isinstance(env, str) and native_entry_point(find_spec(env)):
-        return gym.make_vec(
-            env,
-            num_rows,
-            vectorization_mode="vector_entry_point",
-            autoreset_mode=AutoresetMode.SAME_STEP,
-            **env_kwargs,
-        )
+    if isinstance(env, str) and (native := native_rows(env, num_rows, env_kwargs)) is not None:
+        return native
 
     def make() -> gym.Env:
         return Replayable(gym.make(env, disable_env_checker=True, **env_kwargs) if isinstance(env, str) else env())
