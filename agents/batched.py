@@ -42,13 +42,15 @@ class CartPoleRows(CartPoleVectorEnv):
         return obs, reward, terminated, truncated, info
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Everything that the next step depends on."""
-        return {name: getattr(self, name).copy() for name in ("state", "steps", "seeds", "episodes")}
+        """Everything that the next step depends on, each array's first axis the rows."""
+        assert self.state is not None
+        names = ("steps", "seeds", "episodes")
+        return {"state": self.state.T.copy()} | {name: getattr(self, name).copy() for name in names}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Go on from what `get_state` returned."""
         for name, value in state.items():
-            setattr(self, name, value.copy())
+            setattr(self, name, np.array(value.T if name == "state" else value, order="C"))
 
     def _start(self, rows: np.ndarray) -> None:
         assert self.state is not None

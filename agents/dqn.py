@@ -77,7 +77,7 @@ class DQN(OffPolicy):
     def draw(self, seen: int, which: Tensor) -> Transitions:
         if not self.config.prioritized:
             return super().draw(seen, which)
-        self.drawn, self.weight = self.priorities.draw(which, self.config.importance_exponent)
+        self.drawn, self.weight = self.priorities.draw(seen, which, self.config.importance_exponent)
         return self.replay.stretches(self.drawn, self.window, self.config.num_envs)
 
     def update(self, batch: Transitions, number: int) -> None:

@@ -111,13 +111,17 @@ class Priorities(nn.Module):
         if begin[0] >= 0:
             self.priority[:, begin % capacity] = self.largest
 
-    def draw(self, noise: Tensor, importance: float) -> tuple[Tensor, Tensor]:
-        """First rows (S, B) of stretches, by uniform numbers (S, B), and their weights in the loss (eq. 1 and 3.4)."""
-        sums = self.priority.double().cumsum(1)  # (S, C)
+    def draw(self, t: int, noise: Tensor, importance: float) -> tuple[Tensor, Tensor]:
+        """First rows (S, B) of stretches among the first t transitions, and their weights in the loss (eq. 1 and 3.4).
+
+        `noise` (S, B) is uniform in [0, 1).
+        """
+        priority = self.priority[:, :t]
+        sums = priority.double().cumsum(1)  # (S, min(t, C))
         total = sums[:, -1:]
         row = torch.searchsorted(sums, noise * total, right=True).clamp_(max=sums.shape[1] - 1)
-        count = (self.priority > 0).sum(1, keepdim=True)
-        weight = (count * self.priority.gather(1, row) / total).pow(-importance)
+        count = (priority > 0).sum(1, keepdim=True)
+        weight = (count * priority.gather(1, row) / total).pow(-importance)
         return row, (weight / weight.amax(1, keepdim=True)).to(self.priority)
 
     def update(self, row: Tensor, error: Tensor) -> None:

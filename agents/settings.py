@@ -18,11 +18,13 @@ SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("ppo", "CartPole-v1"): {
         "num_envs": 8,
-        "num_steps": 32,
-        "batch_size": 256,
-        "gamma": 0.98,
-        "gae_lambda": 0.8,
-        "anneal_steps": 100_000,
+        "num_steps": 64,
+        "num_epochs": 4,
+        "batch_size": 64,
+        "learning_rate": 2e-3,
+        "gamma": 0.99,
+        "gae_lambda": 0.98,
+        "anneal_steps": 50_000,
     },
 }
 

@@ -18,6 +18,8 @@ EXPERIMENTS = {
     "convolution": ("5.1", "convolution by hand and learned; what it spares, and what it does under shifts"),
     "cifar": ("5.3", "ten classes of small pictures, by the course's network or a fast one"),
     "policy_gradient": ("6.1", "REINFORCE, its baseline, A2C and PPO as one family; the noise in their gradients"),
+    "population": ("6.1", "a grid of hyper-parameters as replicas of one run"),
+    "ablation": ("6.1", "DQN's refinements, one switch at a time and together: what each is worth"),
     "compare": ("6.1", "our agents and Stable-Baselines3 side by side: learning, returns, time"),
     "train": ("6.1", "train one agent, all its seeds at once, and keep it"),
     "watch": ("6.1", "see a trained agent act, in a window or as a GIF"),
