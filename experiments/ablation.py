@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,12 +18,10 @@ from matplotlib.ticker import LogLocator, NullLocator
 from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
-from agents import DQN
 from agents.evaluation import JUDGED, WATCHED, confidence_interval, interquartile_mean, probability_of_improvement
 from agents.settings import settings
 from experiments import figures
-from experiments.compare import COST
-from experiments.population import STARTS, Learned, check_budget, learn, mean_optimum, summary
+from experiments.learning import STARTS, Learned, check_budget, forecast, learn, make, mean_optimum, summary
 from experiments.runs import Flags, Run, UsageError, console, duration, launch, side_by_side
 
 STEPS, QUICK_STEPS = 15_000, 4_000
@@ -66,14 +63,9 @@ class Task:
     episodes: int
 
 
-def make(env: str, variant: str, seeds: Sequence[int]) -> DQN:
-    """The world's own settings, all switches off, then those of the variant on."""
-    return DQN(env, seeds=seeds, **settings("dqn", env) | PLAIN | VARIANTS[variant])
-
-
 def train(task: Task, report: Callable[[float], None]) -> Learned:
     """Work through one task, in a process of its own."""
-    agent = make(task.env, task.variant, task.seeds)
+    agent = make("dqn", task.env, task.seeds, settings("dqn", task.env) | PLAIN | VARIANTS[task.variant])
     return learn(agent, task.env, task.steps, task.episodes, lambda done, _: report(done))
 
 
@@ -83,10 +75,7 @@ def plan(flags: Ablation) -> list[Task]:
     if flags.jobs is not None and flags.jobs < 1:
         raise UsageError(f"--jobs: found {flags.jobs}, expected at least 1")
     steps = flags.steps or (QUICK_STEPS if flags.quick else STEPS)
-    try:
-        make(flags.env, "plain", [0])
-    except (ValueError, gym.error.Error, ImportError) as error:
-        raise UsageError(f"--env: dqn cannot train on {flags.env} ({error})".replace("\n", " ")) from None
+    make("dqn", flags.env, [0], settings("dqn", flags.env))
     seeds = tuple(flags.all_seeds)
     return [Task(name, flags.env, seeds, steps, flags.eval_episodes) for name in reversed(VARIANTS)]
 
@@ -96,9 +85,9 @@ def ablation(flags: Ablation) -> None:
     jobs = flags.jobs or os.cpu_count() or 1
     run = Run("ablation", flags)
     steps, total = tasks[0].steps, sum(task.steps for task in tasks)
-    forecast = COST["balancier", "dqn"] * total / 1000 * (0.3 + 0.07 * flags.seeds) * 1.4 / jobs + 15
+    seconds = forecast("dqn", total, flags.seeds) * 1.4 / jobs + 15
     told = f"DQN on {flags.env}, {len(tasks)} variants x {flags.seeds} seeds"
-    console.print(f"ablation: {told}, about {duration(forecast)} with {jobs} processes", highlight=False)
+    console.print(f"ablation: {told}, about {duration(seconds)} with {jobs} processes", highlight=False)
     found = side_by_side(train, tasks, jobs, total, "training")
     by_name = {task.variant: one for task, one in zip(tasks, found, strict=True)}
     learned = {name: by_name[name] for name in VARIANTS}

@@ -18,6 +18,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import VecNormalize
 
+from experiments.runs import UsageError
 from models import MLP
 
 CLASSES: dict[str, type[BaseAlgorithm]] = {"dqn": DQN, "a2c": A2C, "ppo": PPO, "sac": SAC, "td3": TD3}
@@ -154,11 +155,11 @@ def zoo_for_ours(agent: str, env: str, steps: int) -> dict[str, Any]:
     """The same settings in our words; what ours does not have (gSDE, copying the target within a batch) is left out.
 
     Raises:
-        ValueError: where the zoo has none.
+        UsageError: where the zoo has none.
     """
     zoo = zoo_settings(agent, env)[1]
     if not zoo:
-        raise ValueError(f"--settings: found zoo, but the zoo has no {agent} settings for {env}; expected own")
+        raise UsageError(f"--settings: found zoo, but the zoo has no {agent} settings for {env}; expected own")
     made: dict[str, Any] = {}
     for name, value in zoo.items():
         if name in RENAMED:

@@ -14,7 +14,7 @@ from rich.table import Table
 import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS
 from experiments import figures
-from experiments.compare import DEFAULTS
+from experiments.learning import DEFAULTS
 from experiments.runs import Flags, Progressing, Run, console, launch
 
 SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import gymnasium as gym
 import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
@@ -33,25 +32,11 @@ from agents.settings import settings
 from agents.worlds import find_spec
 from envs.optimum import optimal_returns
 from experiments import figures
+from experiments.learning import COST, DEFAULTS, budget, make
 from experiments.runs import Flags, Run, UsageError, console, duration, launch, side_by_side
 
 EVALUATIONS, STARTS = 40, 20
-# Where each agent is compared by default, and for how many steps of each seed; the second number is for --quick.
-DEFAULTS: dict[str, tuple[str, int, int]] = {
-    "sac": ("balancier/Pendulum-v0", 5_000, 2_500),
-    "td3": ("balancier/Pendulum-v0", 10_000, 2_500),
-    "ppo": ("balancier/Pendulum-v0", 100_000, 40_000),
-    "a2c": ("balancier/Pendulum-v0", 1_000_000, 100_000),
-    "reinforce": ("balancier/Pendulum-v0", 500_000, 100_000),
-    "dqn": ("balancier/PendulumDiscrete-v0", 10_000, 4_000),
-}
-# Steps by default in worlds of other kinds, where the default above would be too few.
-BUDGETS = {("dqn", "CartPole-v1"): 50_000, ("ppo", "CartPole-v1"): 50_000, ("a2c", "CartPole-v1"): 100_000}
 THRESHOLDS = {"balancier/Pendulum-v0": -200.0, "balancier/PendulumDiscrete-v0": -200.0, "Pendulum-v1": -200.0}
-# Rough processor seconds for a thousand steps: of ten seeds of ours, of one seed of SB3's. For the forecast alone.
-COST = {("balancier", "sac"): 3.5, ("balancier", "ppo"): 0.2, ("balancier", "dqn"): 1.5}
-COST |= {("balancier", "td3"): 3.0, ("balancier", "a2c"): 0.1, ("balancier", "reinforce"): 0.05}
-COST |= {("sb3", "sac"): 12.0, ("sb3", "ppo"): 0.25, ("sb3", "dqn"): 2.5, ("sb3", "td3"): 10.0, ("sb3", "a2c"): 0.3}
 
 
 @dataclass(frozen=True)
@@ -155,10 +140,8 @@ def own_agent(task: Task) -> Any:
     if task.settings == "zoo":
         from experiments.baselines import zoo_for_ours
 
-        keywords = zoo_for_ours(task.agent, task.env, task.steps)
-    else:
-        keywords = settings(task.agent, task.env)
-    return AGENTS[task.agent](task.env, seeds=task.seeds, **keywords)
+        return make(task.agent, task.env, task.seeds, zoo_for_ours(task.agent, task.env, task.steps))
+    return make(task.agent, task.env, task.seeds, settings(task.agent, task.env))
 
 
 def plan(flags: Compare) -> list[Task]:
@@ -178,14 +161,10 @@ def plan(flags: Compare) -> list[Task]:
     starts = tuple(range(JUDGED, JUDGED + (20 if flags.quick else flags.eval_episodes)))
     tasks = []
     for agent in names:
-        world, full, quick = DEFAULTS[agent]
-        env = flags.env or world
-        steps = flags.steps or (quick if flags.quick else BUDGETS.get((agent, env), full))
+        env = flags.env or DEFAULTS[agent][0]
+        steps = budget(agent, env, flags.steps, flags.quick)
         ours = Task("balancier", agent, env, tuple(flags.all_seeds), steps, flags.settings, starts)
-        try:
-            own_agent(dataclasses.replace(ours, seeds=(0,)))
-        except (ValueError, gym.error.Error, ImportError) as error:
-            raise UsageError(f"--env: {agent} cannot train on {env} ({error})".replace("\n", " ")) from None
+        own_agent(dataclasses.replace(ours, seeds=(0,)))
         tasks.append(ours)
         baseline_seeds = min(flags.baseline_seeds, 1) if flags.quick else flags.baseline_seeds
         if ("sb3", agent) not in COST:

@@ -8,12 +8,10 @@ grid share no random numbers, and each learns exactly as it would in a run of it
 import dataclasses
 import itertools
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import gymnasium as gym
 import matplotlib
 import numpy as np
 import tyro
@@ -24,16 +22,25 @@ from matplotlib.ticker import NullLocator
 from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
-from agents import AGENTS, Agent
+from agents import AGENTS
 from agents.config import LIMITS, SHARE, Numbers, check_config
-from agents.evaluation import JUDGED, WATCHED, confidence_interval, evaluate, interquartile_mean
+from agents.evaluation import JUDGED, WATCHED, confidence_interval, interquartile_mean
 from agents.settings import settings
-from envs.optimum import optimal_returns
 from experiments import figures
-from experiments.compare import BUDGETS, COST, DEFAULTS
+from experiments.learning import (
+    DEFAULTS,
+    STARTS,
+    Learned,
+    budget,
+    check_budget,
+    forecast,
+    learn,
+    make,
+    mean_optimum,
+    summary,
+)
 from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch
 
-EVALUATIONS, STARTS = 20, 20
 Point = dict[str, float]  # one value of each hyper-parameter given
 
 
@@ -114,71 +121,9 @@ def points_of(grid: dict[str, tuple[float, ...]]) -> list[Point]:
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def per_replica(points: Sequence[Point], seeds: int) -> dict[str, list[float]]:
+def per_replica(points: Sequence[Point], seeds: int) -> dict[str, Any]:
     """Keywords for one agent of `len(points) * seeds` replicas: the seeds of a point are neighbours."""
     return {name: [point[name] for point in points for _ in range(seeds)] for name in points[0]}
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What came of an agent; S replicas, E evaluations."""
-
-    steps: np.ndarray  # (E,)
-    curve: np.ndarray  # (E, S), mean return over the watched starts
-    judged: np.ndarray  # (S,), mean return over the judged starts
-    seconds: float  # of the processor, without evaluations
-
-
-def learn(agent: Agent, env: str, steps: int, episodes: int, report: Callable[[float, np.ndarray], None]) -> Learned:
-    """Train a new agent for `steps` steps of each replica, evaluating every twentieth of them, and judge it.
-
-    It is judged on `episodes` starts.
-    `report(steps, returns)` is called after each evaluation with the steps since the last one and the returns (S,).
-    """
-    at, curve, seconds = [], [], 0.0
-    for number in range(1, EVALUATIONS + 1):
-        before, began = agent.num_timesteps, time.process_time()
-        agent.learn(steps * number // EVALUATIONS - before)
-        seconds += time.process_time() - began
-        at.append(agent.num_timesteps)
-        curve.append(evaluate(agent, env, range(WATCHED, WATCHED + STARTS)).mean(1))
-        report(agent.num_timesteps - before, curve[-1])
-    judged = evaluate(agent, env, range(JUDGED, JUDGED + episodes)).mean(1)
-    return Learned(np.array(at), np.array(curve), judged, seconds)
-
-
-def mean_optimum(env: str, starts: Sequence[int]) -> float | None:
-    """The best mean return that is possible from these starts; None where it is not known."""
-    best = optimal_returns(env, starts)
-    return None if best is None else float(best.mean())
-
-
-def summary(returns: np.ndarray, optimum: float | None) -> dict[str, Any]:
-    """Figures of merit of seeds' judged returns (S,)."""
-    iqm = interquartile_mean(returns)
-    return {
-        "returns": [round(float(value), 3) for value in returns],
-        "iqm": round(iqm, 3),
-        "ci95": [round(end, 3) for end in confidence_interval(returns)],
-        "regret": None if optimum is None else round(optimum - iqm, 3),
-    }
-
-
-def check_budget(steps: int | None, episodes: int) -> None:
-    """Raise UsageError for too few steps or judged starts."""
-    if steps is not None and steps < EVALUATIONS:
-        raise UsageError(f"--steps: found {steps}, expected at least {EVALUATIONS}")
-    if episodes < 1:
-        raise UsageError(f"--eval-episodes: found {episodes}, expected at least 1")
-
-
-def make(flags: Population, env: str, points: list[Point]) -> Agent:
-    count = flags.seeds * len(points)
-    keywords: dict[str, Any] = settings(flags.agent, env) | per_replica(points, flags.seeds)
-    try:
-        return AGENTS[flags.agent](env, seeds=range(flags.seed, flags.seed + count), **keywords)
-    except (ValueError, gym.error.Error, ImportError) as error:
-        raise UsageError(f"--env: {flags.agent} cannot train on {env} ({error})".replace("\n", " ")) from None
 
 
 def in_words(point: Point) -> str:
@@ -189,14 +134,17 @@ def population(flags: Population) -> None:
     check_budget(flags.steps, flags.eval_episodes)
     grid = grid_of(flags)
     points = points_of(grid)
-    world, full, quick = DEFAULTS[flags.agent]
-    env = flags.env or world
-    steps = flags.steps or (quick if flags.quick else BUDGETS.get((flags.agent, env), full))
-    agent = make(flags, env, points)
+    env = flags.env or DEFAULTS[flags.agent][0]
+    steps = budget(flags.agent, env, flags.steps, flags.quick)
+    seeds = range(flags.seed, flags.seed + flags.seeds * len(points))
+    agent = make(flags.agent, env, seeds, settings(flags.agent, env) | per_replica(points, flags.seeds))
     run = Run("population", flags)
-    forecast = COST["balancier", flags.agent] * steps / 1000 * (0.3 + 0.07 * len(agent)) + 5
+    told = duration(forecast(flags.agent, steps, len(agent)) + 5)
     size = f"{len(points)} points x {flags.seeds} seeds = {len(agent)} replicas of one agent"
-    console.print(f"population: {flags.agent} on {env}, {size}, about {duration(forecast)}", highlight=False)
+    console.print(
+        f"population: {flags.agent} on {env}, {size}, about {told}",
+        highlight=False,
+    )
     with Progressing(steps, "training") as progress:
         learned = learn(
             agent, env, steps, flags.eval_episodes,
@@ -258,7 +206,7 @@ def draw(
     name, *others = (name for name, values in grid.items() if len(values) > 1)
     other = others[0] if others else None
     sides = len(grid[name]), len(grid[other]) if other else 1
-    curve = learned.curve.reshape(EVALUATIONS, *sides, -1)
+    curve = learned.curve.reshape(len(learned.steps), *sides, -1)
     judged = learned.judged.reshape(*sides, -1)
     figure, panels = figures.new(3 if other else 2, width=5.8 if other else 6.6, height=6.2)
     draw_curves(panels[0], learned.steps, curve, colors_of(grid[name]))

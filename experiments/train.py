@@ -17,11 +17,10 @@ from agents.evaluation import JUDGED, WATCHED, confidence_interval, evaluate, in
 from agents.settings import settings
 from envs.optimum import optimal_returns
 from experiments import figures
-from experiments.compare import BUDGETS, COST, DEFAULTS
+from experiments.learning import DEFAULTS, EVALUATIONS, STARTS, budget, forecast, make, sense_of, summary
 from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch
 
 CHECKPOINT = "agent.safetensors"
-EVALUATIONS = 20
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,10 @@ class Train(Flags):
     """Which algorithm."""
     env: str | None = None
     """A Gymnasium id (default: the pendulum; for dqn the one with discrete torques)."""
+    network: Literal["mlp", "elman", "gru", "lstm", "cnn"] | None = None
+    """A network of the zoo: a recurrent one is a memory, a CNN eyes (default: mlp; cnn for pixels)."""
+    observation: Literal["state", "angle", "pixels"] = "state"
+    """What the pendulum shows: angle and speed, the angle alone, or its last two pictures."""
     steps: int | None = None
     """Steps of each seed (default: chosen for the agent; with --resume, that many more)."""
     resume: Path | None = None
@@ -57,46 +60,45 @@ def load(run: Path, flag: str) -> agents.Agent:
         raise UsageError(f"{flag}: {error}") from None
 
 
-def make(flags: Train) -> agents.Agent:
-    env, steps = env_of(flags), flags.steps
-    if steps is not None and steps < 1:
-        raise UsageError(f"--steps: found {steps}, expected at least 1")
-    if flags.eval_episodes < 1:
-        raise UsageError(f"--eval-episodes: found {flags.eval_episodes}, expected at least 1")
+def start(flags: Train) -> agents.Agent:
+    """A new agent, or the one to resume; UsageError before the first step for what cannot be trained."""
+    for name in ("steps", "eval_episodes"):
+        value = getattr(flags, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')}: found {value}, expected at least 1")
     if flags.resume is not None:
         return load(flags.resume, "--resume")
-    try:
-        return agents.AGENTS[flags.agent](env, seeds=flags.all_seeds, **settings(flags.agent, env))
-    except (ValueError, gym.error.Error, ImportError) as error:
-        raise UsageError(f"--env: {flags.agent} cannot train on {env} ({error})".replace("\n", " ")) from None
-
-
-def env_of(flags: Train) -> str:
-    return flags.env or DEFAULTS[flags.agent][0]
+    env = flags.env or DEFAULTS[flags.agent][0]
+    network = flags.network or ("cnn" if flags.observation == "pixels" else "mlp")
+    keywords = settings(flags.agent, env, network)
+    if flags.observation == "state":
+        return make(flags.agent, env, flags.all_seeds, keywords)
+    if not env.rpartition(":")[2].startswith("balancier/Pendulum"):
+        raise UsageError(f"--observation: found {flags.observation} for {env}, expected state (others: the pendulum's)")
+    return make(flags.agent, env, flags.all_seeds, keywords | {"env_kwargs": {"observation": flags.observation}})
 
 
 def train(flags: Train) -> None:
-    agent = make(flags)
-    name, env = type(agent).__name__.lower(), agent.env_id
+    agent = start(flags)
+    name, env, sense = type(agent).__name__.lower(), agent.env_id, sense_of(agent)
     assert env is not None
-    _, full, quick = DEFAULTS[name]
-    steps = flags.steps or (quick if flags.quick else BUDGETS.get((name, env), full))
+    steps = budget(name, env, flags.steps, flags.quick, sense)
     run = Run("train", flags)
-    cost = COST["balancier", name] * steps / 1000 * (0.3 + 0.07 * len(agent))
-    console.print(f"train: {name} on {env}, {len(agent)} seeds, about {duration(cost + 5)}", highlight=False)
+    told = duration(forecast(name, steps, len(agent), sense) + 5)
+    console.print(f"train: {name} on {env}, {len(agent)} seeds, about {told}", highlight=False)
     curve: list[tuple[int, np.ndarray]] = []
     began, every = time.process_time(), max(1, steps // EVALUATIONS)
-    start = told = agent.num_timesteps
+    first = seen = agent.num_timesteps
 
     def watch(agent: agents.Agent) -> None:
-        nonlocal told
-        if agent.num_timesteps - told >= every or agent.num_timesteps >= start + steps:
-            returns = evaluate(agent, env, range(WATCHED, WATCHED + 20)).mean(1)
+        nonlocal seen
+        if agent.num_timesteps - seen >= every or agent.num_timesteps >= first + steps:
+            returns = evaluate(agent, env, range(WATCHED, WATCHED + STARTS), agent.env_kwargs).mean(1)
             curve.append((agent.num_timesteps, returns))
             for metric, values in {"evaluation": returns, **agent.metrics}.items():
                 run.log(agent.num_timesteps, metric, values, agent.seeds)
-            progress.advance(agent.num_timesteps - told, f"return {np.median(returns):.0f}")
-            told = agent.num_timesteps
+            progress.advance(agent.num_timesteps - seen, f"return {np.median(returns):.0f}")
+            seen = agent.num_timesteps
 
     try:
         with Progressing(steps, "training") as progress:
@@ -108,25 +110,25 @@ def train(flags: Train) -> None:
     seconds = time.process_time() - began
     agent.save(run.folder / CHECKPOINT)
     starts = range(JUDGED, JUDGED + flags.eval_episodes)
-    returns, best = evaluate(agent, env, starts).mean(1), optimal_returns(env, starts)
+    returns, best = evaluate(agent, env, starts, agent.env_kwargs).mean(1), optimal_returns(env, starts)
     run.figure(draw(curve, name, env, best), "learning_curve")
-    iqm, optimum = interquartile_mean(returns), None if best is None else float(best.mean())
+    optimum = None if best is None else float(best.mean())
     result: dict[str, Any] = {
         "agent": name,
         "env": env,
+        "network": getattr(agent.network, "func", agent.network).__name__,
+        "observation": agent.env_kwargs.get("observation", "state"),
         "seeds": list(agent.seeds),
         "steps": agent.num_timesteps,
         "train_seconds": round(seconds, 2),
-        "returns": [round(float(value), 3) for value in returns],
-        "iqm": round(iqm, 3),
-        "ci95": [round(end, 3) for end in confidence_interval(returns)],
         "optimum": optimum,
-        "regret": None if optimum is None else round(optimum - iqm, 3),
+        **summary(returns, optimum),
     }
     run.finish(result)
     table = Table("agent", "env", "seeds", "steps", "seconds", "IQM [95 %]", "worst seed", "optimum")
     low, high = result["ci95"]
-    numbers = f"{agent.num_timesteps:,}", f"{seconds:.1f}", f"{iqm:.1f} [{low:.1f}, {high:.1f}]", f"{returns.min():.1f}"
+    judged = f"{result['iqm']:.1f} [{low:.1f}, {high:.1f}]", f"{returns.min():.1f}"
+    numbers = f"{agent.num_timesteps:,}", f"{seconds:.1f}", *judged
     table.add_row(name, env, str(len(agent)), *numbers, "-" if optimum is None else f"{optimum:.1f}")
     run.close(table, f"balancier watch {run.folder}")
 

@@ -16,8 +16,9 @@ from agents import AGENTS, DQN, SAC
 from agents.config import LIMITS
 from agents.evaluation import JUDGED, evaluate
 from agents.settings import settings
-from experiments import ablation, population
-from experiments.population import Learned, axis_scale, grid_of, learn, per_replica, points_of, with_grid
+from experiments import ablation, learning, population
+from experiments.learning import Learned, learn, make
+from experiments.population import axis_scale, grid_of, per_replica, points_of, with_grid
 from experiments.runs import UsageError
 
 PENDULUM, DISCRETE = "balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"
@@ -83,7 +84,7 @@ def test_a_single_value_is_held_for_all():
 def test_a_point_of_the_grid_learns_as_in_a_run_of_its_own(float64):
     """Two discounts of two seeds each; the second point's replicas are seeds 9 and 10 alone, and unlike the first's."""
     points = points_of(grid_of(flags(learning_rate=(1e-3,), gamma=(0.9, 0.98))))
-    agent = population.make(flags(seed=7, seeds=2), PENDULUM, points).learn(130)
+    agent = make("sac", PENDULUM, range(7, 7 + 2 * len(points)), per_replica(points, 2)).learn(130)
     alone = SAC(PENDULUM, seeds=[9, 10], learning_rate=1e-3, gamma=0.98)
     start = torch.cat([parameter.detach().flatten(1) for parameter in alone.policy.parameters()], 1)
     alone.learn(130)
@@ -163,7 +164,7 @@ def test_learning_is_watched_at_every_twentieth_and_stops_at_the_step_asked_for(
 
 
 def test_a_population_writes_one_figure_and_every_number(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(population, "EVALUATIONS", 3)
+    monkeypatch.setattr(learning, "EVALUATIONS", 3)
     command = ["--agent", "dqn", "--learning-rate", "1e-3", "1e-4", "--gamma", "0.9", "0.98", "--seeds", "2"]
     small = ["--seed", "4", "--steps", "240", "--eval-episodes", "4", "--out", str(tmp_path / "run")]
     assert population.main(command + small) == 0
@@ -188,17 +189,21 @@ def test_a_population_writes_one_figure_and_every_number(tmp_path, capsys, monke
 # The ablation.
 
 
+def variant_of(env, name, seeds=(0,)):
+    return make("dqn", env, seeds, settings("dqn", env) | ablation.PLAIN | ablation.VARIANTS[name])
+
+
 @pytest.mark.parametrize("env", [DISCRETE, "CartPole-v1"])
 def test_a_variant_differs_from_the_plain_agent_by_its_switch_alone(env):
     switches = {"double": "double", "dueling": "dueling", "3 steps": "n_step", "prioritised": "prioritized"}
-    plain = dataclasses.asdict(ablation.make(env, "plain", [0]).config)
+    plain = dataclasses.asdict(variant_of(env, "plain").config)
     assert [plain[name] for name in ("double", "dueling", "n_step", "prioritized")] == [False, False, 1, False]
     for name, value in settings("dqn", env).items():
-        assert name in ("double", "n_step") or plain[name] == value
+        assert name in ("network", "double", "n_step") or plain[name] == value
     for variant, switch in switches.items():
-        config = dataclasses.asdict(ablation.make(env, variant, [0]).config)
+        config = dataclasses.asdict(variant_of(env, variant).config)
         assert {name for name in plain if config[name] != plain[name]} == {switch}
-    config = dataclasses.asdict(ablation.make(env, "all four", [0]).config)
+    config = dataclasses.asdict(variant_of(env, "all four").config)
     assert [config[name] for name in ("double", "dueling", "n_step", "prioritized")] == [True, True, 3, True]
 
 
@@ -234,14 +239,14 @@ def test_the_ablation_writes_one_figure_and_every_number(tmp_path, monkeypatch, 
     """The processes' work done here, one task after the other."""
     one_by_one = lambda work, tasks, *_: [work(task, lambda done: None) for task in tasks]  # noqa: E731
     monkeypatch.setattr(ablation, "side_by_side", one_by_one)
-    monkeypatch.setattr(population, "EVALUATIONS", 2)
+    monkeypatch.setattr(learning, "EVALUATIONS", 2)
     small = ["--steps", "230", "--seeds", "2", "--eval-episodes", "3", "--out", str(tmp_path / "run")]
     assert ablation.main(small) == 0
     assert "6 variants x 2 seeds, about" in capsys.readouterr().out
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert list(result["variants"]) == ["plain", "double", "dueling", "3 steps", "prioritised", "all four"]
     for name, row in result["variants"].items():
-        agent = ablation.make(DISCRETE, name, [0, 1]).learn(230)
+        agent = variant_of(DISCRETE, name, (0, 1)).learn(230)
         judged = evaluate(agent, DISCRETE, range(JUDGED, JUDGED + 3)).mean(1)
         assert row["returns"] == pytest.approx(judged, rel=1e-3)  # each row is its own variant's
     assert len({tuple(row["returns"]) for row in result["variants"].values()}) > 3
