@@ -21,7 +21,7 @@ from agents.worlds import Maker, Step, Worlds
 from models.streams import Noise, Seeds, resolve_seeds, stream
 
 DEFAULT_NETWORK = partial(models.MLP, hidden=(64, 64))
-NO_MEMORY, SEQUENCE_LENGTH = 1, 16  # L of `sequence_length=None` without and with a memory
+SEQUENCE_LENGTH = 16
 
 
 class Agent(nn.Module):
@@ -70,7 +70,7 @@ class Agent(nn.Module):
         self.encoder = Encoder(
             looking, self.worlds.obs_size, len(self.seeds), self.config.normalize_obs, self.worlds.shows_bytes
         )
-        self.sequence_length = self.config.sequence_length or (SEQUENCE_LENGTH if self.encoder.memory else NO_MEMORY)
+        self.sequence_length = self.config.sequence_length or (self.usual_length if self.encoder.memory else 1)
         self.register_buffer("obs", self.encoder.rows(self.worlds.reset(), 1.0, None))
         if self.config.normalize_reward:
             self.returns = Running(len(self.seeds), 1)
@@ -179,6 +179,11 @@ class Agent(nn.Module):
     def per_seed(self, value: Numbers) -> Tensor:
         """A hyper-parameter as (S, 1)."""
         return torch.as_tensor(value, dtype=torch.get_default_dtype()).expand(len(self))[:, None]
+
+    @property
+    def usual_length(self) -> int:
+        """Steps that a memory unrolls in an update, where none are given."""
+        return SEQUENCE_LENGTH
 
     @property
     def left(self) -> float:

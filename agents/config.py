@@ -30,7 +30,7 @@ class AgentConfig:
 
     normalize_obs: bool = False  # by running mean and variance of each component
     normalize_reward: bool = False  # by the running spread of the discounted return
-    sequence_length: int | None = None  # L, steps that a memory unrolls in an update; None: 16, or 1 without a memory
+    sequence_length: int | None = None  # L, steps that a memory unrolls in an update; None: up to 16
 
 
 # What each hyper-parameter may be, whichever agent has it: a test, and the same in words.

@@ -51,10 +51,10 @@ def is_encoder(network: MakeNetwork) -> bool:
 class Encoder(nn.Module):
     """What the heads see of observations: (S, B, O) -> (S, B, F), or of sequences (S, B, L, O) -> (S, B, L, F).
 
-    Bytes become numbers in [0, 1]; then come, where the agent has them, the normalisation by running statistics, and
-    eyes (a convolutional network) or a memory (a recurrent one). With a memory, observations are held as `Memory.rows`,
-    each with the state before it: O is then larger than what the world shows. The features are then the memory's state
-    and, beside it, what was seen last: a head need not learn to pass the present through the memory.
+    Bytes become numbers in [0, 1], unless the agent normalises observations by running statistics. Then come, where it
+    has them, eyes (a convolutional network) or a memory (a recurrent one). With a memory, observations are held as
+    `Memory.rows`, each with the state before it: O is then larger than what the world shows. The features are then the
+    memory's state and, beside it, what was seen last: a head need not learn to pass the present through the memory.
     """
 
     def __init__(self, network: nn.Module | None, obs_size: int, seeds: int, normalize: bool, bytes_: bool):
@@ -62,7 +62,7 @@ class Encoder(nn.Module):
         self.memory = Memory(network) if isinstance(network, Recurrent) else None
         self.eyes = None if self.memory else network
         self.statistics: nn.Module | None = Running(seeds, obs_size) if normalize else None
-        self.obs_size, self.scale = obs_size, 1 / 255 if bytes_ else None
+        self.obs_size, self.scale = obs_size, 1 / 255 if bytes_ else 1.0
         made = self.memory or self.eyes
         self.state_size = 0 if self.memory is None else self.memory.out_features  # K
         self.out_features: int = obs_size if made is None else made.out_features  # type: ignore[assignment]
@@ -72,12 +72,9 @@ class Encoder(nn.Module):
             self.row_size += 1 + self.state_size
 
     def forward(self, obs: Tensor) -> Tensor:
-        if self.scale or self.statistics:
-            seen = obs[..., : self.obs_size]
-            if self.scale:
-                seen = seen.to(torch.get_default_dtype()) * self.scale
-            if isinstance(self.statistics, Running):
-                seen = self.statistics.standardise(seen)
+        if self.scale != 1 or self.statistics:
+            seen = obs[..., : self.obs_size].to(torch.get_default_dtype())
+            seen = self.statistics.standardise(seen) if isinstance(self.statistics, Running) else seen * self.scale
             obs = seen if self.memory is None else torch.cat([seen, obs[..., self.obs_size :]], -1)
         if self.memory is not None:
             return torch.cat([self.memory(obs), obs[..., : self.obs_size]], -1)

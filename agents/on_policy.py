@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agents.agent import Agent
+from agents.agent import SEQUENCE_LENGTH, Agent
 from agents.config import AgentConfig, Numbers
 from agents.replay import Replay, Transitions
 from agents.worlds import Step
@@ -58,6 +58,11 @@ class OnPolicy(Agent):
         self.entropy_weight = self.per_seed(config.entropy_weight)[..., None]
         size = config.num_steps * config.num_envs
         self.rollout = Replay(len(self), size, self.encoder.row_size, worlds.action_size, self.obs.dtype)
+
+    @property
+    def usual_length(self) -> int:
+        steps = self.config.num_steps
+        return max(length for length in range(1, SEQUENCE_LENGTH + 1) if steps % length == 0)
 
     def observe(self, action: Tensor, step: Step) -> None:
         self.rollout.add(self.num_timesteps, self.obs, action, step.reward, step.terminated, step.done, step.next_obs)

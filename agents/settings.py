@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from agents.agent import DEFAULT_NETWORK
 from agents.config import MakeNetwork
-from models import CNN, GRU, LSTM, Elman
+from models import CNN, GRU, LSTM, MLP, Elman
 
 Sense = Literal["plain", "memory", "eyes"]
 NETWORKS: dict[str, tuple[Sense, MakeNetwork]] = {
@@ -33,9 +33,27 @@ RECALL = {
     "anneal_steps": None,
 }
 
+# Common to the worlds of Gymnasium that are swung up or driven out of a valley.
+SWING = {
+    "num_envs": 4,
+    "train_every": 4,
+    "num_updates": 8,
+    "learning_starts": 1_000,
+    "double": True,
+}
+
 # All measured here: nine of ten seeds soonest at the published return, judged on three evaluations in a row.
 SETTINGS: dict[tuple[str, str, Sense], Setting] = {
     ("sac", "balancier/Pendulum-v0", "memory"): Setting(10_000, {"sequence_length": 8}),
+    ("a2c", "CartPole-v1", "plain"): Setting(
+        300_000,
+        {
+            "num_envs": 8,
+            "gamma": 0.99,
+            "gae_lambda": 0.95,
+            "anneal_steps": 300_000,
+        },
+    ),
     ("dqn", "CartPole-v1", "plain"): Setting(
         50_000,
         {
@@ -51,6 +69,33 @@ SETTINGS: dict[tuple[str, str, Sense], Setting] = {
             "final_epsilon": 0.1,
         },
     ),
+    ("dqn", "Acrobot-v1", "plain"): Setting(
+        100_000,
+        SWING
+        | {
+            "network": partial(MLP, hidden=(128, 128)),
+            "learning_rate": 1e-3,
+            "batch_size": 256,
+            "anneal_steps": 100_000,
+            "n_step": 3,
+            "tau": 0.01,
+            "exploration_steps": 12_000,
+            "final_epsilon": 0.02,
+        },
+    ),
+    ("dqn", "MountainCar-v0", "plain"): Setting(
+        100_000,
+        SWING
+        | {
+            "learning_rate": 2e-3,
+            "anneal_steps": 120_000,
+            "n_step": 5,
+            "tau": 0.005,
+            "exploration_steps": 24_000,
+            "final_epsilon": 0.07,
+            "normalize_obs": True,
+        },
+    ),
     ("ppo", "CartPole-v1", "plain"): Setting(
         50_000,
         {
@@ -62,6 +107,18 @@ SETTINGS: dict[tuple[str, str, Sense], Setting] = {
             "gamma": 0.99,
             "gae_lambda": 0.98,
             "anneal_steps": 50_000,
+        },
+    ),
+    ("dqn", "balancier/PendulumDiscrete-v0", "eyes"): Setting(
+        15_000,
+        {
+            "learning_rate": 1e-3,
+            "batch_size": 64,
+            "buffer_size": 15_000,
+            "anneal_steps": 15_000,
+            "exploration_steps": 4_000,
+            "normalize_obs": True,
+            "normalize_reward": True,
         },
     ),
     ("ppo", "balancier/Recall-v0", "plain"): Setting(60_000, RECALL),

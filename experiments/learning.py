@@ -52,12 +52,13 @@ def forecast(agent: str, steps: int, seeds: int, sense: Sense = "plain") -> floa
     return COST["balancier", agent] * SLOWER[sense] * steps / 1000 * (0.3 + 0.07 * seeds)
 
 
-def make(agent: str, env: str, seeds: Sequence[int], keywords: dict[str, Any]) -> Agent:
+def make(agent: str, env: str, seeds: Sequence[int], keywords: dict[str, Any], network: str = "mlp") -> Agent:
     """A new agent; UsageError, in one line, if it cannot be."""
     try:
         return AGENTS[agent](env, seeds=seeds, **keywords)
     except (ValueError, gym.error.Error, ImportError) as error:
-        raise UsageError(f"--env: {agent} cannot train on {env} ({error})".replace("\n", " ")) from None
+        found = "--env:" if network == "mlp" else f"--network: found {network}, with which"
+        raise UsageError(f"{found} {agent} cannot train on {env} ({error})".replace("\n", " ")) from None
 
 
 @dataclass(frozen=True)

@@ -71,11 +71,12 @@ def start(flags: Train) -> agents.Agent:
     env = flags.env or DEFAULTS[flags.agent][0]
     network = flags.network or ("cnn" if flags.observation == "pixels" else "mlp")
     keywords = settings(flags.agent, env, network)
-    if flags.observation == "state":
-        return make(flags.agent, env, flags.all_seeds, keywords)
-    if not env.rpartition(":")[2].startswith("balancier/Pendulum"):
-        raise UsageError(f"--observation: found {flags.observation} for {env}, expected state (others: the pendulum's)")
-    return make(flags.agent, env, flags.all_seeds, keywords | {"env_kwargs": {"observation": flags.observation}})
+    if flags.observation != "state":
+        if not env.rpartition(":")[2].startswith("balancier/Pendulum"):
+            told = f"found {flags.observation} for {env}, expected state (others: the pendulum's)"
+            raise UsageError(f"--observation: {told}")
+        keywords |= {"env_kwargs": {"observation": flags.observation}}
+    return make(flags.agent, env, flags.all_seeds, keywords, network)
 
 
 def train(flags: Train) -> None:

@@ -36,6 +36,8 @@ class Recurrent(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, *, seeds: Seeds | Sequence[np.random.Generator] = 1):
         super().__init__()
+        if not isinstance(input_size, int):
+            raise ValueError(f"input_size: found {input_size!r}, expected a number: it reads vectors, not pictures")
         self.input_size, self.hidden_size, self.out_features = input_size, hidden_size, hidden_size
         streams, bound, width = generators(seeds), hidden_size**-0.5, self.num_gates * hidden_size
         self.input_weight = uniform_parameter(streams, bound, (input_size, width))

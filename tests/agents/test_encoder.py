@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import DQN, PPO, SAC
-from agents.encoder import Running
+from agents import A2C, DQN, PPO, REINFORCE, SAC
+from agents.encoder import Encoder, Running
 from models import CNN, GRU, LSTM, MLP, Elman, Memory
 
 ANGLE = {"observation": "angle"}
@@ -123,6 +123,25 @@ def test_pictures_stay_bytes_until_they_are_seen():
 
 
 def test_a_sequence_must_divide_the_rollout():
+    memory = partial(GRU, hidden_size=8)
     with pytest.raises(ValueError, match="sequence_length: found 16, expected a divisor of num_steps, 40"):
-        PPO("envs:balancier/Pendulum-v0", seeds=1, network=partial(GRU, hidden_size=8), num_steps=40)
+        PPO("envs:balancier/Pendulum-v0", seeds=1, network=memory, num_steps=40, sequence_length=16)
     assert PPO("envs:balancier/Pendulum-v0", seeds=1, network=partial(MLP, hidden=(8,)), num_steps=40)
+
+
+def test_bytes_are_scaled_or_normalised(float64):
+    """Normalised bytes have mean 0 and spread 1 as they come; others lie in [0, 1]."""
+    pictures = torch.randint(0, 256, (2, 500, 3), dtype=torch.uint8)
+    torch.testing.assert_close(Encoder(None, 3, 2, False, True)(pictures), pictures.double() / 255)
+    encoder = Encoder(None, 3, 2, True, True)
+    assert isinstance(encoder.statistics, Running)
+    encoder.statistics.update(pictures)
+    seen = encoder(pictures)
+    torch.testing.assert_close(seen.mean(1), torch.zeros(2, 3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen.std(1, correction=0), torch.ones(2, 3), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("agent", "num_steps", "expected"), [(PPO, 64, 16), (A2C, 8, 8), (REINFORCE, 200, 10)])
+def test_a_memory_unrolls_what_divides_a_rollout(agent, num_steps, expected):
+    made = agent("envs:balancier/Pendulum-v0", seeds=1, network=partial(GRU, hidden_size=4), num_steps=num_steps)
+    assert made.sequence_length == expected

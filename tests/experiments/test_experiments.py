@@ -54,6 +54,11 @@ def test_three_ways_in_are_one():
     (["compare", "--baseline-seeds", "-1"], "--baseline-seeds: found -1"),
     (["compare", "--env", "Acrobot-v1", "--agents", "ppo", "--settings", "zoo"], "no ppo settings for Acrobot-v1"),
     (["train", "--resume", "nowhere"], "--resume: found no checkpoint at nowhere"),
+    (["train", "--observation", "angle", "--env", "CartPole-v1"], "--observation: found angle for CartPole-v1"),
+    (["train", "--network", "cnn"], "--network: found cnn, with which sac cannot train on balancier/Pendulum-v0"),
+    (["train", "--observation", "pixels", "--network", "gru"], "it reads vectors, not pictures"),
+    (["worlds", "--only", "MountainCra-v0"], "--only: found 'MountainCra-v0', expected some of"),
+    (["worlds", "--jobs", "0"], "--jobs: found 0, expected at least 1"),
     (["watch", "nowhere"], "run: found no checkpoint at nowhere"),
     (["bench", "--format", "bmp"], "--format"),
 ])  # fmt: skip
@@ -123,6 +128,35 @@ def test_train_resume_watch(tmp_path, capsys):
     (tmp_path / "run" / "agent.safetensors").write_bytes(b"nothing")
     assert cli.main(["watch", run]) == 2
     assert "is no checkpoint" in capsys.readouterr().err.replace("that are", "is")
+
+
+@pytest.mark.parametrize(("flags", "network", "seen"), [
+    (["--network", "lstm", "--observation", "angle"], "LSTM", "angle"),
+    (["--agent", "dqn", "--observation", "pixels"], "CNN", "pixels"),
+])  # fmt: skip
+def test_training_with_a_memory_or_with_eyes(flags, network, seen, tmp_path):
+    run = str(tmp_path / "run")
+    small = ["--seeds", "2", "--steps", "230", "--eval-episodes", "2"]
+    assert cli.main(["train", *flags, *small, "--out", run]) == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["network"], result["observation"]) == (network, seen)
+    assert len(result["returns"]) == 2
+    assert result["regret"] > 0
+    assert cli.main(["watch", run, "--gif", str(tmp_path / "swing.gif"), "--size", "60"]) == 0
+
+
+def test_the_table_of_results(tmp_path, capsys):
+    """One line, really learned: CartPole by PPO reaches what SB3's zoo publishes."""
+    command = ["worlds", "--quick", "--seeds", "3", "--eval-episodes", "20", "--out", str(tmp_path / "run")]
+    assert cli.main(command) == 0
+    (line,) = json.loads((tmp_path / "run" / "result.json").read_text())["lines"]
+    assert line["name"] == "PPO on CartPole-v1"
+    assert line["iqm"] >= 475
+    assert line["regret"] is None
+    page = (tmp_path / "run" / "results.md").read_text()
+    assert "| PPO on CartPole-v1 | 3 | " in page
+    assert "| 500.0 ± 0.0 in 100,000 |" in page
+    assert Image.open(tmp_path / "run" / "worlds.png").size[0] > 400
 
 
 def test_one_start_for_all_and_longest_first():
