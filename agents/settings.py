@@ -83,6 +83,36 @@ SETTINGS: dict[tuple[str, str, Sense], Setting] = {
             "final_epsilon": 0.02,
         },
     ),
+    ("dqn", "LunarLander-v3", "plain"): Setting(
+        100_000,
+        SWING
+        | {
+            "network": partial(MLP, hidden=(128, 128)),
+            "learning_rate": 1e-3,
+            "anneal_steps": 100_000,
+            "num_updates": 4,
+            "n_step": 3,
+            "tau": 0.005,
+            "exploration_steps": 12_000,
+        },
+    ),
+    ("sac", "InvertedPendulum-v5", "plain"): Setting(15_000, {}),
+    ("sac", "MountainCarContinuous-v0", "plain"): Setting(
+        50_000,
+        {
+            "num_envs": 4,
+            "train_every": 4,
+            "num_updates": 4,
+            "learning_starts": 20_000,
+            "learning_rate": 1e-3,
+            "batch_size": 256,
+            "buffer_size": 50_000,
+            "gamma": 0.999,
+            "tau": 0.01,
+            "normalize_obs": True,
+            "normalize_reward": True,
+        },
+    ),
     ("dqn", "MountainCar-v0", "plain"): Setting(
         100_000,
         SWING
