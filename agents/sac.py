@@ -3,17 +3,16 @@
 S seed, B minibatch, L steps of a sequence, F features, A action components.
 """
 
-import copy
 from dataclasses import dataclass
 
 import torch
-from gymnasium.spaces import Box
-from torch import Tensor, nn
+from torch import nn
 
+from agents.actor_critic import ActorCritic, twin_q
 from agents.config import Numbers, Role
-from agents.off_policy import OffPolicy, OffPolicyConfig
+from agents.off_policy import OffPolicyConfig
 from agents.replay import Transitions
-from models import Adam, SquashedGaussianPolicy, Value, descend
+from models import Adam, SquashedGaussianPolicy
 from models.optim import flatten_parameters
 
 
@@ -25,31 +24,20 @@ class SACConfig(OffPolicyConfig):
     tau: float = 0.02
 
 
-def twin_q(critics: nn.Module, features: Tensor, action: Tensor) -> Tensor:
-    """Both critics' values of actions (S, ..., A), (2, S, ...): the twins are replicas like any other, 2S of them."""
-    both = torch.cat([features, action], -1)
-    return critics(both.repeat(2, *[1] * (both.dim() - 1))).unflatten(0, (2, -1))
-
-
-class SAC(OffPolicy):
+class SAC(ActorCritic):
     Config = SACConfig
 
+    def make_policy(self, body: nn.Module) -> SquashedGaussianPolicy:
+        return SquashedGaussianPolicy(body, self.worlds.action_size, seeds=self.streams)
+
     def build(self) -> None:
-        config, size = self.config, self.worlds.action_size
-        self.worlds.expect_actions(Box)
-        self.policy = SquashedGaussianPolicy(self.body(), size, seeds=self.streams)
-        self.critics = Value(self.body(size, copies=2), seeds=self.streams * 2)
-        self.target_critics = copy.deepcopy(self.critics)
+        super().build()
+        config = self.config
         self.flat_targets = flatten_parameters(self.target_critics.parameters())
         self.log_temperature = nn.Parameter(torch.zeros(len(self), 1))
-        self.target_entropy = -float(size)
-        rate = self.per_seed(config.learning_rate).flatten()  # (S,)
-        self.policy_optimiser = Adam(self.policy.parameters(), rate)
-        self.critics_optimiser = Adam(self.critics.parameters(), rate.repeat(2))
-        self.encoder_optimiser = Adam(self.encoder.parameters(), rate) if self.encoder.learns else None
+        self.target_entropy = -float(self.worlds.action_size)
+        rate = self.per_seed(config.learning_rate).flatten()
         self.temperature_optimiser = Adam([self.log_temperature], rate)
-        self.window = self.sequence_length
-        self.make_replay()
         shape = (config.num_updates, 2, config.batch_size, self.window)
         self.draws = self.noises(self.policy.noise, Role.UPDATE, shape)
 
@@ -64,10 +52,7 @@ class SAC(OffPolicy):
             next_action, next_log_prob = self.policy(next_features).sample_with_log_prob(next_noise)
             next_value = twin_q(self.target_critics, next_features, next_action).amin(0)  # (S, B, L)
             soft_value = next_value - temperature * next_log_prob
-            target = batch.reward + self.gamma * (1 - batch.terminated) * soft_value
-        critics_loss = 0.5 * (twin_q(self.critics, features, batch.action) - target) ** 2  # (2, S, B, L)
-        learners = [self.critics_optimiser, self.encoder_optimiser]
-        descend(critics_loss.mean((2, 3)), *(learner for learner in learners if learner is not None))
+        critics_loss = self.improve_critics(batch, features, soft_value, 0.5)
 
         features = features.detach()  # what is worth seeing, the critics decide
         action, log_prob = self.policy(features).sample_with_log_prob(noise)
@@ -80,7 +65,7 @@ class SAC(OffPolicy):
 
         self.flat_targets.lerp_(self.critics_optimiser.flat, self.config.tau)
         self.losses = {
-            "critics_loss": critics_loss.mean((0, 2, 3)),
+            "critics_loss": critics_loss,
             "policy_loss": policy_loss,
             "temperature": temperature.flatten(),
         }

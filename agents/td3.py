@@ -7,13 +7,13 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from gymnasium.spaces import Box
+from torch import nn
 
+from agents.actor_critic import ActorCritic, twin_q
 from agents.config import Numbers, Role
-from agents.off_policy import OffPolicy, OffPolicyConfig
+from agents.off_policy import OffPolicyConfig
 from agents.replay import Transitions
-from agents.sac import twin_q
-from models import Adam, DeterministicPolicy, Value, descend
+from models import DeterministicPolicy
 from models.optim import flatten_parameters
 
 
@@ -29,23 +29,18 @@ class TD3Config(OffPolicyConfig):
     policy_delay: int = 2  # updates of the critics to one of the policy (section 5.2)
 
 
-class TD3(OffPolicy):
+class TD3(ActorCritic):
     Config = TD3Config
 
+    def make_policy(self, body: nn.Module) -> DeterministicPolicy:
+        return DeterministicPolicy(body, self.worlds.action_size, self.config.noise_std, seeds=self.streams)
+
     def build(self) -> None:
-        config, size = self.config, self.worlds.action_size
-        self.worlds.expect_actions(Box)
-        self.policy = DeterministicPolicy(self.body(), size, config.noise_std, seeds=self.streams)
-        self.critics = Value(self.body(size, copies=2), seeds=self.streams * 2)
-        self.target_policy, self.target_critics = copy.deepcopy(self.policy), copy.deepcopy(self.critics)
+        super().build()
+        self.target_policy = copy.deepcopy(self.policy)
         self.flat_targets = [flatten_parameters(net.parameters()) for net in (self.target_policy, self.target_critics)]
-        rate = self.per_seed(config.learning_rate).flatten()  # (S,)
-        self.policy_optimiser = Adam(self.policy.parameters(), rate)
-        self.critics_optimiser = Adam(self.critics.parameters(), rate.repeat(2))
-        self.encoder_optimiser = Adam(self.encoder.parameters(), rate) if self.encoder.learns else None
-        self.window = self.sequence_length
-        self.make_replay()
-        self.draws = self.noises(self.policy.noise, Role.UPDATE, (config.num_updates, config.batch_size, self.window))
+        shape = (self.config.num_updates, self.config.batch_size, self.window)
+        self.draws = self.noises(self.policy.noise, Role.UPDATE, shape)
 
     def update(self, batch: Transitions, number: int) -> None:
         """One step of the critics, and every so often one of the policy and the targets (the paper's algorithm 1)."""
@@ -58,11 +53,8 @@ class TD3(OffPolicy):
             smoothing = noise.clamp(-config.target_noise_clip, config.target_noise_clip)
             next_action = (self.target_policy(next_features).mode + smoothing).clamp(-1, 1)
             next_value = twin_q(self.target_critics, next_features, next_action).amin(0)  # (S, B, L)
-            target = batch.reward + self.gamma * (1 - batch.terminated) * next_value
-        critics_loss = (twin_q(self.critics, features, batch.action) - target) ** 2  # (2, S, B, L)
-        learners = [self.critics_optimiser, self.encoder_optimiser]
-        descend(critics_loss.mean((2, 3)), *(learner for learner in learners if learner is not None))
-        self.losses = self.losses | {"critics_loss": critics_loss.mean((0, 2, 3))}
+        critics_loss = self.improve_critics(batch, features, next_value, 1.0)
+        self.losses = self.losses | {"critics_loss": critics_loss}
 
         updates = self.iteration // config.train_every * config.num_updates + number
         if (updates + 1) % config.policy_delay:

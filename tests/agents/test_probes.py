@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from agents import A2C, DQN, PPO, REINFORCE, SAC, TD3
+from agents.actor_critic import twin_q
 from agents.on_policy import OnPolicy
-from agents.sac import twin_q
 from models import MLP
 from tests.agents.probes import Forever, Later, Match, Mortal, One, Seen, maker
 
