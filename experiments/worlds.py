@@ -235,7 +235,7 @@ def draw(learned: dict[Row, Learned]) -> Figure:
     handles = {
         label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
     figure.supxlabel("steps of each seed")
     figure.supylabel("mean return of 20 episodes")
     return figure
