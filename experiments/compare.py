@@ -63,7 +63,7 @@ class Compare(Flags):
 class Task:
     """One process's work: an agent of ours with all its seeds, or one seed of SB3's."""
 
-    library: Literal["balancier", "sb3"]
+    package: Literal["balancier", "sb3"]
     agent: str
     env: str
     seeds: tuple[int, ...]
@@ -74,7 +74,7 @@ class Task:
     @property
     def cost(self) -> float:
         """Forecast in processor seconds."""
-        return COST[self.library, self.agent] * self.steps / 1000
+        return COST[self.package, self.agent] * self.steps / 1000
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Watch:
 
 def train(task: Task, report: Callable[[float], None]) -> Trained:
     """Work through one task, in a process of its own."""
-    if task.library == "balancier":
+    if task.package == "balancier":
         agent = own_agent(task)
         watch = Watch(task, report)
         agent.learn(task.steps, lambda agent: watch(agent, agent.num_timesteps))
@@ -169,7 +169,7 @@ def plan(flags: Compare) -> list[Task]:
         baseline_seeds = min(flags.baseline_seeds, 1) if flags.quick else flags.baseline_seeds
         if ("sb3", agent) not in COST:
             baseline_seeds = 0
-        tasks += [dataclasses.replace(ours, library="sb3", seeds=(flags.seed + i,)) for i in range(baseline_seeds)]
+        tasks += [dataclasses.replace(ours, package="sb3", seeds=(flags.seed + i,)) for i in range(baseline_seeds)]
     return sorted(tasks, key=lambda task: -task.cost)
 
 
@@ -177,7 +177,7 @@ def plan(flags: Compare) -> list[Task]:
 class Row:
     """One agent of one library: its seeds side by side."""
 
-    library: str
+    package: str
     agent: str
     env: str
     steps: int
@@ -216,7 +216,7 @@ class Row:
     def train_seconds(self) -> float | list[float]:
         """Of all seeds together (ours), or of each (SB3)."""
         seconds = [round(part.train_seconds, 2) for part in self.trained]
-        return seconds[0] if self.library == "balancier" else seconds
+        return seconds[0] if self.package == "balancier" else seconds
 
     @property
     def seconds_per_seed(self) -> float:
@@ -226,7 +226,7 @@ class Row:
         iqm = interquartile_mean(self.returns)
         steps, seconds = self.to_threshold("steps"), self.to_threshold("seconds")
         return {
-            "library": self.library,
+            "library": self.package,
             "agent": self.agent,
             "env": self.env,
             "seeds": len(self.seeds),
@@ -253,7 +253,7 @@ def gather(trained: list[Trained], order: Sequence[str]) -> list[Row]:
     rows = []
     for agent in order:
         for library in "balancier", "sb3":
-            parts = [part for part in trained if (part.task.agent, part.task.library) == (agent, library)]
+            parts = [part for part in trained if (part.task.agent, part.task.package) == (agent, library)]
             if parts:
                 parts.sort(key=lambda part: part.task.seeds)
                 task = parts[0].task
@@ -283,9 +283,9 @@ def pair(ours: Row, theirs: Row) -> dict[str, Any]:
 
 
 def pairs_of(rows: list[Row]) -> list[tuple[Row, Row]]:
-    by_key = {(row.agent, row.library): row for row in rows}
+    by_key = {(row.agent, row.package): row for row in rows}
     return [
-        (row, by_key[row.agent, "sb3"]) for row in rows if row.library == "balancier" and (row.agent, "sb3") in by_key
+        (row, by_key[row.agent, "sb3"]) for row in rows if row.package == "balancier" and (row.agent, "sb3") in by_key
     ]
 
 
@@ -310,7 +310,7 @@ def table_of(rows: list[Row]) -> Table:
         steps, seconds = (middle(result[f"{what}_to_threshold"]) for what in ("steps", "seconds"))
         table.add_row(
             row.agent,
-            row.library,
+            row.package,
             str(len(row.seeds)),
             f"{row.steps:,}",
             f"{total:.1f}",
@@ -318,7 +318,7 @@ def table_of(rows: list[Row]) -> Table:
             "-" if result["regret"] is None else f"{result['regret']:.1f}",
             "never" if steps is None else f"{steps:,.0f}",
             "never" if seconds is None else f"{seconds:.1f}",
-            f"{speedups[row.agent]:.1f}" if row.library == "balancier" and row.agent in speedups else "",
+            f"{speedups[row.agent]:.1f}" if row.package == "balancier" and row.agent in speedups else "",
         )
     return table
 
@@ -329,7 +329,7 @@ LOOKS = {"balancier": figures.BLUE, "sb3": figures.ORANGE}
 
 def label(row: Row) -> str:
     seeds = f"{len(row.seeds)} seed" + ("s" if len(row.seeds) > 1 else "")
-    return f"{NAMES[row.library]} ({seeds})"
+    return f"{NAMES[row.package]} ({seeds})"
 
 
 def draw_curves(rows: list[Row]) -> Figure:
@@ -344,7 +344,7 @@ def draw_curves(rows: list[Row]) -> Figure:
             steps = row.trained[0].steps[: len(curve)]
             seconds = np.mean([part.seconds[: len(curve)] for part in row.trained], 0)
             for panel, x in ((axes[column], steps), (axes[len(agents) + column], seconds)):
-                figures.band(panel, x, low, iqm, high, label(row), LOOKS[row.library])
+                figures.band(panel, x, low, iqm, high, label(row), LOOKS[row.package])
         for panel, name in ((axes[column], "steps of each seed"), (axes[len(agents) + column], "processor seconds")):
             reference_lines(panel, row)
             panel.set_xlabel(name)
@@ -372,10 +372,10 @@ def draw_returns(rows: list[Row]) -> Figure:
         mine = [row for row in rows if row.agent == agent]
         for place, row in enumerate(mine):
             body = panel.violinplot([row.judged.ravel()], [place], widths=0.8, showextrema=False)["bodies"][0]
-            body.set_facecolor(LOOKS[row.library])
+            body.set_facecolor(LOOKS[row.package])
             body.set_alpha(0.25)
             spread = np.linspace(-0.12, 0.12, len(row.seeds)) if len(row.seeds) > 1 else [0.0]
-            panel.plot(place + np.array(spread), row.returns, "o", color=LOOKS[row.library], markersize=9)
+            panel.plot(place + np.array(spread), row.returns, "o", color=LOOKS[row.package], markersize=9)
             panel.plot([place - 0.3, place + 0.3], [interquartile_mean(row.returns)] * 2, color="black")
         ticks = [label(row).replace(" (", "\n(") for row in mine]
         best = optimal_returns(mine[0].env, mine[0].trained[0].task.starts)
@@ -402,12 +402,12 @@ def draw_times(rows: list[Row]) -> Figure:
     figure, (whole, until) = figures.new(2, width=7.5, height=5.2)
     agents = list(dict.fromkeys(row.agent for row in rows))
     for row in rows:
-        place = agents.index(row.agent) + (-0.2 if row.library == "balancier" else 0.2)
-        color = LOOKS[row.library]
-        whole.bar(place, row.seconds_per_seed, 0.38, color=color, label=NAMES[row.library])
+        place = agents.index(row.agent) + (-0.2 if row.package == "balancier" else 0.2)
+        color = LOOKS[row.package]
+        whole.bar(place, row.seconds_per_seed, 0.38, color=color, label=NAMES[row.package])
         whole.text(place, row.seconds_per_seed, f"{row.seconds_per_seed:.1f}", ha="center", va="bottom", fontsize=13)
         seconds = sorted(np.inf if s is None else s for s in row.to_threshold("seconds"))
-        ninth = seconds[min(len(seconds), 9) - 1] if row.library == "balancier" else float(np.median(seconds))
+        ninth = seconds[min(len(seconds), 9) - 1] if row.package == "balancier" else float(np.median(seconds))
         if np.isfinite(ninth):
             until.bar(place, ninth, 0.38, color=color)
             until.text(place, ninth, f"{ninth:.1f}", ha="center", va="bottom", fontsize=13)
@@ -439,7 +439,7 @@ def compare(flags: Compare) -> None:
     for row in rows:
         for part in row.trained:
             for step, point in zip(part.steps, part.curve, strict=True):
-                run.log(step, f"{row.library}/{row.agent}/return", point, part.task.seeds)
+                run.log(step, f"{row.package}/{row.agent}/return", point, part.task.seeds)
     run.figure(draw_curves(rows), "learning_curves")
     run.figure(draw_returns(rows), "returns")
     run.figure(draw_times(rows), "times")

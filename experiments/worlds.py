@@ -6,7 +6,6 @@ deviation over its episodes. Nobody published one for a pendulum's angle alone, 
 """
 
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from agents.evaluation import JUDGED, confidence_interval, interquartile_mean
 from agents.settings import NETWORKS, setting, settings
 from experiments import figures
 from experiments.learning import Learned, forecast, learn, make, mean_optimum, summary
-from experiments.runs import Flags, Run, UsageError, console, duration, launch, side_by_side
+from experiments.runs import Flags, Run, UsageError, atomic, console, duration, launch, side_by_side
 
 PENDULUM, TORQUES = "balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"
 
@@ -118,10 +117,9 @@ def chosen(flags: Worlds) -> list[Row]:
         if not any(one in having for having in names):
             every = sorted({name for having in names for name in having if name} - {PENDULUM, TORQUES})
             raise UsageError(f"--only: found {one!r}, expected some of {', '.join(every)}")
-    only = flags.only or (("ppo", "CartPole-v1") if flags.quick else ())
     if flags.quick and not flags.only:
-        return [row for row, having in zip(ROWS, names, strict=True) if having.issuperset(only)]
-    return [row for row, having in zip(ROWS, names, strict=True) if not only or having.intersection(only)]
+        return [row for row in ROWS if (row.agent, row.env) == ("ppo", "CartPole-v1")]
+    return [row for row, having in zip(ROWS, names, strict=True) if not flags.only or having.intersection(flags.only)]
 
 
 def can_be_made(env: str) -> bool:
@@ -159,9 +157,10 @@ def worlds(flags: Worlds) -> None:
             run.log(int(step), f"{row.name}/return", returns, seeds[: row.most_seeds])
     lines = [line(row, one, flags.eval_episodes) for row, one in learned.items()]
     run.figure(draw(learned), "worlds")
-    command = "balancier worlds " + shlex.join(sys.argv[2:]) if len(sys.argv) > 2 else "balancier worlds"
+    command = " ".join(["balancier worlds", *(["--only", *flags.only] if flags.only else [])])
     page = run.folder / "results.md"
-    page.write_text(markdown(lines, command, run.machine["processor"], flags.eval_episodes), encoding="utf-8")
+    with atomic(page) as file:
+        file.write(markdown(lines, command, run.machine["processor"], flags.eval_episodes))
     run.finish({"lines": lines})
     table = Table("agent and world", "seeds", "steps", "seconds", "IQM [95 %]", "worst seed", "regret", "SB3 published")
     for one in lines:

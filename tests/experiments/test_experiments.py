@@ -164,8 +164,8 @@ def test_one_start_for_all_and_longest_first():
     assert len({task.starts for task in tasks}) == 1
     assert tasks[0].starts == tuple(range(10_000, 10_007))
     assert [task.cost for task in tasks] == sorted((task.cost for task in tasks), reverse=True)
-    assert {task.seeds for task in tasks if task.library == "balancier"} == {(0, 1, 2, 3)}
-    assert {task.seeds for task in tasks if task.library == "sb3"} == {(0,), (1,), (2,)}
+    assert {task.seeds for task in tasks if task.package == "balancier"} == {(0, 1, 2, 3)}
+    assert {task.seeds for task in tasks if task.package == "sb3"} == {(0,), (1,), (2,)}
     with pytest.raises(UsageError, match="--agents"):
         plan(Compare(agents=()))
 
