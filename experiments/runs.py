@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import platform
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -229,7 +230,8 @@ def launch(
     argv: Sequence[str] | None,
     description: str | None,
 ) -> int:
-    """Parse the command line, run, and say how it ended: 0, 2 for bad input, 130 when interrupted."""
+    """Parse the command line, run, and say how it ended: 0, 2 for bad input, 130 when interrupted or told to end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the processes of a run would outlive it
     try:
         flags = parse(name, flags_class, argv, description)
         if isinstance(flags, Flags):

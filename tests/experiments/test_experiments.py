@@ -1,5 +1,6 @@
 import csv
 import json
+import signal
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import agents
 from experiments import cli
 from experiments.baselines import ZOO, make_baseline, zoo_for_ours
 from experiments.compare import Compare, Row, Task, Trained, pair, plan
@@ -40,6 +42,21 @@ def test_three_ways_in_are_one():
         assert done.returncode == 2
         outputs.append(done.stderr)
     assert outputs[0] == outputs[1] == outputs[2] == "balancier train: --seeds: found 0, expected at least 1\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot be asked to end, only ended")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_told_to_end_leaves_a_checkpoint(how, tmp_path):
+    flags = ["--agent", "ppo", "--seeds", "1", "--steps", "40000", "--out", str(tmp_path)]
+    command = [sys.executable, "-u", "-m", "experiments.train", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        next(line for line in run.stdout if "10%" in line)
+        run.send_signal(how)
+        told = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert told[1] == "balancier train: interrupted\n"
+    assert 4_000 <= agents.load(tmp_path / "agent.safetensors").num_timesteps < 40_000
 
 
 @pytest.mark.parametrize(("command", "words"), [
