@@ -191,9 +191,14 @@ class Agent(nn.Module):
         steps = self.config.anneal_steps
         return max(0.05, 1 - self.num_timesteps / steps) if steps else 1.0
 
-    def annealed(self, learning_rate: Numbers) -> list[float]:
-        """The learning rate of each seed now."""
-        return (self.left * self.per_seed(learning_rate)).flatten().tolist()
+    def anneal(self) -> None:
+        """Give every optimiser the learning rate of each seed now."""
+        if self.config.anneal_steps is None:
+            return
+        rates = (self.left * self.per_seed(self.config.learning_rate)).flatten().tolist()  # (S,)
+        for optimiser in self.children():
+            if isinstance(optimiser, models.Adam | models.RMSprop):
+                optimiser.learning_rate = rates * (len(optimiser.flat) // len(rates))  # twins are 2S replicas
 
     # The state.
 

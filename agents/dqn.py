@@ -104,7 +104,6 @@ class DQN(OffPolicy):
         if config.prioritized:
             self.priorities.update(self.drawn, (value - target).detach().abs().mean(2))
             loss = self.weight * loss
-        self.optimiser.learning_rate = self.annealed(config.learning_rate)
         self.optimiser.step(loss.mean(1))
         self.losses = {"loss": loss.mean(1), "value": value.mean((1, 2))}
 

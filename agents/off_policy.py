@@ -46,6 +46,7 @@ class OffPolicy(Agent):
         if seen <= max(config.learning_starts, (self.window - 1) * config.num_envs):
             return
         if self.iteration % config.train_every == 0:
+            self.anneal()
             which = self.which(self.iteration)  # (S, U, B)
             for number in range(config.num_updates):
                 self.update(self.draw(seen, which[:, number]), number)

@@ -67,7 +67,7 @@ class OnPolicy(Agent):
     def observe(self, action: Tensor, step: Step) -> None:
         self.rollout.add(self.num_timesteps, self.obs, action, step.reward, step.terminated, step.done, step.next_obs)
         if (self.iteration + 1) % self.config.num_steps == 0:
-            self.optimiser.learning_rate = self.annealed(self.config.learning_rate)
+            self.anneal()
             self.update(self.rollout.all(self.config.num_envs))
 
     def update(self, rollout: Transitions) -> None:

@@ -160,7 +160,7 @@ def zoo_for_ours(agent: str, env: str, steps: int) -> dict[str, Any]:
     zoo = zoo_settings(agent, env)[1]
     if not zoo:
         raise UsageError(f"--settings: found zoo, but the zoo has no {agent} settings for {env}; expected own")
-    made: dict[str, Any] = {}
+    made: dict[str, Any] = {"anneal_steps": None}
     for name, value in zoo.items():
         if name in RENAMED:
             made |= RENAMED[name](value, zoo, steps)
@@ -169,7 +169,7 @@ def zoo_for_ours(agent: str, env: str, steps: int) -> dict[str, Any]:
         made["network"] = partial(MLP, hidden=(64, 64), activation="tanh")
     elif agent == "a2c":
         made = {"num_envs": 1, "num_steps": 5, "learning_rate": 7e-4, "gamma": 0.99, "gae_lambda": 1.0} | made
-        made = {"value_weight": 0.5, "max_grad_norm": 0.5, "anneal_steps": None} | made
+        made = {"value_weight": 0.5, "max_grad_norm": 0.5} | made
         made = {"normalize_obs": False, "normalize_reward": False} | made
         made["network"] = partial(MLP, hidden=(64, 64), activation="tanh")
     elif agent == "td3":

@@ -127,6 +127,26 @@ def test_learning_stops_at_the_step_asked_for(name):
 
 
 @pytest.mark.parametrize("name", AGENTS)
+def test_every_learning_rate_falls_to_a_twentieth(name):
+    agent = make(name, seeds=[3, 11], learning_rate=[1e-3, 1e-2], anneal_steps=200)
+    optimisers = [child for child in agent.children() if hasattr(child, "learning_rate")]
+    assert len(optimisers) == {"sac": 3, "td3": 2}.get(name, 1)
+
+    def expect(left):
+        for optimiser in optimisers:
+            twins = len(optimiser.flat) // 2
+            np.testing.assert_allclose(optimiser.learning_rate, [left * 1e-3, left * 1e-2] * twins, rtol=1e-6)
+
+    for steps, left in ((0, 1.0), (50, 0.75), (1_000, 0.05)):
+        agent.num_timesteps = steps
+        agent.anneal()
+        expect(left)
+    agent.num_timesteps = 0
+    agent.learn(600)
+    expect(0.05)
+
+
+@pytest.mark.parametrize("name", AGENTS)
 def test_a_hyper_parameter_may_differ_from_seed_to_seed(name, float64):
     together = make(name, seeds=[3, 11], learning_rate=[1e-3, 1e-2], gamma=[0.9, 0.99]).learn(300)
     alone = make(name, seeds=[11], learning_rate=1e-2, gamma=0.99).learn(300)
