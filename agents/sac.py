@@ -21,7 +21,7 @@ class SACConfig(OffPolicyConfig):
     """Hyper-parameters; the defaults are tuned for the pendulum."""
 
     learning_rate: Numbers = 2e-3  # of Adam, for policy, critics and temperature
-    tau: float = 0.02
+    gamma: Numbers = 0.985
 
 
 class SAC(ActorCritic):

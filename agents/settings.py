@@ -44,7 +44,7 @@ SWING = {
 
 # The best of what was tried here. LunarLander and MountainCarContinuous still fall short of SB3's published returns.
 SETTINGS: dict[tuple[str, str, Sense], Setting] = {
-    ("sac", "balancier/Pendulum-v0", "memory"): Setting(10_000, {"sequence_length": 8}),
+    ("sac", "balancier/Pendulum-v0", "memory"): Setting(15_000, {"sequence_length": 8, "gamma": 0.98, "tau": 0.02}),
     ("a2c", "CartPole-v1", "plain"): Setting(
         300_000,
         {
@@ -57,14 +57,12 @@ SETTINGS: dict[tuple[str, str, Sense], Setting] = {
     ("dqn", "CartPole-v1", "plain"): Setting(
         50_000,
         {
-            "num_envs": 2,
-            "learning_rate": 3e-3,
-            "batch_size": 64,
-            "anneal_steps": None,
+            "num_envs": 4,
+            "learning_rate": 4e-3,
+            "anneal_steps": 50_000,
             "gamma": 0.995,
             "n_step": 5,
-            "double": True,
-            "tau": 0.01,
+            "normalize_reward": True,
             "exploration_steps": 5_000,
             "final_epsilon": 0.1,
         },
