@@ -6,6 +6,7 @@ deviation over its episodes. Nobody published one for a pendulum's angle alone, 
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,8 @@ class Worlds(Flags):
     """Every agent in the worlds it has settings for, beside what Stable-Baselines3 publishes."""
 
     only: tuple[str, ...] = ()
-    """Lines whose agent, world, network or observation is one of these (default: all; --quick: ppo CartPole-v1)."""
+    """Lines whose agent, world, network, observation or whole name ("SAC on Pendulum-v0") is one of these
+    (default: all; --quick: ppo CartPole-v1)."""
     eval_episodes: int = 200
     """Judged starts."""
     jobs: int | None = None
@@ -112,11 +114,14 @@ def train(task: Task, report: Callable[[float], None]) -> Learned:
 
 def chosen(flags: Worlds) -> list[Row]:
     """The lines asked for; UsageError where a name of `--only` fits none of them."""
-    names = [{row.agent, row.env, row.env.removeprefix("balancier/"), row.network, row.observation} for row in ROWS]
+    names = [
+        {row.name, row.agent, row.env, row.env.removeprefix("balancier/"), row.network, row.observation} for row in ROWS
+    ]
     for one in flags.only:
         if not any(one in having for having in names):
-            every = sorted({name for having in names for name in having if name} - {PENDULUM, TORQUES})
-            raise UsageError(f"--only: found {one!r}, expected some of {', '.join(every)}")
+            whole = {row.name for row in ROWS}
+            every = sorted({name for having in names for name in having - whole if name} - {PENDULUM, TORQUES})
+            raise UsageError(f"--only: found {one!r}, expected a line's whole name or some of {', '.join(every)}")
     if flags.quick and not flags.only:
         return [row for row in ROWS if (row.agent, row.env) == ("ppo", "CartPole-v1")]
     return [row for row, having in zip(ROWS, names, strict=True) if not flags.only or having.intersection(flags.only)]
@@ -157,7 +162,7 @@ def worlds(flags: Worlds) -> None:
             run.log(int(step), f"{row.name}/return", returns, seeds[: row.most_seeds])
     lines = [line(row, one, flags.eval_episodes) for row, one in learned.items()]
     run.figure(draw(learned), "worlds")
-    command = " ".join(["balancier worlds", *(["--only", *flags.only] if flags.only else [])])
+    command = shlex.join(["balancier", "worlds", *(["--only", *flags.only] if flags.only else [])])
     page = run.folder / "results.md"
     with atomic(page) as file:
         file.write(markdown(lines, command, run.machine["processor"], flags.eval_episodes))

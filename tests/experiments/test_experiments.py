@@ -74,7 +74,7 @@ def test_a_run_told_to_end_leaves_a_checkpoint(how, tmp_path):
     (["train", "--observation", "angle", "--env", "CartPole-v1"], "--observation: found angle for CartPole-v1"),
     (["train", "--network", "cnn"], "--network: found cnn, with which sac cannot train on balancier/Pendulum-v0"),
     (["train", "--observation", "pixels", "--network", "gru"], "it reads vectors, not pictures"),
-    (["worlds", "--only", "MountainCra-v0"], "--only: found 'MountainCra-v0', expected some of"),
+    (["worlds", "--only", "MountainCra-v0"], "--only: found 'MountainCra-v0', expected a line's whole name or"),
     (["worlds", "--jobs", "0"], "--jobs: found 0, expected at least 1"),
     (["watch", "nowhere"], "run: found no checkpoint at nowhere"),
     (["bench", "--format", "bmp"], "--format"),
