@@ -45,14 +45,13 @@ def test_three_ways_in_are_one():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot be asked to end, only ended")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_told_to_end_leaves_a_checkpoint(how, tmp_path):
+def test_a_run_told_to_end_leaves_a_checkpoint(tmp_path):
     flags = ["--agent", "ppo", "--seeds", "1", "--steps", "40000", "--out", str(tmp_path)]
     command = [sys.executable, "-u", "-m", "experiments.train", *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         next(line for line in run.stdout if "10%" in line)
-        run.send_signal(how)
+        run.send_signal(signal.SIGTERM)  # SIGINT would be ignored where the tests run in the background
         told = run.communicate(timeout=60)
     assert run.returncode == 130
     assert told[1] == "balancier train: interrupted\n"
