@@ -119,9 +119,9 @@ def chosen(flags: Worlds) -> list[Row]:
     ]
     for one in flags.only:
         if not any(one in having for having in names):
-            whole = {row.name for row in ROWS}
-            every = sorted({name for having in names for name in having - whole if name} - {PENDULUM, TORQUES})
-            raise UsageError(f"--only: found {one!r}, expected a line's whole name or some of {', '.join(every)}")
+            every = {name for having in names for name in having if name}
+            short = sorted(every - {PENDULUM, TORQUES, *(row.name for row in ROWS)})
+            raise UsageError(f"--only: found {one!r}, expected a line's whole name or some of {', '.join(short)}")
     if flags.quick and not flags.only:
         return [row for row in ROWS if (row.agent, row.env) == ("ppo", "CartPole-v1")]
     return [row for row, having in zip(ROWS, names, strict=True) if not flags.only or having.intersection(flags.only)]
