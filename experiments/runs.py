@@ -231,7 +231,7 @@ def launch(
     description: str | None,
 ) -> int:
     """Parse the command line, run, and say how it ended: 0, 2 for bad input, 130 when interrupted or told to end."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the processes of a run would outlive it
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the processes of a run would outlive it
     try:
         flags = parse(name, flags_class, argv, description)
         if isinstance(flags, Flags):
@@ -246,6 +246,8 @@ def launch(
         return 130
     except BrokenPipeError:
         return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 

@@ -58,6 +58,18 @@ def test_a_run_told_to_end_leaves_a_checkpoint(tmp_path):
     assert 4_000 <= agents.load(tmp_path / "agent.safetensors").num_timesteps < 40_000
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot be asked to end, only ended")
+def test_a_run_told_to_end_takes_its_processes_with_it(tmp_path):
+    flags = ["--agents", "ppo", "--steps", "60000", "--jobs", "2", "--out", str(tmp_path)]
+    command = [sys.executable, "-u", "-m", "experiments.compare", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        next(line for line in run.stdout if "% after" in line)
+        run.send_signal(signal.SIGTERM)
+        run.communicate(timeout=10)  # a process left behind would hold the pipe open for longer
+    assert run.returncode == 130
+
+
 @pytest.mark.parametrize(("command", "words"), [
     (["nonsense"], "found 'nonsense', expected one of"),
     (["compare", "--steps", "many"], "--steps"),
@@ -222,6 +234,7 @@ def test_the_zoos_settings_are_sb3s_and_ours(agent, world):
     rate = float(told.removeprefix("lin_"))
     assert model.lr_schedule(1.0) == rate == ours["learning_rate"]
     assert model.lr_schedule(0.5) == (rate / 2 if "lin_" in told else rate)
+    assert ours["anneal_steps"] == (1000 if "lin_" in told else None)
     if agent == "dqn":
         assert ours["network"].keywords == {"hidden": (256, 256)}
         assert [layer.out_features for layer in model.q_net.q_net if hasattr(layer, "out_features")][:2] == [256, 256]
