@@ -1,22 +1,19 @@
 """Advantage actor-critic (arXiv:1602.01783, synchronous): on-policy, any actions.
 
 The step from REINFORCE: the critic's value stands for what comes after the rollout, so a few steps are enough.
-
-S seed, N environments of one seed, T steps of a rollout, L steps of a sequence, C sequences.
 """
 
 from dataclasses import dataclass
 
 from agents.config import Numbers
-from agents.on_policy import OnPolicy, OnPolicyConfig, in_sequences
+from agents.on_policy import OnPolicy, OnPolicyConfig
 from agents.replay import Transitions
-from agents.returns import gae
 from models import RMSprop
 
 
 @dataclass(frozen=True)
 class A2CConfig(OnPolicyConfig):
-    """Hyper-parameters; the defaults are tuned for the pendulum."""
+    """Hyper-parameters, tuned for the pendulum: a long run at a falling rate."""
 
     num_steps: int = 8
     learning_rate: Numbers = 1e-3  # of RMSprop
@@ -25,8 +22,6 @@ class A2CConfig(OnPolicyConfig):
     value_weight: float = 0.4
     max_grad_norm: float | None = 0.5
     anneal_steps: int | None = 1_000_000
-    normalize_obs: bool = True
-    normalize_reward: bool = True
 
 
 class A2C(OnPolicy):
@@ -35,16 +30,11 @@ class A2C(OnPolicy):
 
     def update(self, rollout: Transitions) -> None:
         """One step up log pi(a | s) A, A the advantage over the critic's value, and towards the returns."""
-        value, next_value = self.values(rollout)
-        gae_lambda = self.per_seed(self.config.gae_lambda)[..., None]
-        advantage = gae(rollout.reward, value, next_value, rollout.terminated, rollout.done, self.gamma, gae_lambda)
-
-        obs, action, advantage, target = (
-            in_sequences(x, self.sequence_length) for x in (rollout.obs, rollout.action, advantage, advantage + value)
-        )
-        features = self.encoder(obs)  # (S, C, L, F)
-        distribution = self.policy(features)
-        loss = -distribution.log_prob(action) * advantage - self.entropy_weight * distribution.entropy
-        loss = loss + self.config.value_weight * (target - self.critic(features)) ** 2
-        self.optimiser.step(loss.mean((1, 2)))
-        self.losses = {"loss": loss.mean((1, 2))}
+        advantage, target = self.advantages(rollout, self.config.gae_lambda)  # (S, T, N)
+        obs, action, advantage, target = self.in_sequences(rollout.obs, rollout.action, advantage, target)
+        value, log_prob, entropy = self.evaluate_actions(obs, action)  # (S, C, L)
+        error = (target - value) ** 2
+        loss = -log_prob * advantage - self.entropy_weight * entropy + self.config.value_weight * error
+        loss = loss.mean((1, 2))
+        self.optimiser.step(loss)
+        self.losses = {"loss": loss}

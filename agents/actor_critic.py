@@ -9,9 +9,11 @@ import torch
 from gymnasium.spaces import Box
 from torch import Tensor, nn
 
+from agents.config import Role
 from agents.off_policy import OffPolicy
 from agents.replay import Transitions
 from models import Adam, Policy, Value, descend
+from models.optim import flatten_parameters
 
 
 def twin_q(critics: nn.Module, features: Tensor, action: Tensor) -> Tensor:
@@ -21,6 +23,8 @@ def twin_q(critics: nn.Module, features: Tensor, action: Tensor) -> Tensor:
 
 
 class ActorCritic(OffPolicy):
+    draws_of_update = 1  # actions drawn for each step of a minibatch
+
     def make_policy(self, body: nn.Module) -> Policy:
         """A policy for actions in [-1, 1]."""
         raise NotImplementedError
@@ -30,17 +34,31 @@ class ActorCritic(OffPolicy):
         self.policy = self.make_policy(self.body())
         self.critics = Value(self.body(self.worlds.action_size, copies=2), seeds=self.streams * 2)
         self.target_critics = copy.deepcopy(self.critics)
+        self.flat_target_critics = flatten_parameters(self.target_critics.parameters())
         rate = self.per_seed(self.config.learning_rate).flatten()  # (S,)
         self.policy_optimiser = Adam(self.policy.parameters(), rate)
         self.critics_optimiser = Adam(self.critics.parameters(), rate.repeat(2))
         self.encoder_optimiser = Adam(self.encoder.parameters(), rate) if self.encoder.learns else None
         self.window = self.sequence_length
         self.make_replay()
+        shape = (self.config.num_updates, self.draws_of_update, self.config.batch_size, self.window)
+        self.draws = self.noises(self.policy.noise, Role.UPDATE, shape)
 
-    def improve_critics(self, batch: Transitions, features: Tensor, next_value: Tensor, weight: float) -> Tensor:
-        """One step of both critics towards r + gamma next_value (S, B, L); `weight` times their squared error, (S,)."""
-        target = batch.reward + self.gamma * (1 - batch.terminated) * next_value
+    def next_value(self, features: Tensor, noise: Tensor) -> Tensor:
+        """What the states that steps led to are worth, (S, B, L), by features (S, B, L, F) and noise (S, B, L, A)."""
+        raise NotImplementedError
+
+    def improve_critics(self, batch: Transitions, noise: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+        """One step of both critics towards r + gamma V(s'), V by `next_value`.
+
+        Returns `weight` times their squared error, (S,), and the features of `batch.obs`, without gradients: what is
+        worth seeing, the critics decide.
+        """
+        features = self.encoder(batch.obs)  # (S, B, L, F)
+        with torch.no_grad():
+            next_value = self.next_value(self.encoder.after(batch.obs, batch.next_obs), noise)
+            target = batch.reward + self.gamma * (1 - batch.terminated) * next_value
         loss = weight * (twin_q(self.critics, features, batch.action) - target) ** 2  # (2, S, B, L)
         learners = [self.critics_optimiser, self.encoder_optimiser]
         descend(loss.mean((2, 3)), *(learner for learner in learners if learner is not None))
-        return loss.mean((0, 2, 3))
+        return loss.mean((0, 2, 3)), features.detach()

@@ -12,6 +12,7 @@ from torch import Tensor
 from agents.agent import SEQUENCE_LENGTH, Agent
 from agents.config import AgentConfig, Numbers
 from agents.replay import Replay, Transitions
+from agents.returns import gae
 from agents.worlds import Step
 from models import Adam, CategoricalPolicy, GaussianPolicy, RMSprop, Value
 
@@ -20,6 +21,8 @@ from models import Adam, CategoricalPolicy, GaussianPolicy, RMSprop, Value
 class OnPolicyConfig(AgentConfig):
     """Hyper-parameters of all three."""
 
+    normalize_obs: bool = True
+    normalize_reward: bool = True
     num_envs: int = 8  # N, environments of one seed
     num_steps: int = 128  # T, length of one rollout
     learning_rate: Numbers = 1e-3
@@ -28,11 +31,6 @@ class OnPolicyConfig(AgentConfig):
     value_weight: float = 0.5  # of the critic's squared error
     max_grad_norm: float | None = None
     anneal_steps: int | None = None  # steps over which the learning rate falls to a twentieth
-
-
-def in_sequences(x: Tensor, length: int) -> Tensor:
-    """Steps of environments cut into stretches: (S, T, N, ...) -> (S, C, L, ...) with C = T / L N."""
-    return x.unflatten(1, (-1, length)).transpose(2, 3).flatten(1, 2)
 
 
 class OnPolicy(Agent):
@@ -78,7 +76,23 @@ class OnPolicy(Agent):
         """Of every step alone: (S, T, N, O) -> (S, T, N, F)."""
         return self.encoder(obs.flatten(1, 2)).unflatten(1, obs.shape[1:3])
 
-    def values(self, rollout: Transitions) -> tuple[Tensor, Tensor]:
-        """The critic's of each step and of what it led to, both (S, T, N), without gradients."""
-        with torch.no_grad():
-            return self.critic(self.features(rollout.obs)), self.critic(self.features(rollout.next_obs))
+    @torch.no_grad()
+    def advantages(self, rollout: Transitions, gae_lambda: Numbers) -> tuple[Tensor, Tensor]:
+        """How much better each action was than the critic thought, and the return that it should have thought.
+
+        Both (S, T, N): generalised advantages, and their sums with the critic's values.
+        """
+        value, next_value = (self.critic(self.features(obs)) for obs in (rollout.obs, rollout.next_obs))
+        decay = self.per_seed(gae_lambda)[..., None]
+        advantage = gae(rollout.reward, value, next_value, rollout.terminated, rollout.done, self.gamma, decay)
+        return advantage, advantage + value
+
+    def in_sequences(self, *fields: Tensor) -> list[Tensor]:
+        """Steps of environments cut into stretches: (S, T, N, ...) -> (S, C, L, ...) with C = T / L N."""
+        return [x.unflatten(1, (-1, self.sequence_length)).transpose(2, 3).flatten(1, 2) for x in fields]
+
+    def evaluate_actions(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of sequences (S, C, L, ...): the critic's value, log pi(a | s), and the policy's entropy; all (S, C, L)."""
+        features = self.encoder(obs)  # (S, C, L, F)
+        distribution = self.policy(features)
+        return self.critic(features), distribution.log_prob(action), distribution.entropy

@@ -2,7 +2,7 @@
 
 The step from A2C: a rollout is used several times, and the clipped ratio keeps the policy near the one that made it.
 
-S seed, N environments of one seed, T steps of a rollout, L steps of a sequence, C sequences, B minibatch.
+S seed, N environments of one seed, T steps of a rollout, L steps of a sequence, C sequences, B of a minibatch.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,8 @@ import torch
 from torch import Tensor
 
 from agents.config import Numbers, Role
-from agents.on_policy import OnPolicy, OnPolicyConfig, in_sequences
+from agents.on_policy import OnPolicy, OnPolicyConfig
 from agents.replay import Transitions, gather_rows
-from agents.returns import gae
-from models import Value
-from models.heads import Policy
 from models.streams import permutations
 
 
@@ -23,6 +20,8 @@ from models.streams import permutations
 class PPOConfig(OnPolicyConfig):
     """Hyper-parameters; the defaults are tuned for the pendulum."""
 
+    normalize_obs: bool = False
+    normalize_reward: bool = False
     num_epochs: int = 10  # passes over each rollout
     batch_size: int = 128  # steps of a minibatch
     learning_rate: Numbers = 1e-3  # of Adam
@@ -31,55 +30,33 @@ class PPOConfig(OnPolicyConfig):
     anneal_steps: int | None = 100_000  # steps over which learning rate and clip range fall to a twentieth
 
 
-def ppo_loss(
-    policy: Policy,
-    critic: Value,
-    features: Tensor,
-    action: Tensor,
-    numbers: Tensor,
-    clip_range: float,
-    value_weight: float,
-    entropy_weight: Tensor,
-) -> Tensor:
-    """Clipped surrogate, squared value error and entropy bonus (eq. 7 and 9); (S, B, L, ...) -> (S,)."""
-    old_log_prob, advantage, target = numbers.unbind(-1)
+def clipped_surrogate(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, clip_range: float) -> Tensor:
+    """What the policy gains, as far as it stays near the old one (eq. 7); the advantages normalised; all (S, B, L)."""
     advantage = (advantage - advantage.mean((1, 2), True)) / (advantage.std((1, 2), keepdim=True) + 1e-8)
-    distribution = policy(features)
-    ratio = (distribution.log_prob(action) - old_log_prob).exp()  # (S, B, L)
-    surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - clip_range, 1 + clip_range) * advantage)
-    error = (critic(features) - target) ** 2
-    return (value_weight * error - surrogate - entropy_weight * distribution.entropy).mean((1, 2))
+    ratio = (log_prob - old_log_prob).exp()
+    return torch.minimum(ratio * advantage, ratio.clamp(1 - clip_range, 1 + clip_range) * advantage)
 
 
 class PPO(OnPolicy):
     Config = PPOConfig
 
     def update(self, rollout: Transitions) -> None:
-        """Several epochs of minibatches of sequences."""
-        config, length = self.config, self.sequence_length
-        value, next_value = self.values(rollout)  # (S, T, N)
-        gae_lambda = self.per_seed(config.gae_lambda)[..., None]
-        advantage = gae(rollout.reward, value, next_value, rollout.terminated, rollout.done, self.gamma, gae_lambda)
+        """Several epochs of minibatches of sequences, one step down eq. 9 with each."""
+        config = self.config
+        advantage, target = self.advantages(rollout, config.gae_lambda)
         with torch.no_grad():
-            log_prob = self.policy(self.features(rollout.obs)).log_prob(rollout.action)
-        numbers = torch.stack([log_prob, advantage, advantage + value], -1)
-        obs = in_sequences(rollout.obs, length)  # (S, C, L, O)
-        rows = in_sequences(torch.cat([rollout.action, numbers], -1), length)  # (S, C, L, A + 3)
+            old_log_prob = self.policy(self.features(rollout.obs)).log_prob(rollout.action)
+        fields = torch.cat([rollout.action, torch.stack([old_log_prob, advantage, target], -1)], -1)
+        rows = self.in_sequences(rollout.obs, fields)  # (S, C, L, O) and (S, C, L, A + 3)
 
-        orders = permutations(self.seeds, (Role.UPDATE, self.iteration), config.num_epochs, rows.shape[1])
+        orders = permutations(self.seeds, (Role.UPDATE, self.iteration), config.num_epochs, rows[0].shape[1])
         for order in orders.unbind(1):  # (S, C)
-            for index in order.split(max(1, config.batch_size // length), 1):
-                seen, some = gather_rows(index, obs, rows)
-                action, numbers = some.split([rollout.action.shape[-1], 3], -1)
-                loss = ppo_loss(
-                    self.policy,
-                    self.critic,
-                    self.encoder(seen),
-                    action,
-                    numbers,
-                    self.left * config.clip_range,
-                    config.value_weight,
-                    self.entropy_weight,
-                )
-                self.optimiser.step(loss)
-        self.losses = {"loss": loss}
+            for index in order.split(max(1, config.batch_size // self.sequence_length), 1):
+                obs, fields = gather_rows(index, *rows)
+                action, numbers = fields.split([rollout.action.shape[-1], 3], -1)
+                old_log_prob, advantage, target = numbers.unbind(-1)  # (S, B, L)
+                value, log_prob, entropy = self.evaluate_actions(obs, action)
+                surrogate = clipped_surrogate(log_prob, old_log_prob, advantage, self.left * config.clip_range)
+                loss = config.value_weight * (value - target) ** 2 - surrogate - self.entropy_weight * entropy
+                self.optimiser.step(loss.mean((1, 2)))
+        self.losses = {"loss": loss.mean((1, 2))}

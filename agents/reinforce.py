@@ -1,14 +1,11 @@
-"""REINFORCE (Williams 1992, doi:10.1007/BF00992696), with or without a learned baseline: on-policy, any actions.
-
-S seed, N environments of one seed, T steps of a rollout, L steps of a sequence, C sequences.
-"""
+"""REINFORCE (Williams 1992, doi:10.1007/BF00992696), with or without a learned baseline: on-policy, any actions."""
 
 from dataclasses import dataclass
 
 import torch
 
 from agents.config import Numbers
-from agents.on_policy import OnPolicy, OnPolicyConfig, in_sequences
+from agents.on_policy import OnPolicy, OnPolicyConfig
 from agents.replay import Transitions
 from agents.returns import gae
 
@@ -19,9 +16,6 @@ class REINFORCEConfig(OnPolicyConfig):
 
     num_steps: int = 200
     learning_rate: Numbers = 3e-3  # of Adam
-    gamma: Numbers = 0.98
-    normalize_obs: bool = True
-    normalize_reward: bool = True
     baseline: bool = True  # subtract the critic's value: less variance, the same mean
 
 
@@ -36,14 +30,10 @@ class REINFORCE(OnPolicy):
         # What an episode still brings after the rollout is unknown, so its steps do not count.
         known = rollout.done.flip(1).cummax(1).values.flip(1)  # (S, T, N), 1 where the end was seen
 
-        obs, action, to_go, known = (
-            in_sequences(x, self.sequence_length) for x in (rollout.obs, rollout.action, to_go, known)
-        )
-        features = self.encoder(obs)  # (S, C, L, F)
-        value = self.critic(features)
-        distribution = self.policy(features)
-        advantage = to_go - self.config.baseline * value.detach()
-        loss = -distribution.log_prob(action) * advantage - self.entropy_weight * distribution.entropy
+        obs, action, to_go, known = self.in_sequences(rollout.obs, rollout.action, to_go, known)  # (S, C, L, ...)
+        value, log_prob, entropy = self.evaluate_actions(obs, action)
+        surplus = to_go - self.config.baseline * value.detach()
+        loss = -log_prob * surplus - self.entropy_weight * entropy
         loss = loss + self.config.baseline * self.config.value_weight * (to_go - value) ** 2
         loss = (known * loss).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
         self.optimiser.step(loss)

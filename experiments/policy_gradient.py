@@ -93,13 +93,11 @@ def gradients(agent: REINFORCE) -> dict[str, Tensor]:
 
     def keep(rollout: Transitions) -> None:
         zeros = torch.zeros_like(rollout.reward)
-        value, next_value = agent.values(rollout)
-        ends = rollout.terminated, rollout.done, agent.gamma
         estimates = {
-            "return": gae(rollout.reward, zeros, zeros, *ends, 1.0),
-            "return - V": gae(rollout.reward, value, next_value, *ends, 1.0),
-            "GAE, lambda 0.95": gae(rollout.reward, value, next_value, *ends, 0.95),
-            "GAE, lambda 0": gae(rollout.reward, value, next_value, *ends, 0.0),
+            "return": gae(rollout.reward, zeros, zeros, rollout.terminated, rollout.done, agent.gamma, 1.0),
+            "return - V": agent.advantages(rollout, 1.0)[0],
+            "GAE, lambda 0.95": agent.advantages(rollout, 0.95)[0],
+            "GAE, lambda 0": agent.advantages(rollout, 0.0)[0],
         }
         log_prob = agent.policy(agent.features(rollout.obs)).log_prob(rollout.action)  # (S, T, N)
         parameters = list(agent.policy.parameters())

@@ -172,7 +172,7 @@ def test_one_update_of_td3(monkeypatch):
     )  # fmt: skip
     model = agent[0].to_sb3(gamma=0.9, tau=0.05, learning_rate=1e-3, batch_size=BATCH, policy_delay=1)
     before, batch, noise = weights(agent), random_batch(False, BATCH, 1), torch.randn(BATCH, 2)
-    agent.draws = lambda _: noise[None, None, :, None]
+    agent.draws = lambda _: noise[None, None, None, :, None]
     monkeypatch.setattr(torch.Tensor, "normal_", lambda self, mean, std: self.copy_(mean + std * noise))
     model.replay_buffer, model._logger = Fixed(batch), silent()
     model.train(1, BATCH)
