@@ -223,6 +223,28 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
+@contextlib.contextmanager
+def waiting_interrupts() -> Iterator[list[int]]:
+    """A list of the interrupts (SIGINT, SIGTERM) that came: who sees one in it ends at a good moment.
+
+    A second one does not wait: it raises KeyboardInterrupt where it finds the program.
+    """
+    came: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        came.append(number)
+        if len(came) > 1:
+            raise KeyboardInterrupt
+
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def launch(
     name: str,
     flags_class: type[FlagsType],

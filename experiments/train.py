@@ -18,7 +18,7 @@ from agents.settings import settings
 from envs.optimum import optimal_returns
 from experiments import figures
 from experiments.learning import DEFAULTS, EVALUATIONS, STARTS, budget, forecast, make, sense_of, summary
-from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch
+from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch, waiting_interrupts
 
 CHECKPOINT = "agent.safetensors"
 
@@ -91,7 +91,7 @@ def train(flags: Train) -> None:
     began, every = time.process_time(), max(1, steps // EVALUATIONS)
     first = seen = agent.num_timesteps
 
-    def watch(agent: agents.Agent) -> None:
+    def watch(agent: agents.Agent) -> bool:
         nonlocal seen
         if agent.num_timesteps - seen >= every or agent.num_timesteps >= first + steps:
             returns = evaluate(agent, env, range(WATCHED, WATCHED + STARTS), agent.env_kwargs).mean(1)
@@ -100,16 +100,15 @@ def train(flags: Train) -> None:
                 run.log(agent.num_timesteps, metric, values, agent.seeds)
             progress.advance(agent.num_timesteps - seen, f"return {np.median(returns):.0f}")
             seen = agent.num_timesteps
+        return not interrupts
 
-    try:
-        with Progressing(steps, "training") as progress:
-            agent.learn(steps, watch)
-    except KeyboardInterrupt:
-        agent.save(run.folder / CHECKPOINT)
-        console.print(f"\nStopped at step {agent.num_timesteps:,}; balancier train --resume {run.folder} goes on")
-        raise
+    with Progressing(steps, "training") as progress, waiting_interrupts() as interrupts:
+        agent.learn(steps, watch)
     seconds = time.process_time() - began
     agent.save(run.folder / CHECKPOINT)
+    if interrupts:
+        console.print(f"\nStopped at step {agent.num_timesteps:,}; balancier train --resume {run.folder} goes on")
+        raise KeyboardInterrupt
     starts = range(JUDGED, JUDGED + flags.eval_episodes)
     returns, best = evaluate(agent, env, starts, agent.env_kwargs).mean(1), optimal_returns(env, starts)
     run.figure(draw(curve, name, env, best), "learning_curve")

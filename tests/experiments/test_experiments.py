@@ -12,7 +12,7 @@ import agents
 from experiments import cli
 from experiments.baselines import ZOO, make_baseline, zoo_for_ours
 from experiments.compare import Compare, Row, Task, Trained, pair, plan
-from experiments.runs import UsageError
+from experiments.runs import UsageError, waiting_interrupts
 
 COMPARE_KEYS = {
     "library", "agent", "env", "seeds", "steps", "train_seconds", "returns", "iqm", "ci95", "optimum", "regret",
@@ -56,6 +56,33 @@ def test_a_run_told_to_end_leaves_a_checkpoint(tmp_path):
     assert run.returncode == 130
     assert told[1] == "balancier train: interrupted\n"
     assert 4_000 <= agents.load(tmp_path / "agent.safetensors").num_timesteps < 40_000
+
+
+def test_an_interrupt_waits_until_a_step_is_done(tmp_path, monkeypatch):
+    learn = agents.PPO.update
+
+    def update(self, rollout):
+        signal.raise_signal(signal.SIGTERM)
+        learn(self, rollout)
+
+    monkeypatch.setattr(agents.PPO, "update", update)
+    flags = ["--agent", "ppo", "--seeds", "2", "--steps", "4000", "--out", str(tmp_path)]
+    assert cli.main(["train", *flags]) == 130
+    monkeypatch.undo()
+    stopped = agents.load(tmp_path / "agent.safetensors")
+    once = agents.PPO("balancier/Pendulum-v0", seeds=2).learn(stopped.num_timesteps)
+    assert stopped.num_timesteps == 1024  # one rollout
+    for name, value in once.state_dict().items():
+        assert value.equal(stopped.state_dict()[name]), name
+
+
+def test_a_second_interrupt_does_not_wait():
+    with waiting_interrupts() as interrupts:
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupts == [signal.SIGTERM]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot be asked to end, only ended")
