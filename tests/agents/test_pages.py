@@ -21,7 +21,7 @@ def lines(name: str) -> list[str]:
     return [line for line in stripped if line]
 
 
-@pytest.mark.parametrize(("one", "other"), combinations(AGENTS, 2))
+@pytest.mark.parametrize(("one", "other"), list(combinations(AGENTS, 2)))
 def test_no_two_agents_share_more_than_a_sixth_of_their_lines(one, other):
     both = Counter(lines(one)) & Counter(lines(other))
     assert both.total() <= min(len(lines(one)), len(lines(other))) / 6, list(both)

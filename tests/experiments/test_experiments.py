@@ -93,7 +93,7 @@ def test_a_run_told_to_end_takes_its_processes_with_it(tmp_path):
         assert run.stdout is not None
         next(line for line in run.stdout if "% after" in line)
         run.send_signal(signal.SIGTERM)
-        run.communicate(timeout=10)  # a process left behind would hold the pipe open for longer
+        run.communicate(timeout=20)  # a process left behind would hold the pipe open for longer
     assert run.returncode == 130
 
 
