@@ -48,6 +48,7 @@ LIMITS = {
     "train_every": COUNT,
     "num_updates": COUNT,
     "target_every": COUNT,
+    "noise_every": COUNT,
     "exploration_steps": COUNT,
     "anneal_steps": COUNT,
     "n_step": COUNT,

@@ -26,6 +26,7 @@ class OffPolicyConfig(AgentConfig):
     learning_starts: int = 100  # steps of each seed before the first update
     train_every: int = 1  # steps of each environment between updates
     num_updates: int = 1  # updates each time
+    noise_every: int = 1  # steps of each environment between new noises of exploration
     tau: float = 0.01  # share by which target networks follow at each update; 1 copies
     anneal_steps: int | None = None  # steps of each seed over which the learning rate falls to a twentieth
 
@@ -38,6 +39,10 @@ class OffPolicy(Agent):
         self.gamma = self.per_seed(config.gamma)[..., None]  # (S, 1, 1)
         self.replay = Replay(len(self), config.buffer_size, encoder.row_size, self.worlds.action_size, self.obs.dtype)
         self.which = self.noises(uniform, Role.REPLAY, (config.num_updates, config.batch_size))
+
+    def act(self, features: Tensor) -> Tensor:
+        """Sample actions; noise that is held for some steps leads farther than new noise at each (arXiv:2005.05719)."""
+        return self.policy(features).sample(self.noise(self.iteration // self.config.noise_every))
 
     def observe(self, action: Tensor, step: Step) -> None:
         config = self.config

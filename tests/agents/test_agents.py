@@ -11,8 +11,9 @@ import torch
 from stable_baselines3.common.evaluation import evaluate_policy
 
 import agents
-from agents import AGENTS, DQN, PPO, SAC, CheckpointError, checkpoint
+from agents import AGENTS, DQN, PPO, SAC, TD3, CheckpointError, checkpoint
 from models import MLP
+from tests.agents.probes import One
 
 PENDULUM = dict.fromkeys(AGENTS, "balancier/Pendulum-v0") | {"dqn": "balancier/PendulumDiscrete-v0"}
 OFF_POLICY = {"learning_starts": 20, "batch_size": 8, "buffer_size": 300}
@@ -112,6 +113,17 @@ def test_one_replica_is_what_sb3_calls_a_model(name):
     mean, spread = evaluate_policy(one, world, n_eval_episodes=3, warn=False)
     assert -2200 < mean < 0
     assert spread > 0
+
+
+@pytest.mark.parametrize("agent_class", [SAC, TD3])
+def test_noise_is_held_for_the_steps_asked_for(agent_class):
+    agent = agent_class(partial(One, "continuous"), seeds=[3, 11], noise_every=3, learning_starts=100)
+    actions, step = [], agent.worlds.step
+    agent.worlds.step = lambda action: actions.append(action) or step(action)
+    agent.learn(9)
+    held = torch.stack(actions, 1).unflatten(1, (3, 3))  # (S, 3, 3, N, A); the observation is always the same
+    assert held.equal(held[:, :, :1].expand_as(held))
+    assert (held[:, 1:] != held[:, :-1]).all()
 
 
 @pytest.mark.parametrize("name", AGENTS)
