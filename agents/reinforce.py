@@ -32,8 +32,8 @@ class REINFORCE(OnPolicy):
 
         obs, action, to_go, known = self.in_sequences(rollout.obs, rollout.action, to_go, known)  # (S, C, L, ...)
         value, log_prob, entropy = self.evaluate_actions(obs, action)
-        surplus = to_go - self.config.baseline * value.detach()
-        loss = -log_prob * surplus - self.entropy_weight * entropy
+        advantage = to_go - self.config.baseline * value.detach()
+        loss = -log_prob * advantage - self.entropy_weight * entropy
         loss = loss + self.config.baseline * self.config.value_weight * (to_go - value) ** 2
         loss = (known * loss).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
         self.optimiser.step(loss)

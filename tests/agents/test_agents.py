@@ -115,15 +115,19 @@ def test_one_replica_is_what_sb3_calls_a_model(name):
     assert spread > 0
 
 
-@pytest.mark.parametrize("agent_class", [SAC, TD3])
-def test_noise_is_held_for_the_steps_asked_for(agent_class):
-    agent = agent_class(partial(One, "continuous"), seeds=[3, 11], noise_every=3, learning_starts=100)
-    actions, step = [], agent.worlds.step
-    agent.worlds.step = lambda action: actions.append(action) or step(action)
-    agent.learn(9)
-    held = torch.stack(actions, 1).unflatten(1, (3, 3))  # (S, 3, 3, N, A); the observation is always the same
+@pytest.mark.parametrize(("agent_class", "actions", "more"), [
+    (SAC, "continuous", {}), (TD3, "continuous", {}), (DQN, "discrete", {"exploration_steps": 10**9}),
+])  # fmt: skip
+def test_noise_is_held_for_the_steps_asked_for(agent_class, actions, more):
+    hyper = {"num_envs": 16, "noise_every": 3, "learning_starts": 1_000} | more
+    agent = agent_class(partial(One, actions), seeds=[3, 11], **hyper)
+    taken, step = [], agent.worlds.step
+    agent.worlds.step = lambda action: taken.append(action) or step(action)
+    agent.learn(9 * 16)
+    held = torch.stack(taken, 1).unflatten(1, (3, 3))  # (S, 3, 3, N, A); the observation is always the same
     assert held.equal(held[:, :, :1].expand_as(held))
-    assert (held[:, 1:] != held[:, :-1]).all()
+    changed = held[:, 1:] != held[:, :-1]
+    assert changed.flatten(2).any(2).all() if agent_class is DQN else changed.all()  # DQN has two actions to take
 
 
 @pytest.mark.parametrize("name", AGENTS)
