@@ -227,14 +227,15 @@ def duration(seconds: float) -> str:
 def waiting_interrupts() -> Iterator[list[int]]:
     """A list of the interrupts (SIGINT, SIGTERM) that came: who sees one in it ends at a good moment.
 
-    A second one does not wait: it raises KeyboardInterrupt where it finds the program.
+    A second Ctrl-C does not wait: it raises KeyboardInterrupt where it finds the program. A second SIGTERM does: some
+    send it to a process and to its group, so that it comes twice.
     """
     came: list[int] = []
 
     def note(number: int, frame: object) -> None:
-        came.append(number)
-        if len(came) > 1:
+        if number == signal.SIGINT and came:
             raise KeyboardInterrupt
+        came.append(number)
 
     heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, note) for number in heard}

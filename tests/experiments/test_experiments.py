@@ -44,18 +44,29 @@ def test_three_ways_in_are_one():
     assert outputs[0] == outputs[1] == outputs[2] == "balancier train: --seeds: found 0, expected at least 1\n"
 
 
+def told_to_end(command, until, seconds):
+    """What a run says on stderr that gets SIGTERM at its first line with `until` in it, and has `seconds` to end."""
+    command = [sys.executable, "-u", "-m", "experiments.cli", *command]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        next(line for line in run.stdout if until in line)
+        run.send_signal(signal.SIGTERM)  # SIGINT would be ignored where the tests run in the background
+        told = run.communicate(timeout=seconds)[1]
+    assert run.returncode == 130
+    return told
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot be asked to end, only ended")
 def test_a_run_told_to_end_leaves_a_checkpoint(tmp_path):
     flags = ["--agent", "ppo", "--seeds", "1", "--steps", "40000", "--out", str(tmp_path)]
-    command = [sys.executable, "-u", "-m", "experiments.train", *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None
-        next(line for line in run.stdout if "10%" in line)
-        run.send_signal(signal.SIGTERM)  # SIGINT would be ignored where the tests run in the background
-        told = run.communicate(timeout=60)
-    assert run.returncode == 130
-    assert told[1] == "balancier train: interrupted\n"
+    assert told_to_end(["train", *flags], "10%", 60) == "balancier train: interrupted\n"
     assert 4_000 <= agents.load(tmp_path / "agent.safetensors").num_timesteps < 40_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot be asked to end, only ended")
+def test_a_run_told_to_end_takes_its_processes_with_it(tmp_path):
+    flags = ["--agents", "ppo", "--steps", "60000", "--jobs", "2", "--out", str(tmp_path)]
+    told_to_end(["compare", *flags], "% after", 20)  # a process left behind would hold the pipe open for longer
 
 
 def test_an_interrupt_waits_until_a_step_is_done(tmp_path, monkeypatch):
@@ -76,25 +87,23 @@ def test_an_interrupt_waits_until_a_step_is_done(tmp_path, monkeypatch):
         assert value.equal(stopped.state_dict()[name]), name
 
 
-def test_a_second_interrupt_does_not_wait():
+def test_a_second_ctrl_c_does_not_wait():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with waiting_interrupts() as interrupts:
         signal.raise_signal(signal.SIGTERM)
-        assert interrupts == [signal.SIGTERM]
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot be asked to end, only ended")
-def test_a_run_told_to_end_takes_its_processes_with_it(tmp_path):
-    flags = ["--agents", "ppo", "--steps", "60000", "--jobs", "2", "--out", str(tmp_path)]
-    command = [sys.executable, "-u", "-m", "experiments.compare", *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None
-        next(line for line in run.stdout if "% after" in line)
-        run.send_signal(signal.SIGTERM)
-        run.communicate(timeout=20)  # a process left behind would hold the pipe open for longer
-    assert run.returncode == 130
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupts == [signal.SIGTERM, signal.SIGTERM]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    try:
+        with waiting_interrupts() as interrupts:
+            signal.raise_signal(signal.SIGINT)
+            assert interrupts == [signal.SIGINT]
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+    assert signal.getsignal(signal.SIGTERM) == before[1]
 
 
 @pytest.mark.parametrize(("command", "words"), [
