@@ -3,14 +3,14 @@
 import os
 from typing import Any
 
-from agents import checkpoint
 from agents.a2c import A2C
-from agents.agent import Agent
-from agents.checkpoint import CheckpointError
+from agents.common import checkpoint
+from agents.common.acting import Replica
+from agents.common.agent import Agent
+from agents.common.checkpoint import CheckpointError
 from agents.dqn import DQN
 from agents.ppo import PPO
 from agents.reinforce import REINFORCE
-from agents.replica import Replica
 from agents.sac import SAC
 from agents.td3 import TD3
 

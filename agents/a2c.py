@@ -5,9 +5,9 @@ The step from REINFORCE: the critic's value stands for what comes after the roll
 
 from dataclasses import dataclass
 
-from agents.config import Numbers
-from agents.on_policy import OnPolicy, OnPolicyConfig
-from agents.replay import Transitions
+from agents.common.config import Numbers
+from agents.common.on_policy import OnPolicy, OnPolicyConfig
+from agents.common.replay import Transitions
 from models import RMSprop
 
 
@@ -26,7 +26,7 @@ class A2CConfig(OnPolicyConfig):
 
 class A2C(OnPolicy):
     Config = A2CConfig
-    optimiser_class = RMSprop
+    optimizer_class = RMSprop
 
     def update(self, rollout: Transitions) -> None:
         """One step up log pi(a | s) A, A the advantage over the critic's value, and towards the returns."""
@@ -36,5 +36,5 @@ class A2C(OnPolicy):
         error = (target - value) ** 2
         loss = -log_prob * advantage - self.entropy_weight * entropy + self.config.value_weight * error
         loss = loss.mean((1, 2))
-        self.optimiser.step(loss)
+        self.optimizer.step(loss)
         self.losses = {"loss": loss}

@@ -11,11 +11,12 @@ from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from agents.config import Numbers
-from agents.off_policy import OffPolicy, OffPolicyConfig
-from agents.replay import Priorities, Transitions
-from agents.returns import n_step_return
-from agents.worlds import Step
+from agents.common.config import Numbers
+from agents.common.off_policy import OffPolicy, OffPolicyConfig
+from agents.common.prioritized import Priorities
+from agents.common.replay import Transitions
+from agents.common.returns import n_step_return
+from agents.common.vec_env import Step
 from models import Adam, EpsilonGreedyPolicy
 from models.optim import flatten_parameters
 
@@ -48,9 +49,9 @@ class DQN(OffPolicy):
 
     def build(self) -> None:
         config = self.config
-        self.worlds.expect_actions(Discrete)
-        (num_actions,) = self.worlds.choices or []
-        self.policy = EpsilonGreedyPolicy(self.body(), num_actions, dueling=config.dueling, seeds=self.streams)
+        self.vec_env.expect_actions(Discrete)
+        (num_actions,) = self.vec_env.choices or []
+        self.policy = EpsilonGreedyPolicy(self.make_trunk(), num_actions, dueling=config.dueling, seeds=self.streams)
         learning = nn.ModuleList([self.encoder, self.policy.values])
         self.target_encoder, self.target_values = copy.deepcopy(self.encoder), copy.deepcopy(self.policy.values)
         if self.encoder.statistics is not None:
@@ -58,7 +59,7 @@ class DQN(OffPolicy):
         followers = nn.ModuleList([self.target_encoder, self.target_values])
         self.flat_target = flatten_parameters(followers.parameters())
         rate = self.per_seed(config.learning_rate).flatten()
-        self.optimiser = Adam(learning.parameters(), rate, max_grad_norm=config.max_grad_norm)
+        self.optimizer = Adam(learning.parameters(), rate, max_grad_norm=config.max_grad_norm)
         self.window = self.sequence_length + config.n_step - 1
         self.make_replay()
         if config.prioritized:
@@ -104,9 +105,9 @@ class DQN(OffPolicy):
         if config.prioritized:
             self.priorities.update(self.drawn, (value - target).detach().abs().mean(2))
             loss = self.weight * loss
-        self.optimiser.step(loss.mean(1))
+        self.optimizer.step(loss.mean(1))
         self.losses = {"loss": loss.mean(1), "value": value.mean((1, 2))}
 
     def follow(self) -> None:
         if self.iteration % self.config.target_every == 0:
-            self.flat_target.lerp_(self.optimiser.flat, self.config.tau)
+            self.flat_target.lerp_(self.optimizer.flat, self.config.tau)

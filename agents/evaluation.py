@@ -8,12 +8,11 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from scipy import stats
 
-from agents.worlds import native_rows
+from agents.common.make_env import native_rows
 
-JUDGED = 10_000  # the final judgement starts from reset(seed=JUDGED + i)
-WATCHED = 20_000  # evaluations during training from reset(seed=WATCHED + i)
+TEST_SEED = 10_000  # the final judgment starts from reset(seed=TEST_SEED + i)
+VALIDATION_SEED = 20_000  # evaluations during training from reset(seed=VALIDATION_SEED + i)
 
 
 def evaluate(model: Any, env: str, starts: Sequence[int], env_kwargs: dict[str, Any] | None = None) -> np.ndarray:
@@ -50,12 +49,12 @@ class _Rows:
     def __init__(self, env: str, rows: int, env_kwargs: dict[str, Any]):
         self.batch = native_rows(env, rows, env_kwargs)
         if self.batch is None:
-            self.worlds = [gym.make(env, disable_env_checker=True, **env_kwargs) for _ in range(rows)]
+            self.vec_env = [gym.make(env, disable_env_checker=True, **env_kwargs) for _ in range(rows)]
 
     def reset(self, seeds: list[int]) -> np.ndarray:
         if self.batch is not None:
             return self.batch.reset(seed=seeds)[0]  # type: ignore[arg-type]
-        self.obs = np.stack([world.reset(seed=seed)[0] for world, seed in zip(self.worlds, seeds, strict=True)])
+        self.obs = np.stack([world.reset(seed=seed)[0] for world, seed in zip(self.vec_env, seeds, strict=True)])
         return self.obs
 
     def step(self, actions: np.ndarray, going: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -65,48 +64,10 @@ class _Rows:
             return obs, reward, terminated | truncated
         reward, done = np.zeros(len(going)), np.zeros(len(going), np.bool_)
         for i in np.flatnonzero(going):
-            self.obs[i], reward[i], terminated, truncated, _ = self.worlds[i].step(actions[i])
+            self.obs[i], reward[i], terminated, truncated, _ = self.vec_env[i].step(actions[i])
             done[i] = terminated or truncated
         return self.obs, reward, done
 
     def close(self) -> None:
-        for world in self.worlds if self.batch is None else [self.batch]:
+        for world in self.vec_env if self.batch is None else [self.batch]:
             world.close()
-
-
-def interquartile_mean(values: np.ndarray) -> float:
-    """Mean of the middle half (arXiv:2108.13264): neither the luckiest nor the unluckiest seed decides."""
-    return float(stats.trim_mean(values, 0.25))
-
-
-def confidence_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of the interquartile mean over seeds; a single seed gives a point."""
-    if len(values) < 2 or np.ptp(values) == 0:
-        return interquartile_mean(values), interquartile_mean(values)
-    result = stats.bootstrap(
-        (values,),
-        lambda sample, axis: stats.trim_mean(sample, 0.25, axis=axis),
-        n_resamples=2000,
-        confidence_level=level,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-
-def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """P(a seed of ours is better than one of theirs), ties counted half: Mann and Whitney's U over all pairs."""
-    return float(stats.mannwhitneyu(ours, theirs).statistic / (len(ours) * len(theirs)))
-
-
-def first_crossing(curve: np.ndarray, threshold: float, in_a_row: int = 3) -> np.ndarray:
-    """Index (S,) of the first of three evaluations in a row at or above the threshold, -1 where there is none.
-
-    `curve` (E, S) holds each evaluation's mean return. A single crossing is noise: agents have crossed once and ended
-    far below.
-    """
-    above = curve >= threshold
-    if len(above) < in_a_row:
-        return np.full(curve.shape[1], -1)
-    runs = np.lib.stride_tricks.sliding_window_view(above, in_a_row, axis=0).all(-1)  # (E - 2, S)
-    return np.where(runs.any(0), runs.argmax(0), -1)

@@ -20,12 +20,12 @@ import torch
 from gymnasium.spaces import Box
 from torch import Tensor, nn
 
-from agents.config import Numbers
+from agents.common.config import Numbers
 from agents.evaluation import evaluate
 
 if TYPE_CHECKING:
-    from agents.agent import Agent
-    from agents.replica import Replica
+    from agents.common.acting import Replica
+    from agents.common.agent import Agent
 
 CHOICE = 30_000  # the best replica is chosen from reset(seed=CHOICE + i): neither judged nor watched while it trained
 INSTALL = "python -m pip install 'balancier[onnx]'"
@@ -56,13 +56,13 @@ def alone(agent: "Agent", index: int) -> "Agent":
     )
     # The first axis is S, or 2 S where twins stand one after the other.
     one.load_state_dict({name: x.unflatten(0, (-1, count))[:, index] for name, x in agent.state_dict().items()})
-    worlds = agent.worlds.get_state()
+    worlds = agent.vec_env.get_state()
     own = slice(index * rows, (index + 1) * rows)
     if "lengths" in worlds:  # the actions of all running episodes, row after row
         actions = np.split(worlds["actions"], np.cumsum(worlds["lengths"])[:-1])
-        one.worlds.set_state({name: x[own] for name, x in worlds.items()} | {"actions": np.concatenate(actions[own])})
+        one.vec_env.set_state({name: x[own] for name, x in worlds.items()} | {"actions": np.concatenate(actions[own])})
     else:
-        one.worlds.set_state({name: x[own] for name, x in worlds.items()})
+        one.vec_env.set_state({name: x[own] for name, x in worlds.items()})
     one.num_timesteps = agent.num_timesteps
     return one
 
@@ -85,7 +85,7 @@ class Actor(nn.Module):
         for module in self.modules():  # a view copies the memory behind it, which is that of all replicas
             module._buffers = {name: None if x is None else x.clone() for name, x in module._buffers.items()}
         self.dtype = next(self.policy.parameters()).dtype
-        self.shows_bytes = replica.agent.worlds.shows_bytes
+        self.is_uint8 = replica.agent.vec_env.is_uint8
         self.state_size = self.encoder.state_size  # K
         space = replica.action_space
         self.action_shape, self.action_dtype = space.shape or (), getattr(torch, str(space.dtype))
@@ -99,8 +99,8 @@ class Actor(nn.Module):
 
     def forward(self, obs: Tensor, state: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         rows = obs.reshape(1, obs.shape[0], -1)  # (1, n, O)
-        rows = rows if self.shows_bytes else rows.to(self.dtype)
-        features = self.encoder(self.encoder.rows(rows, 0.0, None if state is None else state[None]))
+        rows = rows if self.is_uint8 else rows.to(self.dtype)
+        features = self.encoder(self.encoder.pack(rows, 0.0, None if state is None else state[None]))
         action = self.to_env(self.policy(features).mode[0])
         return (action, features[0, :, : self.state_size]) if self.state_size else action
 

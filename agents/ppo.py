@@ -1,4 +1,4 @@
-"""Proximal policy optimisation (arXiv:1707.06347): on-policy, any actions.
+"""Proximal policy optimization (arXiv:1707.06347): on-policy, any actions.
 
 The step from A2C: a rollout is used several times, and the clipped ratio keeps the policy near the one that made it.
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.config import Numbers, Role
-from agents.on_policy import OnPolicy, OnPolicyConfig
-from agents.replay import Transitions, gather_rows
+from agents.common.config import Numbers, Role
+from agents.common.on_policy import OnPolicy, OnPolicyConfig
+from agents.common.replay import Transitions, gather_rows
 from models.streams import permutations
 
 
@@ -31,7 +31,7 @@ class PPOConfig(OnPolicyConfig):
 
 
 def clipped_surrogate(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, clip_range: float) -> Tensor:
-    """What the policy gains, as far as it stays near the old one (eq. 7); the advantages normalised; all (S, B, L)."""
+    """What the policy gains, as far as it stays near the old one (eq. 7); the advantages normalized; all (S, B, L)."""
     advantage = (advantage - advantage.mean((1, 2), True)) / (advantage.std((1, 2), keepdim=True) + 1e-8)
     ratio = (log_prob - old_log_prob).exp()
     return torch.minimum(ratio * advantage, ratio.clamp(1 - clip_range, 1 + clip_range) * advantage)
@@ -56,7 +56,9 @@ class PPO(OnPolicy):
                 action, numbers = fields.split([rollout.action.shape[-1], 3], -1)
                 old_log_prob, advantage, target = numbers.unbind(-1)  # (S, B, L)
                 value, log_prob, entropy = self.evaluate_actions(obs, action)
-                surrogate = clipped_surrogate(log_prob, old_log_prob, advantage, self.left * config.clip_range)
+                surrogate = clipped_surrogate(
+                    log_prob, old_log_prob, advantage, self.progress_remaining * config.clip_range
+                )
                 loss = config.value_weight * (value - target) ** 2 - surrogate - self.entropy_weight * entropy
-                self.optimiser.step(loss.mean((1, 2)))
+                self.optimizer.step(loss.mean((1, 2)))
         self.losses = {"loss": loss.mean((1, 2))}

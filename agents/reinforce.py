@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
-from agents.config import Numbers
-from agents.on_policy import OnPolicy, OnPolicyConfig
-from agents.replay import Transitions
-from agents.returns import gae
+from agents.common.config import Numbers
+from agents.common.on_policy import OnPolicy, OnPolicyConfig
+from agents.common.replay import Transitions
+from agents.common.returns import gae
 
 
 @dataclass(frozen=True)
@@ -36,5 +36,5 @@ class REINFORCE(OnPolicy):
         loss = -log_prob * advantage - self.entropy_weight * entropy
         loss = loss + self.config.baseline * self.config.value_weight * (to_go - value) ** 2
         loss = (known * loss).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
-        self.optimiser.step(loss)
+        self.optimizer.step(loss)
         self.losses = {"loss": loss}

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from agents.actor_critic import ActorCritic, twin_q
-from agents.config import Numbers
-from agents.off_policy import OffPolicyConfig
-from agents.replay import Transitions
+from agents.common.actor_critic import ActorCritic, twin_q
+from agents.common.config import Numbers
+from agents.common.off_policy import OffPolicyConfig
+from agents.common.replay import Transitions
 from models import Adam, SquashedGaussianPolicy
 
 
@@ -27,14 +27,14 @@ class SAC(ActorCritic):
     Config = SACConfig
     draws_of_update = 2  # at what was seen, and at what it led to
 
-    def make_policy(self, body: nn.Module) -> SquashedGaussianPolicy:
-        return SquashedGaussianPolicy(body, self.worlds.action_size, seeds=self.streams)
+    def make_policy(self, trunk: nn.Module) -> SquashedGaussianPolicy:
+        return SquashedGaussianPolicy(trunk, self.vec_env.action_size, seeds=self.streams)
 
     def build(self) -> None:
         super().build()
         self.log_temperature = nn.Parameter(torch.zeros(len(self), 1))
-        self.temperature_optimiser = Adam([self.log_temperature], self.per_seed(self.config.learning_rate).flatten())
-        self.target_entropy = -float(self.worlds.action_size)
+        self.temperature_optimizer = Adam([self.log_temperature], self.per_seed(self.config.learning_rate).flatten())
+        self.target_entropy = -float(self.vec_env.action_size)
 
     @property
     def temperature(self) -> Tensor:
@@ -49,18 +49,18 @@ class SAC(ActorCritic):
     def update(self, batch: Transitions, number: int) -> None:
         """One step of critics, policy and temperature (the paper's algorithm 1, equations 5 to 7 and 18)."""
         noise, next_noise = self.draws(self.iteration)[:, number].unbind(1)  # (S, B, L, A)
-        critics_loss, features = self.improve_critics(batch, next_noise, 0.5)
+        critics_loss, features = self.update_critics(batch, next_noise, 0.5)
 
         temperature = self.temperature
         action, log_prob = self.policy(features).sample_with_log_prob(noise)
         q = twin_q(self.critics, features, action).amin(0)
         policy_loss = (temperature * log_prob - q).mean((1, 2))  # (S,)
-        self.policy_optimiser.step(policy_loss)
+        self.policy_optimizer.step(policy_loss)
 
         surplus = -(log_prob.detach() + self.target_entropy).mean((1, 2))  # (S,)
-        self.temperature_optimiser.step(self.log_temperature.squeeze(1) * surplus)
+        self.temperature_optimizer.step(self.log_temperature.squeeze(1) * surplus)
 
-        self.flat_target_critics.lerp_(self.critics_optimiser.flat, self.config.tau)
+        self.flat_target_critics.lerp_(self.critics_optimizer.flat, self.config.tau)
         self.losses = {
             "critics_loss": critics_loss,
             "policy_loss": policy_loss,

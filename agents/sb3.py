@@ -1,6 +1,6 @@
 """Weights that travel: one replica as a Stable-Baselines3 model, and such a model as an agent of one seed.
 
-What both sides must share: an MLP as network, no memory and no normalisation. SB3 is loaded only by who calls this.
+What both sides must share: an MLP as network, no memory and no normalization. SB3 is loaded only by who calls this.
 """
 
 import os
@@ -12,19 +12,19 @@ import torch
 from gymnasium.spaces import Box
 from torch import Tensor, nn
 
-from agents.worlds import Maker
+from agents.common.make_env import Maker
 from models import MLP
 
 if TYPE_CHECKING:
-    from agents.agent import Agent
-    from agents.replica import Replica
+    from agents.common.acting import Replica
+    from agents.common.agent import Agent
 
 Pair = tuple[Tensor, Tensor]  # a layer's weight (in, out) and bias (out)
 
 
-def affine(body: nn.Module, *heads: nn.Module, index: int = 0) -> list[Pair]:
+def affine(trunk: nn.Module, *heads: nn.Module, index: int = 0) -> list[Pair]:
     """Weights of replica `index`: of an MLP's layers, then of the heads on it."""
-    layers = [*body.hidden, *heads]  # type: ignore[misc]
+    layers = [*trunk.hidden, *heads]  # type: ignore[misc]
     return [(layer.weight.data[index], layer.bias.data[index]) for layer in layers]
 
 
@@ -38,30 +38,30 @@ def pairs(agent: Any, index: int, model: Any) -> list[tuple[list[Pair], list[nn.
     name, policy, theirs = type(agent).__name__, agent.policy, model.policy
     if name == "DQN":
         networks = [(policy.values, theirs.q_net), (agent.target_values, theirs.q_net_target)]
-        return [(affine(ours.body, ours.head, index=index), linears(other)) for ours, other in networks]
+        return [(affine(ours.trunk, ours.head, index=index), linears(other)) for ours, other in networks]
     if name in ("PPO", "A2C"):
         head = policy.mean if hasattr(policy, "mean") else policy.logits
         actor = linears(theirs.mlp_extractor.policy_net, theirs.action_net)
         critic = linears(theirs.mlp_extractor.value_net, theirs.value_net)
-        ours = affine(head.body, head.head, index=index), affine(agent.critic.body, agent.critic.head, index=index)
+        ours = affine(head.trunk, head.head, index=index), affine(agent.critic.trunk, agent.critic.head, index=index)
         return list(zip(ours, (actor, critic), strict=True))
     found = []
     if name == "SAC":
-        (*hidden, (weight, bias)) = affine(policy.mean_and_log_std.body, policy.mean_and_log_std.head, index=index)
+        (*hidden, (weight, bias)) = affine(policy.mean_and_log_std.trunk, policy.mean_and_log_std.head, index=index)
         halves = list(zip(weight.chunk(2, 1), bias.chunk(2), strict=True))
         found.append(([*hidden, *halves], linears(theirs.actor.latent_pi, theirs.actor.mu, theirs.actor.log_std)))
     else:
         for ours, other in (policy, theirs.actor), (agent.target_policy, theirs.actor_target):
-            found.append((affine(ours.raw.body, ours.raw.head, index=index), linears(other.mu)))
+            found.append((affine(ours.raw.trunk, ours.raw.head, index=index), linears(other.mu)))
     for ours, other in (agent.critics, theirs.critic), (agent.target_critics, theirs.critic_target):
         for twin, network in enumerate((other.qf0, other.qf1)):
-            found.append((affine(ours.body, ours.head, index=index + twin * len(agent)), linears(network)))
+            found.append((affine(ours.trunk, ours.head, index=index + twin * len(agent)), linears(network)))
     return found
 
 
 def scale_of(agent: Any) -> tuple[Tensor, Tensor] | None:
     """Middle and half width (A,) of the actions where SB3's policy acts in the world's own units; else None."""
-    space = agent.worlds.action_space
+    space = agent.vec_env.action_space
     if type(agent).__name__ not in ("PPO", "A2C") or not isinstance(space, Box):
         return None
     low, high = (
@@ -88,7 +88,7 @@ def to_sb3(replica: "Replica", **keywords: Any) -> Any:
     made = network.func if isinstance(network, partial) else network
     if made is not MLP or agent.encoder.statistics is not None or getattr(agent.config, "dueling", False):
         raise ValueError(
-            "to_sb3: found a network that SB3 does not have, expected an MLP without normalisation or dueling"
+            "to_sb3: found a network that SB3 does not have, expected an MLP without normalization or dueling"
         )
     chosen: dict[str, Any] = network.keywords if isinstance(network, partial) else {}
     activation = {"relu": nn.ReLU, "tanh": nn.Tanh}[chosen.get("activation", "relu")]

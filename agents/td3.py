@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from agents.actor_critic import ActorCritic, twin_q
-from agents.config import Numbers
-from agents.off_policy import OffPolicyConfig
-from agents.replay import Transitions
+from agents.common.actor_critic import ActorCritic, twin_q
+from agents.common.config import Numbers
+from agents.common.off_policy import OffPolicyConfig
+from agents.common.replay import Transitions
 from models import DeterministicPolicy
 from models.optim import flatten_parameters
 
@@ -31,8 +31,8 @@ class TD3Config(OffPolicyConfig):
 class TD3(ActorCritic):
     Config = TD3Config
 
-    def make_policy(self, body: nn.Module) -> DeterministicPolicy:
-        return DeterministicPolicy(body, self.worlds.action_size, self.config.noise_std, seeds=self.streams)
+    def make_policy(self, trunk: nn.Module) -> DeterministicPolicy:
+        return DeterministicPolicy(trunk, self.vec_env.action_size, self.config.noise_std, seeds=self.streams)
 
     def build(self) -> None:
         super().build()
@@ -50,14 +50,14 @@ class TD3(ActorCritic):
         """One step of the critics, and every so often one of the policy and the targets (the paper's algorithm 1)."""
         config = self.config
         (noise,) = self.draws(self.iteration)[:, number].unbind(1)  # (S, B, L, A)
-        critics_loss, features = self.improve_critics(batch, noise, 1.0)
+        critics_loss, features = self.update_critics(batch, noise, 1.0)
         self.losses = self.losses | {"critics_loss": critics_loss}
 
         updates = self.iteration // config.train_every * config.num_updates + number
         if (updates + 1) % config.policy_delay:
             return
         value = twin_q(self.critics, features, self.policy(features).mode)[0].mean((1, 2))  # (S,)
-        self.policy_optimiser.step(-value)
-        self.flat_target_policy.lerp_(self.policy_optimiser.flat, config.tau)
-        self.flat_target_critics.lerp_(self.critics_optimiser.flat, config.tau)
+        self.policy_optimizer.step(-value)
+        self.flat_target_policy.lerp_(self.policy_optimizer.flat, config.tau)
+        self.flat_target_critics.lerp_(self.critics_optimizer.flat, config.tau)
         self.losses = self.losses | {"policy_loss": -value}

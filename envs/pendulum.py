@@ -215,7 +215,7 @@ class PendulumEnv(PendulumWorld, gym.Env):
         if self.angle is None:
             raise ResetNeeded("the pendulum has no state yet; call reset before render")
         if self.viewer is None:
-            from envs.viewer import Viewer  # pygame is loaded by those who look
+            from envs.viewer import Viewer
 
             self.viewer = Viewer(self.render_mode, self.metadata["render_fps"])
         longest = np.max(self.pendulum.length)

@@ -110,7 +110,7 @@ def _namespace(x: Array) -> Any:
 def sin(x: Array) -> Array:
     """Sine, in the precision of x.
 
-    NumPy computes float64 sines one by one, which is most of a step of many pendulums; torch has them vectorised.
+    NumPy computes float64 sines one by one, which is most of a step of many pendulums; torch has them vectorized.
     """
     if isinstance(x, np.ndarray | np.float64):
         return torch.from_numpy(np.atleast_1d(x)).sin().numpy().reshape(np.shape(x))

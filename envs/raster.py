@@ -84,7 +84,7 @@ def sector(angle: np.ndarray, classes: int = 10) -> np.ndarray:
     return np.floor(np.asarray(angle) * classes / (2 * np.pi) + 0.5).astype(np.int64) % classes
 
 
-def labelled_frames(generator: np.random.Generator, count: int, classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
+def labeled_frames(generator: np.random.Generator, count: int, classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
     """Pictures (count, 3, 32, 32) uint8 of pendulums that differ in place, size, color, and noise, and their sector.
 
     Angles keep a tenth of a sector away from its edges, so that the classes can be told apart.

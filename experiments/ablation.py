@@ -1,7 +1,7 @@
 """What each refinement of deep Q-learning is worth: the plain agent, one switch at a time, and all of them together.
 
 The switches are double Q-learning (arXiv:1509.06461), dueling values (arXiv:1511.06581), three steps of reward before
-the target network's value, and prioritised replay (arXiv:1511.05952). All other hyper-parameters stay as they are, so
+the target network's value, and prioritized replay (arXiv:1511.05952). All other hyper-parameters stay as they are, so
 a switch is judged where the plain agent was tuned.
 """
 
@@ -18,11 +18,14 @@ from matplotlib.ticker import LogLocator, NullLocator
 from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
-from agents.evaluation import JUDGED, WATCHED, confidence_interval, interquartile_mean, probability_of_improvement
-from agents.settings import settings
-from experiments import figures
-from experiments.learning import STARTS, Learned, check_budget, forecast, learn, make, mean_optimum, summary
-from experiments.runs import Flags, Run, UsageError, console, duration, launch, side_by_side
+from agents.evaluation import TEST_SEED, VALIDATION_SEED
+from experiments.common import plotting
+from experiments.common.command import Flags, UsageError, launch
+from experiments.common.hyperparams import settings
+from experiments.common.parallel import duration, run_parallel
+from experiments.common.runs import Run, console
+from experiments.common.statistics import confidence_interval, interquartile_mean, probability_of_improvement
+from experiments.common.training import STARTS, Learned, check_budget, forecast, learn, make, mean_optimum, summary
 
 STEPS, QUICK_STEPS = 15_000, 4_000
 PLAIN: dict[str, Any] = {"double": False, "dueling": False, "n_step": 1, "prioritized": False}
@@ -30,12 +33,12 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "double": {"double": True},
     "dueling": {"dueling": True},
     "3 steps": {"n_step": 3},
-    "prioritised": {"prioritized": True},
+    "prioritized": {"prioritized": True},
 }
 ALL = {name: value for switch in SWITCHES.values() for name, value in switch.items()}
 VARIANTS: dict[str, dict[str, Any]] = {"plain": {}, **SWITCHES, "all four": ALL}
 BANDS = ("plain", "all four")
-COLORS = dict(zip(VARIANTS, ["black", *figures.COLORS[:4], figures.RED], strict=True))
+COLORS = dict(zip(VARIANTS, ["black", *plotting.COLORS[:4], plotting.RED], strict=True))
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,14 @@ def ablation(flags: Ablation) -> None:
     seconds = forecast("dqn", total, flags.seeds) * 1.4 / jobs + 15
     told = f"DQN on {flags.env}, {len(tasks)} variants x {flags.seeds} seeds"
     console.print(f"ablation: {told}, about {duration(seconds)} with {jobs} processes", highlight=False)
-    found = side_by_side(train, tasks, jobs, total, "training")
+    found = run_parallel(train, tasks, jobs, total, "training")
     by_name = {task.variant: one for task, one in zip(tasks, found, strict=True)}
     learned = {name: by_name[name] for name in VARIANTS}
     for name, one in learned.items():
         for step, returns in zip(one.steps, one.curve, strict=True):
             run.log(int(step), f"{name}/return", returns, flags.all_seeds)
-    optimum = mean_optimum(flags.env, range(JUDGED, JUDGED + flags.eval_episodes))
-    watched = mean_optimum(flags.env, range(WATCHED, WATCHED + STARTS))
+    optimum = mean_optimum(flags.env, range(TEST_SEED, TEST_SEED + flags.eval_episodes))
+    watched = mean_optimum(flags.env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS))
     rows = {name: row(one, learned["plain"], optimum) for name, one in learned.items()}
     run.figure(draw(learned, flags.env, optimum, watched), "ablation")
     run.finish({"env": flags.env, "steps": steps, "seeds": flags.all_seeds, "optimum": optimum, "variants": rows})
@@ -119,7 +122,7 @@ def row(one: Learned, plain: Learned, optimum: float | None) -> dict[str, Any]:
 
 def draw(learned: dict[str, Learned], env: str, optimum: float | None, watched: float | None) -> Figure:
     """Learning curves, and where every seed ended; as regret, on logarithmic axes, where the optimum is known."""
-    figure, (curves, finals) = figures.new(2, width=7.2, height=6.6)
+    figure, (curves, finals) = plotting.new(2, width=7.2, height=6.6)
     for name, one in learned.items():
         draw_curve(curves, one.steps, merit(one.curve, watched), name)
     draw_finals(finals, {name: merit(one.judged, optimum) for name, one in learned.items()})

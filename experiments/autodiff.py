@@ -18,9 +18,11 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from envs.prediction import curve
-from experiments import figures
-from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch
+from envs.sources import curve
+from experiments.common import plotting
+from experiments.common.command import Flags, UsageError, launch
+from experiments.common.parallel import ProgressBar, duration
+from experiments.common.runs import Run, console
 from models.streams import normal, stream
 
 POINTS = 30
@@ -209,7 +211,7 @@ def autodiff(flags: Autodiff) -> None:
 
     parameters, x, y = problem(flags.all_seeds, flags.hidden)
     automatic = relative_error(gradient_by_autograd(parameters, x, y), gradient_by_hand(parameters, x, y))
-    with Progressing(1 + len(sizes), "gradients") as progress:
+    with ProgressBar(1 + len(sizes), "gradients") as progress:
         errors = difference_errors(parameters, x, y)
         progress.advance()
         seconds = timings(flags.seed, sizes, progress.advance)
@@ -273,15 +275,15 @@ def draw_gradients(
     errors: dict[str, np.ndarray], automatic: np.ndarray, seconds: dict[str, dict[int, float]], hidden: int
 ) -> Any:
     """Error of finite differences against their step; time of a gradient against the number of parameters."""
-    figure, panels = figures.new(2, width=8.5, height=6)
-    colors = dict(zip(errors, (figures.BLUE, figures.GREEN, figures.SKY, figures.YELLOW), strict=True))
+    figure, panels = plotting.new(2, width=8.5, height=6)
+    colors = dict(zip(errors, (plotting.BLUE, plotting.GREEN, plotting.SKY, plotting.YELLOW), strict=True))
     for name, error in errors.items():
         shown = np.where(error > 0, error, np.nan)
         low, middle, high = np.nanquantile(shown, [0.1, 0.5, 0.9], 1)
         style = "--" if name.endswith("32") else "-"
-        figures.band(panels[0], EPSILONS.tolist(), low, middle, high, name, colors[name], linestyle=style)
+        plotting.band(panels[0], EPSILONS.tolist(), low, middle, high, name, colors[name], linestyle=style)
     level = max(float(np.median(automatic)), 1e-17)
-    panels[0].axhline(level, color=figures.ORANGE, label="autograd, float64")
+    panels[0].axhline(level, color=plotting.ORANGE, label="autograd, float64")
     panels[0].set(
         xscale="log", yscale="log", ylim=(1e-17, 1e2), xlabel="step size ε", ylabel="relative error of the gradient"
     )
@@ -293,7 +295,7 @@ def draw_gradients(
     panels[0].text(1e-15, 4, "float32: p + ε = p", fontsize=13)
     panels[0].legend(loc="lower left", ncols=2)
     for (name, times), color in zip(
-        seconds.items(), ("black", figures.BLUE, figures.ORANGE, figures.GREEN), strict=True
+        seconds.items(), ("black", plotting.BLUE, plotting.ORANGE, plotting.GREEN), strict=True
     ):
         style, label = ("--", "the cost alone") if name == "cost" else ("-", name)
         panels[1].plot(list(times), list(times.values()), color=color, marker="o", linestyle=style, label=label)
@@ -310,11 +312,11 @@ def draw_gradients(
 
 def draw_valleys(path: np.ndarray, learning_rate: float) -> Any:
     """The curve with starts and ends, and the way from the one to the other."""
-    figure, panels = figures.new(2, width=8.5, height=6)
+    figure, panels = plotting.new(2, width=8.5, height=6)
     line, bottoms, reached = grid(), minima(grid()), ends(path)
     lowest = int(np.argmin(valleys(bottoms)))
-    colors = [figures.GREEN if end == lowest else figures.ORANGE if end >= 0 else figures.GRAY for end in reached]
-    panels[0].plot(line, valleys(line), color=figures.GRAY)
+    colors = [plotting.GREEN if end == lowest else plotting.ORANGE if end >= 0 else plotting.GRAY for end in reached]
+    panels[0].plot(line, valleys(line), color=plotting.GRAY)
     for start, end, color in zip(path[0], path[-1], colors, strict=True):
         panels[0].plot(
             start, valleys(start), "o", color=color, markersize=9, markerfacecolor="white", markeredgewidth=2
@@ -330,7 +332,7 @@ def draw_valleys(path: np.ndarray, learning_rate: float) -> Any:
     for column, color in zip(path.T, colors, strict=True):
         panels[1].plot(column, color=color, linewidth=2)
     for index, bottom in enumerate(bottoms):
-        color = figures.GREEN if index == lowest else "black"
+        color = plotting.GREEN if index == lowest else "black"
         panels[1].axhline(bottom, color=color, linestyle="--", linewidth=1.2)
     panels[1].set(xlabel="iteration", ylabel="x", xlim=(0, len(path) - 1), ylim=(line[0], line[-1]))
     count, restless = (reached == lowest).sum(), (reached < 0).sum()

@@ -13,9 +13,11 @@ from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS
-from experiments import figures
-from experiments.learning import DEFAULTS
-from experiments.runs import Flags, Progressing, Run, console, launch
+from experiments.common import plotting
+from experiments.common.command import Flags, launch
+from experiments.common.parallel import ProgressBar
+from experiments.common.runs import Run, console
+from experiments.common.training import DEFAULTS
 
 SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536)
 SYNC_SIZES = (1, 4, 16, 64, 256, 1024)  # beyond, SyncVectorEnv only takes longer to make
@@ -80,7 +82,7 @@ def bench(flags: Bench) -> None:
     tasks += [(measured["sync"], n, lambda n: steps_per_second(sync(n), n, budget)) for n in SYNC_SIZES]
     for name in AGENTS:
         tasks += [(costs[name], n, lambda n, name=name: update_cost(name, flags.seed, n)) for n in counts]
-    with Progressing(len(tasks), "measuring") as progress:
+    with ProgressBar(len(tasks), "measuring") as progress:
         for into, size, measure in tasks:
             into[size] = measure(size)
             progress.advance()
@@ -122,10 +124,10 @@ def seed_table(costs: dict[str, dict[int, float]]) -> Table:
 
 
 def draw_worlds(measured: dict[str, dict[int, float]]) -> Any:
-    figure, (axes,) = figures.new(width=9, height=5.5)
+    figure, (axes,) = plotting.new(width=9, height=5.5)
     for name, label, color in (
-        ("balancier", "Balancier's batch", figures.BLUE),
-        ("sync", "Gymnasium's SyncVectorEnv", figures.ORANGE),
+        ("balancier", "Balancier's batch", plotting.BLUE),
+        ("sync", "Gymnasium's SyncVectorEnv", plotting.ORANGE),
     ):
         axes.loglog(list(measured[name]), list(measured[name].values()), "o-", color=color, label=label)
     axes.set_xlabel("environments")
@@ -136,11 +138,11 @@ def draw_worlds(measured: dict[str, dict[int, float]]) -> Any:
 
 
 def draw_updates(costs: dict[str, dict[int, float]]) -> Any:
-    figure, (axes,) = figures.new(width=9, height=5.5)
-    for color, (name, cost) in zip(figures.COLORS, costs.items(), strict=False):
+    figure, (axes,) = plotting.new(width=9, height=5.5)
+    for color, (name, cost) in zip(plotting.COLORS, costs.items(), strict=False):
         seeds = np.array(list(cost))
         axes.loglog(seeds, np.array(list(cost.values())) / cost[1], "o-", color=color, label=name.upper())
-    axes.loglog(seeds, seeds, color=figures.GRAY, linestyle=":", label="one after another")
+    axes.loglog(seeds, seeds, color=plotting.GRAY, linestyle=":", label="one after another")
     axes.set_xticks(seeds, [str(s) for s in seeds])
     axes.minorticks_off()
     axes.set_xlabel("seeds trained together")

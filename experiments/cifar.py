@@ -19,9 +19,11 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from experiments import figures
-from experiments.cifar_data import Images, download, pendulums, read_folder
-from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch
+from experiments.common import plotting
+from experiments.common.cifar_data import Images, download, pendulums, read_folder
+from experiments.common.command import Flags, UsageError, launch
+from experiments.common.parallel import ProgressBar, duration
+from experiments.common.runs import Run, console
 from models import CNN, SGD, Adam, FastCNN, History, cross_entropy, fit, replica
 from models.fitting import accuracy, triangle
 
@@ -76,7 +78,7 @@ def load(flags: Cifar) -> Images:
     return images
 
 
-class Normalise(nn.Module):
+class Normalize(nn.Module):
     """A network on bytes: each color gets mean 0 and standard deviation 1 over the training pictures."""
 
     def __init__(self, network: nn.Module, train: Tensor, dtype: torch.dtype):
@@ -124,17 +126,17 @@ def mirrored(index: Tensor, size: int) -> Tensor:
     return (size - 1) - ((size - 1) - index.abs()).abs()
 
 
-def build(flags: Cifar, images: Images, train: Tensor, dtype: torch.dtype) -> Normalise:
+def build(flags: Cifar, images: Images, train: Tensor, dtype: torch.dtype) -> Normalize:
     if flags.network == "course":
-        return Normalise(CNN((3, 32, 32), len(images.classes), seeds=flags.all_seeds), train, dtype)
+        return Normalize(CNN((3, 32, 32), len(images.classes), seeds=flags.all_seeds), train, dtype)
     network = FastCNN(len(images.classes), seeds=flags.all_seeds)
-    whole = Normalise(network, train, dtype)
+    whole = Normalize(network, train, dtype)
     network.whiten(whole.scaled(train[:5_000]))
     return whole
 
 
-def optimiser_of(flags: Cifar, network: Normalise) -> tuple[Any, float, Any]:
-    """What trains the network: an optimiser, its rate, and the loss."""
+def optimizer_of(flags: Cifar, network: Normalize) -> tuple[Any, float, Any]:
+    """What trains the network: an optimizer, its rate, and the loss."""
     if flags.network == "course":
         return Adam, 2e-3, cross_entropy
     # The recipe's numbers, turned from sums over a batch of 1,024 into means: rate 11.5 / (1 + 1 / 0.15) and so on.
@@ -160,7 +162,7 @@ def faster(flags: Cifar, images: Images, train: Tensor, labels: Tensor) -> torch
     return min(seconds, key=lambda dtype: seconds[dtype])
 
 
-def probabilities(network: Normalise, images: Tensor, views: bool, flip: bool) -> Tensor:
+def probabilities(network: Normalize, images: Tensor, views: bool, flip: bool) -> Tensor:
     """Of the classes, (S, n, classes), from each picture alone or from its shifted (and flipped) copies too."""
     found = []
     seeds = len(next(network.parameters()))
@@ -194,9 +196,9 @@ def cifar(flags: Cifar) -> None:
         highlight=False,
     )
     network = build(flags, images, train, dtype)
-    optimiser, rate, loss = optimiser_of(flags, network)
+    optimizer, rate, loss = optimizer_of(flags, network)
     batch_size = min(BATCH[flags.network], len(train) // 8)
-    with Progressing(epochs * -(-len(train) // batch_size), "training") as progress:
+    with ProgressBar(epochs * -(-len(train) // batch_size), "training") as progress:
         augment = Augment(flags.seed, flip)
 
         def counted(batch: Tensor, epoch: float) -> Tensor:
@@ -211,7 +213,7 @@ def cifar(flags: Cifar) -> None:
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=rate,
-            optimiser=optimiser,
+            optimizer=optimizer,
             schedule=triangle(epochs, 0.23, 0.07, 0.2),
             validation=TensorDataset(test, test_labels),
             metrics={"accuracy": accuracy},
@@ -251,15 +253,15 @@ def cifar(flags: Cifar) -> None:
 
 def draw_curves(history: History, images: Images, final: np.ndarray) -> Any:
     """Accuracy and loss against epochs, on training and test pictures."""
-    figure, panels = figures.new(2, width=7.5)
+    figure, panels = plotting.new(2, width=7.5)
     epochs = range(1, len(history.train["loss"]) + 1)
     for panel, name in zip(panels, ("accuracy", "loss"), strict=True):
         for part, rows, color in (
-            ("training, moved about", history.train, figures.BLUE),
-            ("test", history.validation, figures.ORANGE),
+            ("training, moved about", history.train, plotting.BLUE),
+            ("test", history.validation, plotting.ORANGE),
         ):
             low, middle, high = np.quantile(rows[name], [0, 0.5, 1], 1)
-            figures.band(panel, epochs, low, middle, high, part, color, marker="o")
+            plotting.band(panel, epochs, low, middle, high, part, color, marker="o")
         panel.set(xlabel="epoch", ylabel=name)
     panels[0].set_title(f"{images.name}: {final.mean():.1%} of the test pictures right")
     panels[1].set_title("cross-entropy")
@@ -273,7 +275,7 @@ def draw_confusion(chances: Tensor, labels: Tensor, images: Images) -> Any:
     table = np.zeros((classes, classes))
     np.add.at(table, (labels.numpy(), chances.argmax(-1).numpy()), 1)
     table *= 100 / np.maximum(table.sum(1, keepdims=True), 1)
-    figure, (panel,) = figures.new(width=10, height=8.5)
+    figure, (panel,) = plotting.new(width=10, height=8.5)
     panel.imshow(table, cmap="Blues", vmin=0, vmax=100)
     for row in range(classes):
         for column in range(classes):
@@ -296,7 +298,7 @@ def draw_filters(network: nn.Module, images: Images) -> Any:
     first = network.whitening if isinstance(network, FastCNN) else network.convolutions[0]  # type: ignore[union-attr,index]
     kernels = replica(first, 0).weight.detach()[0].numpy()  # type: ignore[union-attr]
     columns = 8
-    figure, panels = figures.new(columns, -(-len(kernels) // columns), width=1.6, height=1.7)
+    figure, panels = plotting.new(columns, -(-len(kernels) // columns), width=1.6, height=1.7)
     for panel in panels:
         panel.axis("off")
     for panel, kernel in zip(panels, kernels, strict=False):
@@ -312,7 +314,7 @@ def draw_mistakes(chances: Tensor, images: Images, count: int = 15) -> Any:
     sure, guess = chances.max(-1)
     wrong = guess.numpy() != images.test_labels
     order = np.argsort(np.where(wrong, sure.numpy(), -1.0))[::-1][: min(count, int(wrong.sum()))]
-    figure, panels = figures.new(5, 3, width=2.9, height=3.0)
+    figure, panels = plotting.new(5, 3, width=2.9, height=3.0)
     for panel in panels:
         panel.axis("off")
     for panel, row in zip(panels, order, strict=False):

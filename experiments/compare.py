@@ -19,21 +19,21 @@ from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS
-from agents.evaluation import (
-    JUDGED,
-    WATCHED,
+from agents.common.make_env import find_spec
+from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
+from envs.optimum import optimal_returns
+from experiments.common import plotting
+from experiments.common.command import Flags, UsageError, launch
+from experiments.common.hyperparams import settings
+from experiments.common.parallel import duration, run_parallel
+from experiments.common.runs import Run, console
+from experiments.common.statistics import (
     confidence_interval,
-    evaluate,
     first_crossing,
     interquartile_mean,
     probability_of_improvement,
 )
-from agents.settings import settings
-from agents.worlds import find_spec
-from envs.optimum import optimal_returns
-from experiments import figures
-from experiments.learning import COST, DEFAULTS, budget, make
-from experiments.runs import Flags, Run, UsageError, console, duration, launch, side_by_side
+from experiments.common.training import COST, DEFAULTS, budget, make
 
 EVALUATIONS, STARTS = 40, 20
 THRESHOLDS = {"balancier/Pendulum-v0": -200.0, "balancier/PendulumDiscrete-v0": -200.0, "Pendulum-v1": -200.0}
@@ -104,7 +104,7 @@ class Watch:
         self.spent += time.process_time() - self.since
         self.steps.append(num_timesteps)
         self.seconds.append(self.spent)
-        self.curve.append(evaluate(model, self.task.env, range(WATCHED, WATCHED + STARTS)).mean(1))
+        self.curve.append(evaluate(model, self.task.env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS)).mean(1))
         self.report(self.task.cost / EVALUATIONS)
         self.since = time.process_time()
 
@@ -123,7 +123,7 @@ def train(task: Task, report: Callable[[float], None]) -> Trained:
         return watch.finish(agent)
     from stable_baselines3.common.callbacks import BaseCallback
 
-    from experiments.baselines import Judged, make_baseline
+    from experiments.common.baselines import Judged, make_baseline
 
     class Watching(BaseCallback):
         def _on_step(self) -> bool:
@@ -138,7 +138,7 @@ def train(task: Task, report: Callable[[float], None]) -> Trained:
 
 def own_agent(task: Task) -> Any:
     if task.settings == "zoo":
-        from experiments.baselines import zoo_for_ours
+        from experiments.common.baselines import zoo_for_ours
 
         return make(task.agent, task.env, task.seeds, zoo_for_ours(task.agent, task.env, task.steps))
     return make(task.agent, task.env, task.seeds, settings(task.agent, task.env))
@@ -158,7 +158,7 @@ def plan(flags: Compare) -> list[Task]:
     if len(set(names)) < len(names) or not names or "all" in names:
         told = " ".join(flags.agents) or "none"
         raise UsageError(f"--agents: found {told}, expected all, or different ones of {', '.join(AGENTS)}")
-    starts = tuple(range(JUDGED, JUDGED + (20 if flags.quick else flags.eval_episodes)))
+    starts = tuple(range(TEST_SEED, TEST_SEED + (20 if flags.quick else flags.eval_episodes)))
     tasks = []
     for agent in names:
         env = flags.env or DEFAULTS[agent][0]
@@ -324,7 +324,7 @@ def table_of(rows: list[Row]) -> Table:
 
 
 NAMES = {"balancier": "Balancier", "sb3": "Stable-Baselines3"}
-LOOKS = {"balancier": figures.BLUE, "sb3": figures.ORANGE}
+LOOKS = {"balancier": plotting.BLUE, "sb3": plotting.ORANGE}
 
 
 def label(row: Row) -> str:
@@ -335,7 +335,7 @@ def label(row: Row) -> str:
 def draw_curves(rows: list[Row]) -> Figure:
     """Return against steps and against processor seconds, interquartile mean with 95 % interval."""
     agents = list(dict.fromkeys(row.agent for row in rows))
-    figure, axes = figures.new(len(agents), 2, width=6.5, height=4.4)
+    figure, axes = plotting.new(len(agents), 2, width=6.5, height=4.4)
     for column, agent in enumerate(agents):
         for row in (row for row in rows if row.agent == agent):
             curve = row.curve
@@ -344,7 +344,7 @@ def draw_curves(rows: list[Row]) -> Figure:
             steps = row.trained[0].steps[: len(curve)]
             seconds = np.mean([part.seconds[: len(curve)] for part in row.trained], 0)
             for panel, x in ((axes[column], steps), (axes[len(agents) + column], seconds)):
-                figures.band(panel, x, low, iqm, high, label(row), LOOKS[row.package])
+                plotting.band(panel, x, low, iqm, high, label(row), LOOKS[row.package])
         for panel, name in ((axes[column], "steps of each seed"), (axes[len(agents) + column], "processor seconds")):
             reference_lines(panel, row)
             panel.set_xlabel(name)
@@ -353,27 +353,27 @@ def draw_curves(rows: list[Row]) -> Figure:
         axes[column].legend(loc="lower right")
     axes[0].set_ylabel("mean return")
     axes[len(agents)].set_ylabel("mean return")
-    axes[len(agents)].set_title("all seeds of ours together, one seed of SB3's", fontsize=13, color=figures.GRAY)
+    axes[len(agents)].set_title("all seeds of ours together, one seed of SB3's", fontsize=13, color=plotting.GRAY)
     return figure
 
 
 def reference_lines(axes: Any, row: Row) -> None:
     if row.threshold is not None:
-        axes.axhline(row.threshold, color=figures.GRAY, linestyle=":", linewidth=1.8, label="threshold")
+        axes.axhline(row.threshold, color=plotting.GRAY, linestyle=":", linewidth=1.8, label="threshold")
     if row.optimum is not None:
-        axes.axhline(row.optimum, color=figures.GREEN, linestyle="--", linewidth=1.8, label="optimum")
+        axes.axhline(row.optimum, color=plotting.GREEN, linestyle="--", linewidth=1.8, label="optimum")
 
 
 def draw_returns(rows: list[Row]) -> Figure:
     """Where the judged episodes ended: every seed a dot, every row a box over all episodes, the optimum beside it."""
     agents = list(dict.fromkeys(row.agent for row in rows))
-    figure, axes = figures.new(len(agents), width=6.5, height=5.2)
+    figure, axes = plotting.new(len(agents), width=6.5, height=5.2)
     for panel, agent in zip(axes, agents, strict=True):
         mine = [row for row in rows if row.agent == agent]
         for place, row in enumerate(mine):
-            body = panel.violinplot([row.judged.ravel()], [place], widths=0.8, showextrema=False)["bodies"][0]
-            body.set_facecolor(LOOKS[row.package])
-            body.set_alpha(0.25)
+            trunk = panel.violinplot([row.judged.ravel()], [place], widths=0.8, showextrema=False)["bodies"][0]
+            trunk.set_facecolor(LOOKS[row.package])
+            trunk.set_alpha(0.25)
             spread = np.linspace(-0.12, 0.12, len(row.seeds)) if len(row.seeds) > 1 else [0.0]
             panel.plot(place + np.array(spread), row.returns, "o", color=LOOKS[row.package], markersize=9)
             panel.plot([place - 0.3, place + 0.3], [interquartile_mean(row.returns)] * 2, color="black")
@@ -381,25 +381,25 @@ def draw_returns(rows: list[Row]) -> Figure:
         best = optimal_returns(mine[0].env, mine[0].trained[0].task.starts)
         if best is not None:
             place = len(mine)
-            body = panel.violinplot([best], [place], widths=0.8, showextrema=False)["bodies"][0]
-            body.set_facecolor(figures.GREEN)
-            body.set_alpha(0.3)
+            trunk = panel.violinplot([best], [place], widths=0.8, showextrema=False)["bodies"][0]
+            trunk.set_facecolor(plotting.GREEN)
+            trunk.set_alpha(0.3)
             panel.plot([place - 0.3, place + 0.3], [best.mean()] * 2, color="black")
-            panel.axhline(best.mean(), color=figures.GREEN, linestyle="--", linewidth=1.8)
+            panel.axhline(best.mean(), color=plotting.GREEN, linestyle="--", linewidth=1.8)
             ticks.append("optimum\n(exact)")
         panel.set_xticks(range(len(ticks)), ticks)
         panel.set_title(f"{agent.upper()} after {mine[0].steps:,} steps")
         panel.grid(axis="x", visible=False)
     axes[0].set_ylabel("return of judged episodes")
     figure.supxlabel(
-        "dots: seeds    bar: their interquartile mean    shape: all episodes", fontsize=13, color=figures.GRAY
+        "dots: seeds    bar: their interquartile mean    shape: all episodes", fontsize=13, color=plotting.GRAY
     )
     return figure
 
 
 def draw_times(rows: list[Row]) -> Figure:
     """Processor seconds: for a seed's whole training, and until the threshold."""
-    figure, (whole, until) = figures.new(2, width=7.5, height=5.2)
+    figure, (whole, until) = plotting.new(2, width=7.5, height=5.2)
     agents = list(dict.fromkeys(row.agent for row in rows))
     for row in rows:
         place = agents.index(row.agent) + (-0.2 if row.package == "balancier" else 0.2)
@@ -433,7 +433,7 @@ def compare(flags: Compare) -> None:
     forecast = max(sum(task.cost for task in tasks) * 1.25 / jobs, tasks[0].cost) + 15
     run = Run("compare", flags)
     console.print(f"compare: about {duration(forecast)} with {jobs} processes", highlight=False)
-    trained = side_by_side(train, tasks, jobs, sum(task.cost for task in tasks), "training")
+    trained = run_parallel(train, tasks, jobs, sum(task.cost for task in tasks), "training")
     trained_names = {task.agent for task in tasks}
     rows = gather(trained, [name for name in dict.fromkeys([*flags.agents, *AGENTS]) if name in trained_names])
     for row in rows:

@@ -19,9 +19,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from envs.raster import SIZE, draw, labelled_frames
-from experiments import figures
-from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch
+from envs.raster import SIZE, draw, labeled_frames
+from experiments.common import plotting
+from experiments.common.command import Flags, UsageError, launch
+from experiments.common.parallel import ProgressBar, duration
+from experiments.common.runs import Run, console
 from models import CNN, MLP, fit
 from models.fitting import History, accuracy, cross_entropy, evaluate
 from models.streams import stream
@@ -87,9 +89,9 @@ def portrait(size: int = LARGE) -> np.ndarray:
 # Learned
 
 
-def labelled(seed: int, role: int, count: int) -> TensorDataset:
+def labeled(seed: int, role: int, count: int) -> TensorDataset:
     """Pictures (n, 3 * 32 * 32) in [-0.5, 0.5], so that gray is 0 as in the padding, and their sectors (n,)."""
-    frames, label = labelled_frames(stream(seed, role), count)
+    frames, label = labeled_frames(stream(seed, role), count)
     return TensorDataset(
         torch.from_numpy(frames).flatten(1).to(torch.get_default_dtype()) / 255 - 0.5, torch.tensor(label)
     )
@@ -193,13 +195,13 @@ def convolution(flags: Convolution) -> None:
     console.print(f"convolution: {flags.seeds} seeds, about {duration(seconds)}", highlight=False)
     run.figure(draw_kernels(portrait()), "kernels")
     run.figure(draw_sizes(portrait(SIZE)), "stride_padding_pooling")
-    data, fresh = labelled(flags.seed, TRAINED, frames), labelled(flags.seed, FRESH, TEST)
+    data, fresh = labeled(flags.seed, TRAINED, frames), labeled(flags.seed, FRESH, TEST)
     networks = {
         "convolutional": CNN((3, SIZE, SIZE), 10, channels=CHANNELS, hidden=HIDDEN, seeds=flags.all_seeds),
         "dense": MLP(3 * SIZE**2, (HIDDEN,), 10, seeds=flags.all_seeds),
     }
     histories: dict[str, History] = {}
-    with Progressing(len(networks) * epochs, "training") as progress:
+    with ProgressBar(len(networks) * epochs, "training") as progress:
         for name, network in networks.items():
 
             def watch(epoch: int, numbers: dict[str, Any], name: str = name) -> None:
@@ -267,7 +269,7 @@ def written(kernel: np.ndarray) -> str:
 
 def draw_kernels(picture: np.ndarray) -> Figure:
     """One picture under kernels made by hand."""
-    figure, panels = figures.new(3, 2, width=5, height=5.6)
+    figure, panels = plotting.new(3, 2, width=5, height=5.6)
     show(panels[0], picture, f"a picture, {len(picture)} x {len(picture)} pixels", note="0 black ... 1 white")
     blurred = convolve(picture, KERNELS["box blur"], padding=2)
     show(panels[1], blurred[2:-2, 2:-2], "blur: the mean of 5 x 5 pixels", note="25 weights of 1/25")
@@ -281,7 +283,7 @@ def draw_kernels(picture: np.ndarray) -> Figure:
 
 def draw_sizes(picture: np.ndarray) -> Figure:
     """What padding, stride and pooling do to the size."""
-    figure, panels = figures.new(3, 2, width=5, height=5.2)
+    figure, panels = plotting.new(3, 2, width=5, height=5.2)
     kernel, n = KERNELS["Sobel, downwards"], len(picture)
     settings = {"no padding": (1, 0), "padding 1: size is kept": (1, 1), "stride 2": (2, 1), "stride 4": (4, 1)}
     for panel, (name, (stride, padding)) in zip(panels, settings.items(), strict=False):
@@ -305,7 +307,7 @@ def tiles(maps: np.ndarray, columns: int) -> np.ndarray:
 def draw_feature_maps(network: CNN, data: TensorDataset) -> Figure:
     """What the first network's layers see in one picture."""
     picture = data.tensors[0][:1].unflatten(1, (3, SIZE, SIZE))
-    figure, panels = figures.new(2, 2, width=7.5, height=5.6)
+    figure, panels = plotting.new(2, 2, width=7.5, height=5.6)
     show(panels[0], picture[0].permute(1, 2, 0).numpy() + 0.5, f"a picture, 3 x {SIZE} x {SIZE}")
     for layer, (panel, maps) in enumerate(zip(panels[1:], feature_maps(network, picture), strict=True), 1):
         found = maps[0, 0].numpy()
@@ -318,9 +320,9 @@ def draw_feature_maps(network: CNN, data: TensorDataset) -> Figure:
 
 def draw_parameters(counts: dict[str, tuple[int, int]], histories: dict[str, History], sizes: dict[str, int]) -> Figure:
     """Parameters of convolutions and of dense layers, and what they buy."""
-    figure, panels = figures.new(2, width=8.2)
+    figure, panels = plotting.new(2, width=8.2)
     places = np.arange(len(counts))
-    for offset, column, color, name in ((-0.2, 0, figures.BLUE, "convolution"), (0.2, 1, figures.ORANGE, "dense")):
+    for offset, column, color, name in ((-0.2, 0, plotting.BLUE, "convolution"), (0.2, 1, plotting.ORANGE, "dense")):
         values = [pair[column] for pair in counts.values()]
         bars = panels[0].bar(places + offset, values, 0.38, color=color, label=name)
         panels[0].bar_label(bars, [f"{value:,}" for value in values], fontsize=12)
@@ -329,11 +331,11 @@ def draw_parameters(counts: dict[str, tuple[int, int]], histories: dict[str, His
     panels[0].set(yscale="log", ylabel="parameters", title=f"a dense layer has up to {ratio:,.0f} times as many")
     panels[0].set_ylim(10, 3e9)
     panels[0].legend(loc="upper right", ncols=2)
-    for (name, history), color in zip(histories.items(), (figures.BLUE, figures.ORANGE), strict=True):
+    for (name, history), color in zip(histories.items(), (plotting.BLUE, plotting.ORANGE), strict=True):
         found = history.validation["accuracy"]
         epochs = list(range(1, len(found) + 1))
         label = f"{name}, {sizes[name]:,} parameters"
-        figures.band(panels[1], epochs, found.min(1), found.mean(1), found.max(1), label, color, marker="o")
+        plotting.band(panels[1], epochs, found.min(1), found.mean(1), found.max(1), label, color, marker="o")
     ends = [f"{name} {history.validation['accuracy'][-1].mean():.2f}" for name, history in histories.items()]
     panels[1].axhline(0.1, color="black", linestyle="--", linewidth=1.5, label="chance")
     panels[1].set(title="whole networks: " + ", ".join(ends), xlabel="epochs", ylim=(0, 1.03))
@@ -344,17 +346,17 @@ def draw_parameters(counts: dict[str, tuple[int, int]], histories: dict[str, His
 
 def draw_shifts(errors: dict[str, list[float]], moved: dict[str, np.ndarray]) -> Figure:
     """Shift the picture: do the maps shift along, and is the answer the same?"""
-    figure, panels = figures.new(2, width=8.2, height=5.6)
+    figure, panels = plotting.new(2, width=8.2, height=5.6)
     shifts = list(range(WIDEST + 1))
-    colors = (figures.BLUE, figures.SKY, figures.GREEN, figures.PURPLE, figures.ORANGE)
+    colors = (plotting.BLUE, plotting.SKY, plotting.GREEN, plotting.PURPLE, plotting.ORANGE)
     for (name, values), color, marker in zip(errors.items(), colors, "os^Dv", strict=True):
         panels[0].plot(shifts, values, color=color, marker=marker, label=name)
     best, worst = (max(errors[name]) for name in ("one convolution", "dense layer"))
     title = f"a convolution moves along (error {best:.1g}), a dense layer not ({worst:.1f})"
     panels[0].set(title=title, xlabel="shift of the picture, pixels", ylabel="equivariance error (0: perfect)")
     panels[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
-    for (name, values), color in zip(moved.items(), (figures.BLUE, figures.ORANGE), strict=True):
-        figures.band(panels[1], shifts, values.min(1), values.mean(1), values.max(1), name, color, marker="o")
+    for (name, values), color in zip(moved.items(), (plotting.BLUE, plotting.ORANGE), strict=True):
+        plotting.band(panels[1], shifts, values.min(1), values.mean(1), values.max(1), name, color, marker="o")
     losses = [f"{name} {values[0].mean() - values[-1].mean():.2f}" for name, values in moved.items()]
     panels[1].set(title=f"accuracy lost by {WIDEST} pixels: " + ", ".join(losses), ylim=(0, 1.03))
     panels[1].set(xlabel="shift of the picture, pixels", ylabel="accuracy, new pictures")

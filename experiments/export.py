@@ -19,10 +19,12 @@ from rich.table import Table
 
 import agents
 import envs  # noqa: F401  registers the pendulum
-from agents.evaluation import JUDGED, evaluate
+from agents.common.make_env import find_spec, native_entry_point
+from agents.evaluation import TEST_SEED, evaluate
 from agents.export import CHOICE, OnnxModel, check_packages, choose
-from agents.worlds import find_spec, native_entry_point
-from experiments.runs import UsageError, console, duration, launch, write_json
+from experiments.common.command import UsageError, launch
+from experiments.common.parallel import duration
+from experiments.common.runs import console, write_json
 from experiments.train import load
 
 CHECKPOINT, ONNX = "replica.safetensors", "policy.onnx"
@@ -65,7 +67,7 @@ def check(flags: Export) -> Path:
 def forecast(agent: agents.Agent, episodes: int) -> float:
     """Processor seconds of judging all seeds once, roughly: what acting costs is measured."""
     assert agent.env_id is not None
-    spec, space = find_spec(agent.env_id), agent.worlds.observation_space
+    spec, space = find_spec(agent.env_id), agent.vec_env.observation_space
     obs = np.zeros((len(agent), episodes, *(space.shape or ())), space.dtype)
     agent.predict(obs)  # the first call costs more than the others
     began = time.process_time()
@@ -83,7 +85,7 @@ def export(flags: Export) -> None:
     assert env is not None
     expected = duration(2 * forecast(agent, flags.episodes) + (1 if flags.skip_onnx else 4))
     console.print(f"export: the best of {len(agent)} seeds of {name} on {env}, about {expected}", highlight=False)
-    judged_starts = range(JUDGED, JUDGED + flags.episodes)
+    judged_starts = range(TEST_SEED, TEST_SEED + flags.episodes)
     first = CHOICE + flags.seed
     best, returns = choose(agent, range(first, first + flags.episodes))
     judged = evaluate(agent, env, judged_starts, agent.env_kwargs).mean(1)

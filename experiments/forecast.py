@@ -18,10 +18,12 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from envs import feed
-from experiments import figures
-from experiments.runs import Flags, Run, UsageError, console, duration, launch, side_by_side
-from experiments.swing import NOISE, least_squares_fit, simulate
+from envs import datasets
+from experiments.common import plotting
+from experiments.common.command import Flags, UsageError, launch
+from experiments.common.estimators import NOISE, least_squares_fit, simulate
+from experiments.common.parallel import duration, run_parallel
+from experiments.common.runs import Run, console
 from models import MLP, Adam, Linear, fit
 from models.fitting import triangle
 from models.recurrent import RECURRENT
@@ -29,11 +31,11 @@ from models.recurrent import RECURRENT
 PAST, FUTURE = 50, 50  # steps
 UNROLLED = 20  # steps of free running in the training loss
 LOOKS = {
-    "mlp": figures.BLUE,
-    "elman": figures.PURPLE,
-    "gru": figures.GREEN,
-    "lstm": figures.YELLOW,
-    "persistence": figures.GRAY,
+    "mlp": plotting.BLUE,
+    "elman": plotting.PURPLE,
+    "gru": plotting.GREEN,
+    "lstm": plotting.YELLOW,
+    "persistence": plotting.GRAY,
     "physics": "black",
 }
 # name -> (sequences, epochs, batch size, learning rate, seconds of one seed)
@@ -44,7 +46,7 @@ BUDGETS = {
     "lstm": (20_000, 8, 128, 4e-3, 45),
 }
 PANELS = 6  # futures that are drawn
-JUDGED = 20_000  # seed of the pendulums that are judged
+TEST_SEED = 20_000  # seed of the pendulums that are judged
 
 
 @dataclass(frozen=True)
@@ -79,20 +81,20 @@ class Window(nn.Module):
         return x[..., PAST:]
 
 
-class Memory(nn.Module):
+class RecurrentEncoder(nn.Module):
     """A recurrent network that reads angle after angle, its own predictions too: (S, B, PAST) -> (S, B, horizon)."""
 
     def __init__(self, name: str, hidden: int, *, seeds: Sequence[int]):
         super().__init__()
-        self.body, self.horizon = RECURRENT[name](1, hidden, seeds=seeds), UNROLLED
+        self.trunk, self.horizon = RECURRENT[name](1, hidden, seeds=seeds), UNROLLED
         self.head = Linear(hidden, 1, seeds=[seed + 1000 for seed in seeds])
 
     def forward(self, x: Tensor) -> Tensor:
-        _, state = self.body(x[..., None])
+        _, state = self.trunk(x[..., None])
         angle, found = x[..., -1:], []
         for step in range(self.horizon):
             if step:
-                _, state = self.body(angle[..., None], state)
+                _, state = self.trunk(angle[..., None], state)
             angle = angle + self.head(state[0])
             found.append(angle)
         return torch.cat(found, -1)
@@ -116,8 +118,8 @@ class Task:
 
 def tests_of(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Measured pasts (count, PAST) and true futures (count, FUTURE)."""
-    angles, _ = feed.swings(count, PAST + FUTURE, seed=JUDGED)
-    noise = NOISE * np.random.default_rng(JUDGED).standard_normal((count, PAST))
+    angles, _ = datasets.swings(count, PAST + FUTURE, seed=TEST_SEED)
+    noise = NOISE * np.random.default_rng(TEST_SEED).standard_normal((count, PAST))
     return angles[:, :PAST] + noise, angles[:, PAST:]
 
 
@@ -125,12 +127,14 @@ def train(task: Task, report: Callable[[float], None]) -> tuple[np.ndarray, int,
     """Futures (S, tests, FUTURE) that a network foresees after its training, its parameters, and seconds."""
     count, epochs, batch_size, learning_rate, _ = BUDGETS[task.name]
     count, epochs = round(count * task.share), max(3, round(epochs * task.share))
-    angles, _ = feed.swings((count + 1) // 2, PAST + FUTURE, seed=task.seeds[0] + 1)
+    angles, _ = datasets.swings((count + 1) // 2, PAST + FUTURE, seed=task.seeds[0] + 1)
     # Two pasts of each pendulum: its first swing, and a later, damped one.
-    series = feed.windows(angles, PAST + UNROLLED, stride=FUTURE - UNROLLED)[:count]
+    series = datasets.windows(angles, PAST + UNROLLED, stride=FUTURE - UNROLLED)[:count]
     data = TensorDataset(*(torch.tensor(x, dtype=torch.get_default_dtype()) for x in np.split(series, [PAST], 1)))
     generator = torch.Generator().manual_seed(task.seeds[0])
-    network = Window(seeds=task.seeds) if task.name == "mlp" else Memory(task.name, task.hidden, seeds=task.seeds)
+    network = (
+        Window(seeds=task.seeds) if task.name == "mlp" else RecurrentEncoder(task.name, task.hidden, seeds=task.seeds)
+    )
     history = fit(
         network,
         data,
@@ -138,7 +142,7 @@ def train(task: Task, report: Callable[[float], None]) -> tuple[np.ndarray, int,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        optimiser=partial(Adam, max_grad_norm=1.0),
+        optimizer=partial(Adam, max_grad_norm=1.0),
         schedule=triangle(epochs, 0.1),
         augment=lambda x, _: x + NOISE * torch.randn(x.shape, generator=generator),
         callback=lambda *_: report(task.cost / epochs),
@@ -177,7 +181,7 @@ def forecast(flags: Forecast) -> None:
     console.print(
         f"forecast: about {duration(cost / jobs + 10 + physics_tests / 15)}, {jobs} processes", highlight=False
     )
-    results = side_by_side(train, tasks, jobs, cost, "training")
+    results = run_parallel(train, tasks, jobs, cost, "training")
     trained = {task.name: result for task, result in zip(tasks, results, strict=True)}
     past, truth = tests_of(flags.tests)
     futures = {name: trained[name][0] for name in BUDGETS}
@@ -213,12 +217,12 @@ def forecast(flags: Forecast) -> None:
 
 def draw_errors(error: dict[str, np.ndarray], best: str) -> Any:
     """Error against horizon, mean and range of the seeds."""
-    figure, (panel,) = figures.new(width=10, height=6)
+    figure, (panel,) = plotting.new(width=10, height=6)
     steps = range(1, FUTURE + 1)
     for name, e in error.items():
         style = {"persistence": ":", "physics": "--"}.get(name, "-")
-        figures.band(panel, steps, e.min(0), e.mean(0), e.max(0), name, LOOKS[name], linestyle=style)
-    panel.axvspan(1, UNROLLED, color=figures.GRAY, alpha=0.1)
+        plotting.band(panel, steps, e.min(0), e.mean(0), e.max(0), name, LOOKS[name], linestyle=style)
+    panel.axvspan(1, UNROLLED, color=plotting.GRAY, alpha=0.1)
     ratio = error[best][:, 19].mean() / error["persistence"][0, 19]
     panel.set(yscale="log", xlabel="steps ahead (0.05 s each; gray: trained on)", ylabel="error, rad (RMS)")
     panel.set_title(f"running freely: 20 steps ahead {best} errs by {ratio:.0%} of persistence")
@@ -228,13 +232,13 @@ def draw_errors(error: dict[str, np.ndarray], best: str) -> Any:
 
 def draw_futures(past: np.ndarray, truth: np.ndarray, futures: dict[str, np.ndarray], best: str) -> Any:
     """Six pendulums: what was measured, what came, and what was foreseen."""
-    figure, panels = figures.new(3, 2, width=5.5, height=3.8, sharex=True)
+    figure, panels = plotting.new(3, 2, width=5.5, height=3.8, sharex=True)
     before, after = np.arange(-PAST, 0) * 0.05, np.arange(FUTURE) * 0.05
     for row, panel in enumerate(panels):
-        panel.plot(before, past[row], ".", color=figures.GRAY, markersize=4, label="measured")
+        panel.plot(before, past[row], ".", color=plotting.GRAY, markersize=4, label="measured")
         panel.plot(after, truth[row], color="black", linewidth=4, alpha=0.35, label="truth")
         panel.plot(after, futures[best][0, row], color=LOOKS[best], label=best)
-        panel.plot(after, futures["physics"][0, row], "--", color=figures.ORANGE, linewidth=1.8, label="physics")
+        panel.plot(after, futures["physics"][0, row], "--", color=plotting.ORANGE, linewidth=1.8, label="physics")
         panel.axvline(0, color="black", linewidth=1)
     for panel in panels[3:]:
         panel.set_xlabel("time, s")

@@ -18,10 +18,12 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from envs import feed
-from experiments import figures
-from experiments.runs import Flags, Run, UsageError, console, duration, launch, side_by_side
-from experiments.swing import HIGH, LOW, NOISE, PRIOR_STD, cramer_rao, least_squares_fit, posterior
+from envs import datasets
+from experiments.common import plotting
+from experiments.common.command import Flags, UsageError, launch
+from experiments.common.estimators import HIGH, LOW, NOISE, PRIOR_STD, cramer_rao, least_squares_fit, posterior
+from experiments.common.parallel import duration, run_parallel
+from experiments.common.runs import Run, console
 from models import LSTM, MLP, Adam, Readout, fit, replica
 from models.fitting import triangle
 from models.recurrent import RECURRENT
@@ -32,11 +34,11 @@ MIDDLE, HALF = (HIGH + LOW)[:2] / 2, (HIGH - LOW)[:2] / 2  # what networks estim
 TARGETS = ("length", "mass")
 UNITS = ("m", "kg")
 LOOKS = {
-    "mlp": (figures.BLUE, "o"),
-    "mlp, any length": (figures.SKY, "s"),
-    "elman": (figures.PURPLE, "^"),
-    "gru": (figures.GREEN, "D"),
-    "lstm": (figures.YELLOW, "v"),
+    "mlp": (plotting.BLUE, "o"),
+    "mlp, any length": (plotting.SKY, "s"),
+    "elman": (plotting.PURPLE, "^"),
+    "gru": (plotting.GREEN, "D"),
+    "lstm": (plotting.YELLOW, "v"),
 }
 # name -> (pendulums, epochs, batch size, learning rate, seconds of one seed)
 BUDGETS = {
@@ -111,7 +113,7 @@ class Trained:
 
 def data_of(count: int, seed: int, damping: float) -> tuple[Tensor, Tensor]:
     """Angles (count, T) without noise, and length and mass (count, 2) in units of the prior's half range."""
-    angles, drawn = feed.swings(count, STEPS, seed=seed, damping=damping)
+    angles, drawn = datasets.swings(count, STEPS, seed=seed, damping=damping)
     target = (np.stack([drawn[name] for name in TARGETS], 1) - MIDDLE) / HALF
     return _tensor(angles), _tensor(target)
 
@@ -130,8 +132,8 @@ def build(task: Task) -> nn.Module:
         return MLP(STEPS, (256, 256, 256), 2, seeds=task.seeds)
     if task.name == "mlp, any length":
         return AnyLength(STEPS, (256, 256, 256), 2, seeds=task.seeds)
-    body = RECURRENT[task.name](1, task.hidden, seeds=task.seeds)
-    return Readout(body, 2, every_step=True, seeds=[seed + 1000 for seed in task.seeds])
+    trunk = RECURRENT[task.name](1, task.hidden, seeds=task.seeds)
+    return Readout(trunk, 2, every_step=True, seeds=[seed + 1000 for seed in task.seeds])
 
 
 def steps_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -151,8 +153,8 @@ def train(task: Task, report: Callable[[float], None]) -> Trained:
     count, epochs = round(count * task.share), max(2, round(epochs * task.share))
     recurrent, any_length = task.name in RECURRENT, task.name == "mlp, any length"
     angles, target = data_of(count, task.seeds[0] + 1, task.damping)
-    tests, truth = data_of(task.tests, JUDGED, task.damping)
-    seen = measured(tests, JUDGED)
+    tests, truth = data_of(task.tests, TEST_SEED, task.damping)
+    seen = measured(tests, TEST_SEED)
     network = build(task)
     generator = torch.Generator().manual_seed(task.seeds[0])
     lengths = torch.from_numpy(np.random.default_rng(task.seeds[0]).integers(SHORTEST, STEPS + 1, count))
@@ -170,7 +172,7 @@ def train(task: Task, report: Callable[[float], None]) -> Trained:
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        optimiser=partial(Adam, max_grad_norm=1.0) if recurrent else Adam,
+        optimizer=partial(Adam, max_grad_norm=1.0) if recurrent else Adam,
         schedule=triangle(epochs, 0.1),
         augment=noisy,
         callback=lambda *_: report(task.cost / epochs),
@@ -178,19 +180,19 @@ def train(task: Task, report: Callable[[float], None]) -> Trained:
     if recurrent:
         gradient["after"] = gradient_norm(network, seen[:200], truth[:200])
     by_length, estimate = errors_by_length(task, network, seen, truth)
-    cut = torch.from_numpy(np.random.default_rng(JUDGED).integers(SHORTEST, STEPS + 1, task.tests))
+    cut = torch.from_numpy(np.random.default_rng(TEST_SEED).integers(SHORTEST, STEPS + 1, task.tests))
     unequal = None if task.name == "mlp" else rmse(estimates(task, network, seen, cut), truth)
     gates = None
-    if isinstance(network, Readout) and isinstance(network.body, LSTM):
+    if isinstance(network, Readout) and isinstance(network.trunk, LSTM):
         with torch.no_grad():
             x = seen[seen[:, 0].abs().argmax()][None, :, None].expand(len(task.seeds), -1, -1, -1)
-            gates = np.stack([gate[0, 0].numpy() for gate in network.body.gates(x, network.body(x)[0])])
+            gates = np.stack([gate[0, 0].numpy() for gate in network.trunk.gates(x, network.trunk(x)[0])])
     parameters = sum(parameter[0].numel() for parameter in network.parameters())
     full = by_length[STEPS]
     return Trained(parameters, history.seconds, full, unequal, by_length, estimate, gradient, gates)
 
 
-JUDGED = 10_000  # seed of the pendulums that are judged; training takes the first seeds
+TEST_SEED = 10_000  # seed of the pendulums that are judged; training takes the first seeds
 
 
 def rmse(estimate: Tensor, truth: Tensor) -> np.ndarray:
@@ -250,20 +252,20 @@ def identify(flags: Identify) -> None:
     limit_tests = min(flags.limit_tests, 40) if flags.quick else flags.limit_tests
     run = Run("identify", flags)
     console.print(f"identify: about {duration(cost / jobs + 10 + limit_tests / 6)}, {jobs} processes", highlight=False)
-    *results, blind = side_by_side(train, [*tasks, undamped], jobs, cost, "training")
+    *results, blind = run_parallel(train, [*tasks, undamped], jobs, cost, "training")
     trained = {task.name: result for task, result in zip(tasks, results, strict=True)}
     trained = {name: trained[name] for name in BUDGETS}
 
     console.print(f"fitting {limit_tests} pendulums by least squares, and their posteriors", highlight=False)
-    tests, target = data_of(flags.tests, JUDGED, 0.2)
+    tests, target = data_of(flags.tests, TEST_SEED, 0.2)
     truth = target.numpy() * HALF + MIDDLE
-    observed = measured(tests, JUDGED).numpy().astype(np.float64)[:limit_tests]
+    observed = measured(tests, TEST_SEED).numpy().astype(np.float64)[:limit_tests]
     fits = least_squares_fit(observed)
     mean, std, draws = posterior(observed, fits)
     limit = np.sqrt((std**2).mean(0))
     fit_error = np.sqrt(((fits[:, :2] - truth[:limit_tests]) ** 2).mean(0))
     mean_error = np.sqrt(((mean - truth[:limit_tests]) ** 2).mean(0))
-    angles, drawn = feed.swings(2_000, STEPS, seed=JUDGED + 1)
+    angles, drawn = datasets.swings(2_000, STEPS, seed=TEST_SEED + 1)
     unknown = np.stack([drawn["length"], drawn["mass"], angles[:, 0], drawn["speed"]], 1)
     bound = cramer_rao(unknown, STEPS)  # (T, 2)
 
@@ -277,7 +279,7 @@ def identify(flags: Identify) -> None:
     times_limit = {name: error / limit for name, error in same.items()}
     run.figure(draw_networks(trained, limit, fit_error, times_limit), "networks")
     run.figure(draw_lengths(trained, bound), "lengths")
-    run.figure(draw_memory(trained, measured(tests, JUDGED).numpy()), "memory")
+    run.figure(draw_memory(trained, measured(tests, TEST_SEED).numpy()), "memory")
     run.figure(draw_estimates(trained, truth, fits), "estimates")
     result = {
         "rmse": {name: named(result.full.mean(0)) for name, result in trained.items()},
@@ -334,7 +336,7 @@ def draw_networks(
     trained: dict[str, Trained], limit: np.ndarray, fit_error: np.ndarray, times_limit: dict[str, np.ndarray]
 ) -> Any:
     """Error against training time; the number of parameters beside each network's name."""
-    figure, panels = figures.new(2, width=7.5, height=5.5)
+    figure, panels = plotting.new(2, width=7.5, height=5.5)
     for index, panel in enumerate(panels):
         for name, result in trained.items():
             color, marker = LOOKS[name]
@@ -359,7 +361,7 @@ def draw_networks(
 
 def draw_lengths(trained: dict[str, Trained], bound: np.ndarray) -> Any:
     """Error against the number of angles seen, above the Cramer-Rao bound."""
-    figure, panels = figures.new(2, width=7.5, height=5.5)
+    figure, panels = plotting.new(2, width=7.5, height=5.5)
     for index, panel in enumerate(panels):
         for name, result in trained.items():
             color, marker = LOOKS[name]
@@ -380,7 +382,7 @@ def draw_lengths(trained: dict[str, Trained], bound: np.ndarray) -> Any:
 
 def draw_memory(trained: dict[str, Trained], angles: np.ndarray) -> Any:
     """How far back each recurrent network can look, and what the LSTM's gates do during a swing."""
-    figure, panels = figures.new(2, width=7.5, height=5.5)
+    figure, panels = plotting.new(2, width=7.5, height=5.5)
     for name in ("elman", "lstm"):
         for when, style in (("before", ":"), ("after", "-")):
             norm = trained[name].gradient[when]
@@ -391,11 +393,11 @@ def draw_memory(trained: dict[str, Trained], angles: np.ndarray) -> Any:
     panels[0].legend()
     gates = trained["lstm"].gates
     assert gates is not None
-    for gate, name, color in zip(gates, ("input", "forget", "output"), figures.COLORS, strict=False):
+    for gate, name, color in zip(gates, ("input", "forget", "output"), plotting.COLORS, strict=False):
         low, middle, high = np.quantile(gate, [0.1, 0.5, 0.9], 1)
-        figures.band(panels[1], range(STEPS), low, middle, high, f"{name} gate", color)
+        plotting.band(panels[1], range(STEPS), low, middle, high, f"{name} gate", color)
     swing = panels[1].twinx()
-    swing.plot(angles[np.abs(angles[:, 0]).argmax()], color=figures.GRAY, linewidth=1.5, linestyle="--")
+    swing.plot(angles[np.abs(angles[:, 0]).argmax()], color=plotting.GRAY, linewidth=1.5, linestyle="--")
     swing.set_ylabel("angle, rad")
     swing.grid(visible=False)
     panels[1].set(xlabel="step t", ylabel="openness: median, 10 to 90 % of units", ylim=(0, 1))
@@ -407,13 +409,13 @@ def draw_memory(trained: dict[str, Trained], angles: np.ndarray) -> Any:
 def draw_estimates(trained: dict[str, Trained], truth: np.ndarray, fits: np.ndarray) -> Any:
     """Estimates against truth: the best network and the least-squares fit."""
     best = min(trained, key=lambda name: (trained[name].full.mean(0) / PRIOR_STD[:2]).sum())
-    figure, panels = figures.new(2, width=6.5, height=5.8)
+    figure, panels = plotting.new(2, width=6.5, height=5.8)
     for index, panel in enumerate(panels):
         panel.plot(
             LOW[index : index + 1].tolist() + HIGH[index : index + 1].tolist(), [LOW[index], HIGH[index]], "k-", lw=1
         )
-        panel.plot(truth[:500, index], trained[best].estimate[0, :500, index], ".", color=figures.BLUE, label=best)
-        panel.plot(truth[: len(fits), index], fits[:, index], "x", color=figures.ORANGE, label="least squares")
+        panel.plot(truth[:500, index], trained[best].estimate[0, :500, index], ".", color=plotting.BLUE, label=best)
+        panel.plot(truth[: len(fits), index], fits[:, index], "x", color=plotting.ORANGE, label="least squares")
         panel.set(
             xlabel=f"true {TARGETS[index]}, {UNITS[index]}", ylabel=f"estimate, {UNITS[index]}", title=TARGETS[index]
         )

@@ -13,8 +13,10 @@ import torch
 from rich.table import Table
 from torch.utils.data import TensorDataset
 
-from experiments import figures
-from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch
+from experiments.common import plotting
+from experiments.common.command import Flags, UsageError, launch
+from experiments.common.parallel import ProgressBar, duration
+from experiments.common.runs import Run, console
 from models import MLP, SGD, fit, squared_error
 from models.networks import ACTIVATIONS
 
@@ -71,7 +73,7 @@ def mlp(flags: Mlp) -> None:
     runs = len(WIDTHS) + 1 + len(FORMULAS) + 3
     grid = list(range(flags.seed, flags.seed + flags.seeds * len(RATES)))  # replicas: the seeds of each rate in turn
 
-    with Progressing(runs * epochs, "training") as progress:
+    with ProgressBar(runs * epochs, "training") as progress:
 
         def train(
             what: str, width: int = 32, activation: Any = "tanh", seeds: list[int] | None = None, **options: Any
@@ -99,10 +101,10 @@ def mlp(flags: Mlp) -> None:
         kinds = {name: train(name, activation=name) for name in FORMULAS}
         batches = {
             "Adam, batches of 50": widths[32][1],
-            "SGD, batches of 10": train("SGD 10", optimiser=SGD, learning_rate=0.1, batch_size=10)[1],
-            "SGD, batches of 50": train("SGD 50", optimiser=SGD, learning_rate=0.1)[1],
+            "SGD, batches of 10": train("SGD 10", optimizer=SGD, learning_rate=0.1, batch_size=10)[1],
+            "SGD, batches of 50": train("SGD 50", optimizer=SGD, learning_rate=0.1)[1],
             "gradient descent, all 200 at once" if flags.points == 200 else "gradient descent, all at once": train(
-                "all", optimiser=SGD, learning_rate=0.1, batch_size=None
+                "all", optimizer=SGD, learning_rate=0.1, batch_size=None
             )[1],
         }
 
@@ -126,11 +128,13 @@ def mlp(flags: Mlp) -> None:
 
 def draw_widths(widths: dict[int, tuple[MLP, np.ndarray]], data: TensorDataset, seeds: int) -> Any:
     """What networks of several widths learn, and their error against the width."""
-    figure, panels = figures.new(2, width=7.5)
+    figure, panels = plotting.new(2, width=7.5)
     x, y = (tensor[:, 0].numpy() for tensor in data.tensors)
-    panels[0].plot(x, y, ".", color=figures.GRAY, alpha=0.5, label=f"{len(x)} points")
+    panels[0].plot(x, y, ".", color=plotting.GRAY, alpha=0.5, label=f"{len(x)} points")
     line = torch.linspace(-1, 1, 300)[:, None]
-    for width, color in zip((1, 2, 4, 32), (figures.PURPLE, figures.YELLOW, figures.GREEN, figures.BLUE), strict=True):
+    for width, color in zip(
+        (1, 2, 4, 32), (plotting.PURPLE, plotting.YELLOW, plotting.GREEN, plotting.BLUE), strict=True
+    ):
         with torch.no_grad():
             found = widths[width][0](line.expand(seeds, -1, -1))[..., 0].numpy()
         panels[0].plot(line[:, 0], np.median(found, 0), color=color, label=f"{width} hidden")
@@ -138,7 +142,7 @@ def draw_widths(widths: dict[int, tuple[MLP, np.ndarray]], data: TensorDataset, 
     panels[0].legend(ncols=2)
     error = np.stack([value[-1] for _, value in widths.values()])  # (widths, S)
     low, middle, high = np.quantile(error, [0, 0.5, 1], 1)
-    figures.band(panels[1], list(widths), low, middle, high, "median, range of seeds", figures.BLUE, marker="o")
+    plotting.band(panels[1], list(widths), low, middle, high, "median, range of seeds", plotting.BLUE, marker="o")
     panels[1].axhline(NOISE**2, color="black", linestyle="--", label="noise floor")
     panels[1].set_xscale("log", base=2)
     panels[1].set_yscale("log")
@@ -151,12 +155,12 @@ def draw_widths(widths: dict[int, tuple[MLP, np.ndarray]], data: TensorDataset, 
 
 def draw_curves(rates: dict[float, np.ndarray], batches: dict[str, np.ndarray]) -> Any:
     """Validation error against epochs for learning rates and for ways to cut the data."""
-    figure, panels = figures.new(2, width=7.5)
+    figure, panels = plotting.new(2, width=7.5)
     groups = {f"{rate:g}": error for rate, error in rates.items()}, batches
     for panel, group, title in zip(panels, groups, ("learning rate of Adam", "minibatches"), strict=True):
-        for (name, error), color in zip(group.items(), figures.COLORS, strict=False):
+        for (name, error), color in zip(group.items(), plotting.COLORS, strict=False):
             low, middle, high = np.quantile(error, [0.1, 0.5, 0.9], 1)
-            figures.band(panel, range(1, len(error) + 1), low, middle, high, name, color, linewidth=1.8)
+            plotting.band(panel, range(1, len(error) + 1), low, middle, high, name, color, linewidth=1.8)
         panel.axhline(NOISE**2, color="black", linestyle="--", linewidth=1.5)
         panel.set(xlabel="epoch", title=title, yscale="log", xscale="log")
         panel.legend()
@@ -166,17 +170,17 @@ def draw_curves(rates: dict[float, np.ndarray], batches: dict[str, np.ndarray]) 
 
 def draw_activations(kinds: dict[str, tuple[MLP, np.ndarray]]) -> Any:
     """The three activations with their formulas, and what a network of each learns."""
-    figure, panels = figures.new(2, width=7.5)
+    figure, panels = plotting.new(2, width=7.5)
     a, line = torch.linspace(-4, 4, 200), torch.linspace(-1.5, 1.5, 300)[:, None]
-    for name, color in zip(FORMULAS, figures.COLORS, strict=False):
+    for name, color in zip(FORMULAS, plotting.COLORS, strict=False):
         panels[0].plot(a, ACTIVATIONS[name](a), color=color, label=f"{name}: {FORMULAS[name]}")
         network = kinds[name][0]
         with torch.no_grad():
             found = network(line.expand(len(network.hidden[0].weight), -1, -1))[..., 0].numpy()  # type: ignore[arg-type]
         low, middle, high = np.quantile(found, [0.1, 0.5, 0.9], 0)
-        figures.band(panels[1], line[:, 0].tolist(), low, middle, high, name, color)
+        plotting.band(panels[1], line[:, 0].tolist(), low, middle, high, name, color)
     panels[1].plot(line[:, 0], truth(line[:, 0].numpy()), color="black", linestyle="--", label="truth")
-    panels[1].axvspan(-1, 1, color=figures.GRAY, alpha=0.12)
+    panels[1].axvspan(-1, 1, color=plotting.GRAY, alpha=0.12)
     panels[0].set(xlabel="a", title="activations", ylim=(-1.2, 3.2))
     panels[1].set(xlabel="x (gray: where there were data)", title="fits, and how each one extrapolates", ylim=(-3, 3))
     for panel in panels:

@@ -19,21 +19,24 @@ from torch import Tensor
 
 import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS, REINFORCE
-from agents.evaluation import JUDGED, WATCHED, confidence_interval, evaluate, interquartile_mean
-from agents.replay import Transitions
-from agents.returns import gae
+from agents.common.replay import Transitions
+from agents.common.returns import gae
+from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
 from envs.optimum import optimal_returns
-from experiments import figures
-from experiments.runs import Flags, Run, UsageError, console, duration, launch, side_by_side
+from experiments.common import plotting
+from experiments.common.command import Flags, UsageError, launch
+from experiments.common.parallel import duration, run_parallel
+from experiments.common.runs import Run, console
+from experiments.common.statistics import confidence_interval, interquartile_mean
 
 ENV = "balancier/Pendulum-v0"
 EVALUATIONS = 20
 # name -> (agent, hyper-parameters, share of --steps that it is given, color)
 FAMILY: dict[str, tuple[str, dict[str, Any], float, str]] = {
-    "REINFORCE": ("reinforce", {"baseline": False}, 1.0, figures.ORANGE),
-    "with baseline": ("reinforce", {}, 1.0, figures.RED),
-    "A2C": ("a2c", {}, 1.0, figures.GREEN),
-    "PPO": ("ppo", {}, 0.25, figures.BLUE),
+    "REINFORCE": ("reinforce", {"baseline": False}, 1.0, plotting.ORANGE),
+    "with baseline": ("reinforce", {}, 1.0, plotting.RED),
+    "A2C": ("a2c", {}, 1.0, plotting.GREEN),
+    "PPO": ("ppo", {}, 0.25, plotting.BLUE),
 }
 
 
@@ -71,9 +74,9 @@ def train(task: Task, report: Callable[[float], None]) -> tuple[np.ndarray, np.n
         agent.learn(task.steps // EVALUATIONS)
         seconds += time.process_time() - began
         steps.append(agent.num_timesteps)
-        curve.append(evaluate(agent, ENV, range(WATCHED, WATCHED + 20)).mean(1))
+        curve.append(evaluate(agent, ENV, range(VALIDATION_SEED, VALIDATION_SEED + 20)).mean(1))
         report(task.steps / EVALUATIONS)
-    return np.array(steps), np.array(curve), evaluate(agent, ENV, range(JUDGED, JUDGED + 100)).mean(1), seconds
+    return np.array(steps), np.array(curve), evaluate(agent, ENV, range(TEST_SEED, TEST_SEED + 100)).mean(1), seconds
 
 
 def clones(agent: REINFORCE, count: int) -> REINFORCE:
@@ -131,7 +134,7 @@ def policy_gradient(flags: PolicyGradient) -> None:
     trained = dict(
         zip(
             [task.name for task in tasks],
-            side_by_side(train, tasks, flags.jobs, sum(task.steps for task in tasks), "training"),
+            run_parallel(train, tasks, flags.jobs, sum(task.steps for task in tasks), "training"),
             strict=True,
         )
     )
@@ -143,7 +146,7 @@ def policy_gradient(flags: PolicyGradient) -> None:
     found = gradients(clones(agent, flags.rollouts))
     variances = {name: float(one.var(0).sum() / found["return"].var(0).sum()) for name, one in found.items()}
     ratios = {name: noise_to_signal(one) for name, one in found.items()}
-    best = optimal_returns(ENV, range(JUDGED, JUDGED + 100))
+    best = optimal_returns(ENV, range(TEST_SEED, TEST_SEED + 100))
     optimum = None if best is None else float(best.mean())
     run.figure(draw_curves(trained, optimum), "learning_curves")
     run.figure(draw_variance(variances, ratios, flags.rollouts), "variance")
@@ -164,11 +167,11 @@ def policy_gradient(flags: PolicyGradient) -> None:
 
 def draw_curves(trained: dict[str, Any], optimum: float | None) -> Figure:
     """Return against steps, the middle of the seeds and their 95 % interval."""
-    figure, (axes,) = figures.new(width=10, height=6)
+    figure, (axes,) = plotting.new(width=10, height=6)
     for name, (_, _, _, color) in FAMILY.items():
         steps, curve = trained[name][:2]
         bounds = np.array([confidence_interval(row) for row in curve]).T
-        figures.band(axes, steps, bounds[0], [interquartile_mean(row) for row in curve], bounds[1], name, color)
+        plotting.band(axes, steps, bounds[0], [interquartile_mean(row) for row in curve], bounds[1], name, color)
     if optimum is not None:
         axes.axhline(optimum, color="black", linestyle="--", label="optimum")
     axes.set_xlabel("steps of each seed")
@@ -181,8 +184,8 @@ def draw_curves(trained: dict[str, Any], optimum: float | None) -> Figure:
 
 def draw_variance(variances: dict[str, float], ratios: dict[str, float], rollouts: int) -> Figure:
     """How noisy the gradient of one episode is, estimator by estimator: as such, and beside what it points to."""
-    figure, panels = figures.new(2, width=8, height=5)
-    colors = [figures.ORANGE, figures.RED, figures.BLUE, figures.GREEN]
+    figure, panels = plotting.new(2, width=8, height=5)
+    colors = [plotting.ORANGE, plotting.RED, plotting.BLUE, plotting.GREEN]
     labels = ["variance, the return's = 1", "variance / squared length of the mean gradient"]
     for axes, values, label in zip(panels, (variances, ratios), labels, strict=True):
         bars = axes.barh(list(values), list(values.values()), color=colors)

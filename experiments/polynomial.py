@@ -18,9 +18,11 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from envs.prediction import curve
-from experiments import figures
-from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch
+from envs.sources import curve
+from experiments.common import plotting
+from experiments.common.command import Flags, UsageError, launch
+from experiments.common.parallel import ProgressBar, duration
+from experiments.common.runs import Run, console
 from models.streams import stream
 
 ORDERS = range(10)
@@ -109,7 +111,7 @@ def marks(iterations: int, per_decade: int = 40) -> list[int]:
     return [0, *sorted({round(step) for step in np.geomspace(1, iterations, count)})]
 
 
-def descend(
+def joint_step(
     points: Points, rates: Tensor, steps: Sequence[int], callback: Callable[[int], None] = lambda count: None
 ) -> tuple[Tensor, Tensor]:
     """Gradient descent on the mean squared error from zero weights, every order at every rate (S, R, M).
@@ -220,8 +222,8 @@ def polynomial(flags: Polynomial) -> None:
     chosen = torch.tensor(flags.learning_rates, dtype=bound.dtype)[:, None].expand(len(seeds), -1, len(ORDERS))
     rates = torch.cat([chosen, bound[:, None] * torch.tensor(MARGINS, dtype=bound.dtype)[:, None]], 1)  # (S, R, M)
     steps = marks(iterations)
-    with Progressing(iterations, f"gradient descent, {rates.numel()} replicas") as progress:
-        weight, history = descend(points, rates, steps, progress.advance)
+    with ProgressBar(iterations, f"gradient descent, {rates.numel()} replicas") as progress:
+        weight, history = joint_step(points, rates, steps, progress.advance)
     exact = {count: least_squares(part) for count, part in sets.items()}
     found = Findings(points, test, flags.learning_rates, steps, exact[flags.points], weight, history, curvature)
 
@@ -330,15 +332,15 @@ def summary(found: Findings, bound: np.ndarray) -> Table:
 
 def draw_fits(points: Points, test: Points, exact: Tensor, found: Findings | None = None) -> Any:
     """Fits of a few orders to the first data set, by least squares and, where it was run, by gradient descent."""
-    figure, panels = figures.new(2, 2, height=4.6, sharex=True, sharey=True)
+    figure, panels = plotting.new(2, 2, height=4.6, sharex=True, sharey=True)
     x, y = points.x[0].numpy(), points.y[0].numpy()
     train, fresh = rms(exact, points)[0], rms(exact, test)[0]
     for panel, order in zip(panels, SHOWN, strict=True):
-        panel.plot(LINE, truth(LINE), color=figures.GREEN, label="sin 2πx")
-        panel.plot(LINE, values(exact[0, order], LINE), color=figures.BLUE, label="least squares")
+        panel.plot(LINE, truth(LINE), color=plotting.GREEN, label="sin 2πx")
+        panel.plot(LINE, values(exact[0, order], LINE), color=plotting.BLUE, label="least squares")
         if found is not None:
             descent = values(found.descent[0, order], LINE)
-            panel.plot(LINE, descent, color=figures.ORANGE, linestyle="--", label="gradient descent")
+            panel.plot(LINE, descent, color=plotting.ORANGE, linestyle="--", label="gradient descent")
             if found.diverged[0, 1, order]:
                 rate = MARGINS[0] * 2 / found.curvature[0, order, 1]
                 note = f"descent at {MARGINS[0]:g} · 2/K = {rate:.3f}:\nit diverges at {found.rates[1]:g}"
@@ -357,10 +359,10 @@ def draw_fits(points: Points, test: Points, exact: Tensor, found: Findings | Non
 
 def draw_rates(found: Findings, iterations: int) -> Any:
     """Learning curves of order 3 at the three rates and beside the bound; what is left of the way for each order."""
-    figure, panels = figures.new(3, width=6.8, height=5.8)
+    figure, panels = plotting.new(3, width=6.8, height=5.8)
     bound, (_, good, large) = float((2 / found.curvature[:, 3, 1]).median()), found.rates
     over = np.where(found.history >= DIVERGED, np.nan, found.over)  # a lost replica's line ends
-    colors = (figures.BLUE, figures.GREEN, figures.ORANGE, figures.BLUE, figures.ORANGE)
+    colors = (plotting.BLUE, plotting.GREEN, plotting.ORANGE, plotting.BLUE, plotting.ORANGE)
     labels = [f"rate {rate:g}" for rate in found.rates] + [f"{margin:g} · 2/K" for margin in MARGINS]
     for panel, shown in zip(panels, ((0, 1, 2), (3, 4)), strict=False):
         for rate in shown:
@@ -380,11 +382,11 @@ def draw_rates(found: Findings, iterations: int) -> Any:
     panels[1].set_title(
         f"M = 3, bound 2/K = {bound:.2f}. Of all orders,\n{below:.0%} converge below, {above:.0%} diverge above"
     )
-    for rate, color in ((0, figures.BLUE), (1, figures.GREEN)):
+    for rate, color in ((0, plotting.BLUE), (1, plotting.GREEN)):
         last = over[-1, :, rate]  # (S, M)
         if np.isfinite(last).any(0).all():
             low, middle, high = np.nanquantile(last, [0.1, 0.5, 0.9], 0)
-            figures.band(panels[2], list(ORDERS), low, middle, high, labels[rate], color, marker="o")
+            plotting.band(panels[2], list(ORDERS), low, middle, high, labels[rate], color, marker="o")
     panels[2].axhline(1, color="black", linestyle="--", linewidth=1.5, label="least squares")
     panels[2].set(xlabel="order M", xticks=list(ORDERS), yscale="log", ylabel="training error over least squares")
     lost = found.diverged[:, 2].mean()
@@ -401,22 +403,22 @@ def draw_errors(
     noise: float,
 ) -> Any:
     """Errors on training and on new points against the order, for many and for few points, and against their number."""
-    figure, panels = figures.new(3, width=6.8, height=5.6)
+    figure, panels = plotting.new(3, width=6.8, height=5.6)
     count = found.points.x.shape[1]
     train, test = (rms(found.exact, part) for part in (found.points, found.test))
     descent = rms(found.descent, found.test)
     shown = [
-        (panels[0], ORDERS, train, "training", figures.BLUE),
-        (panels[0], ORDERS, test, "new points", figures.ORANGE),
-        (panels[0], ORDERS, descent, "new points, by descent", figures.GREEN),
-        (panels[1], ORDERS, few_train, "training", figures.BLUE),
-        (panels[1], ORDERS, few_test, "new points", figures.ORANGE),
-        (panels[2], list(by_size), np.stack([part[0] for part in by_size.values()], 1), "training", figures.BLUE),
-        (panels[2], list(by_size), np.stack([part[1] for part in by_size.values()], 1), "new points", figures.ORANGE),
+        (panels[0], ORDERS, train, "training", plotting.BLUE),
+        (panels[0], ORDERS, test, "new points", plotting.ORANGE),
+        (panels[0], ORDERS, descent, "new points, by descent", plotting.GREEN),
+        (panels[1], ORDERS, few_train, "training", plotting.BLUE),
+        (panels[1], ORDERS, few_test, "new points", plotting.ORANGE),
+        (panels[2], list(by_size), np.stack([part[0] for part in by_size.values()], 1), "training", plotting.BLUE),
+        (panels[2], list(by_size), np.stack([part[1] for part in by_size.values()], 1), "new points", plotting.ORANGE),
     ]
     for panel, x, error, label, color in shown:
         low, middle, high = np.quantile(error, [0.1, 0.5, 0.9], 0)
-        figures.band(panel, x, low, middle, high, label, color, marker="o")
+        plotting.band(panel, x, low, middle, high, label, color, marker="o")
     for panel in panels:
         if noise > 0:
             panel.axhline(noise, color="black", linestyle="--", linewidth=1.5, label="noise")
@@ -445,15 +447,15 @@ def draw_sizes(
     sets: dict[int, Points], exact: dict[int, Tensor], by_size: dict[int, tuple[np.ndarray, np.ndarray]]
 ) -> Any:
     """The largest order on ever more points: one fit, and where those of the other data sets lie."""
-    figure, panels = figures.new(2, 2, height=4.6, sharex=True, sharey=True)
+    figure, panels = plotting.new(2, 2, height=4.6, sharex=True, sharey=True)
     for panel, count in zip(panels, SIZES, strict=True):
         fits = values(exact[count][:, -1], LINE)  # (S, B)
         low, high = np.quantile(fits, [0.1, 0.9], 0)
-        panel.fill_between(LINE, low, high, color=figures.SKY, alpha=0.4, linewidth=0, label="data sets, 10 to 90 %")
+        panel.fill_between(LINE, low, high, color=plotting.SKY, alpha=0.4, linewidth=0, label="data sets, 10 to 90 %")
         x, y = sets[count].x[0], sets[count].y[0]
         panel.plot(x, y, ".", color="black", markersize=8 if count <= 100 else 3, label="one data set")
-        panel.plot(LINE, truth(LINE), color=figures.GREEN, label="sin 2πx")
-        panel.plot(LINE, fits[0], color=figures.BLUE, label="its fit")
+        panel.plot(LINE, truth(LINE), color=plotting.GREEN, label="sin 2πx")
+        panel.plot(LINE, fits[0], color=plotting.BLUE, label="its fit")
         panel.set_title(f"M = 9, N = {count}: RMS on new points {np.median(by_size[count][1]):.3g}")
         panel.set_ylim(-1.7, 1.7)
     for panel in panels[2:]:
@@ -466,9 +468,9 @@ def draw_sizes(
 
 def draw_outside(found: Findings, nodes: dict[int, tuple[np.ndarray, np.ndarray]], off: np.ndarray) -> Any:
     """Lagrange's polynomials through all points, and fits outside the range of their data."""
-    figure, panels = figures.new(3, width=6.8, height=5.6)
-    colors = dict(zip(SHOWN, (figures.GRAY, figures.PURPLE, figures.BLUE, figures.ORANGE), strict=True))
-    for (count, (x, y)), color in zip(nodes.items(), (figures.PURPLE, figures.BLUE, figures.ORANGE), strict=True):
+    figure, panels = plotting.new(3, width=6.8, height=5.6)
+    colors = dict(zip(SHOWN, (plotting.GRAY, plotting.PURPLE, plotting.BLUE, plotting.ORANGE), strict=True))
+    for (count, (x, y)), color in zip(nodes.items(), (plotting.PURPLE, plotting.BLUE, plotting.ORANGE), strict=True):
         panels[0].plot(LINE, lagrange(x, y, LINE), color=color, label=f"{count} points, order {count - 1}")
         panels[0].plot(x, y, "o", color=color, markersize=8)
     swing = np.abs(lagrange(x, y, LINE) - truth(LINE)).max()  # of the last, the highest order
@@ -491,7 +493,7 @@ def draw_outside(found: Findings, nodes: dict[int, tuple[np.ndarray, np.ndarray]
         panel.set(xlabel="x", ylabel="y")
     panels[0].set_xlim(-0.05, 1.05)
     for panel in panels[1:]:
-        panel.axvspan(0, 1, color=figures.GRAY, alpha=0.15, linewidth=0)
+        panel.axvspan(0, 1, color=plotting.GRAY, alpha=0.15, linewidth=0)
         panel.set(xlabel="x (data in the gray part)", xticks=np.linspace(-0.5, 1.5, 5))
     for panel in panels:
         panel.legend()

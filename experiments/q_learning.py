@@ -24,12 +24,15 @@ from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
 from agents import DQN, tabular
-from agents.evaluation import JUDGED, confidence_interval, evaluate, interquartile_mean
+from agents.evaluation import TEST_SEED, evaluate
 from envs.grid import Grid, pendulum_grid
 from envs.optimum import optimum
-from experiments import figures
-from experiments.learning import check_budget, forecast, learn, mean_optimum, summary
-from experiments.runs import Flags, Run, UsageError, console, duration, launch, side_by_side
+from experiments.common import plotting
+from experiments.common.command import Flags, UsageError, launch
+from experiments.common.parallel import duration, run_parallel
+from experiments.common.runs import Run, console
+from experiments.common.statistics import confidence_interval, interquartile_mean
+from experiments.common.training import check_budget, forecast, learn, mean_optimum, summary
 
 ENV, TORQUES, STARTS = "balancier/PendulumDiscrete-v0", 5, 100
 FINE = (200, 121)  # angles x speeds of the grid that tells the right values; one of 240 x 161 moves them by 1.4 (RMS)
@@ -39,7 +42,7 @@ OBS = np.stack([np.cos(ANGLE), np.sin(ANGLE), SPEED], -1)  # (M, 3)
 WALKERS, EPISODE = 128, 20  # of each seed of Q-learning, side by side; steps
 SWEEPS = (1, 5, 20, 60)  # of value iteration that are shown, before the last
 PER_SECOND = 8.2e6  # steps of Q-learning in a processor second, for the forecast alone
-COLORS = {"value iteration": figures.GRAY, "Q-learning": figures.GREEN, "DQN": figures.BLUE}
+COLORS = {"value iteration": plotting.GRAY, "Q-learning": plotting.GREEN, "DQN": plotting.BLUE}
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def on_map(grid: Grid, q: np.ndarray) -> np.ndarray:
 
 def judge(grid: Grid, q: np.ndarray) -> np.ndarray:
     """Mean returns (S,) of the greedy policies of tables (S, X, A) in the real world."""
-    return evaluate(tabular.Greedy(q, grid.look), ENV, range(JUDGED, JUDGED + STARTS)).mean(1)
+    return evaluate(tabular.Greedy(q, grid.look), ENV, range(TEST_SEED, TEST_SEED + STARTS)).mean(1)
 
 
 def walk(task: Task, report: Callable[[float], None]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
@@ -201,7 +204,7 @@ def q_learning(flags: QLearning) -> None:
     costs = [task.cost for task in tasks]
     told = f"{flags.seeds} seeds, about {duration((max(costs) if flags.jobs > 1 else sum(costs)) + 12)}"
     console.print(f"q_learning: three methods, {len(settings)} settings of Q-learning, {told}", highlight=False)
-    (at, errors, tables, seconds), (dqn_at, curve, dqn) = side_by_side(work, tasks, flags.jobs, sum(costs), "learning")
+    (at, errors, tables, seconds), (dqn_at, curve, dqn) = run_parallel(work, tasks, flags.jobs, sum(costs), "learning")
     for i, setting in enumerate(settings):
         name = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in vars(setting).items())
         for step, error in zip(at, errors[:, i], strict=True):
@@ -220,7 +223,7 @@ def q_learning(flags: QLearning) -> None:
         "Q-learning": Learned(on_map(grid, tables[0]), judged[0], int(at[-1]), seconds),
         "DQN": dqn,
     }
-    best = mean_optimum(ENV, range(JUDGED, JUDGED + STARTS))
+    best = mean_optimum(ENV, range(TEST_SEED, TEST_SEED + STARTS))
     assert best is not None
     off = {name: rms(one.q.max(-1) - truth.max(-1)) for name, one in methods.items()}
     residuals = {gamma: solve(grid, gamma)[1] for gamma in sorted({0.9, 0.97, flags.gamma})}
@@ -278,14 +281,14 @@ def show(axes: Axes, values: np.ndarray, title: str, **style: Any) -> Any:
 
 def draw_sweeps(sweeps: dict[int, np.ndarray], residuals: dict[float, list[float]]) -> Figure:
     """V (M,) after some sweeps, and how far each sweep still moves it."""
-    figure, axes = figures.new(3, 2, width=5.4, height=4.4)
+    figure, axes = plotting.new(3, 2, width=5.4, height=4.4)
     lowest = sweeps[max(sweeps)].min()
     for panel, (k, value) in zip(axes[:5], sweeps.items(), strict=False):
         image = show(panel, value, f"V after {k} sweep{'s' * (k > 1)}", cmap="viridis", vmin=lowest, vmax=0)
     for panel in axes[len(sweeps) : 5]:  # it has ended sooner
         panel.set_visible(False)
     figure.colorbar(image, ax=axes[2], label="discounted return")
-    for (gamma, residual), color in zip(residuals.items(), figures.COLORS, strict=False):
+    for (gamma, residual), color in zip(residuals.items(), plotting.COLORS, strict=False):
         k = np.arange(len(residual))
         axes[5].semilogy(k + 1, residual, color=color, label=f"gamma {gamma:g}")
         axes[5].semilogy(k + 1, residual[0] * gamma**k, color=color, linestyle=":", linewidth=2)
@@ -300,7 +303,7 @@ def draw_sweeps(sweeps: dict[int, np.ndarray], residuals: dict[float, list[float
 
 def draw_maps(maps: dict[str, np.ndarray], title: str, label: str, bar: dict[str, Any], **style: Any) -> Figure:
     """Four maps (M,) in the same colors."""
-    figure, axes = figures.new(2, 2, width=6.4, height=4.6)
+    figure, axes = plotting.new(2, 2, width=6.4, height=4.6)
     for panel, (name, values) in zip(axes, maps.items(), strict=True):
         image = show(panel, values, name, **style)
     figure.colorbar(image, ax=axes, label=label, **bar)
@@ -317,12 +320,12 @@ def spots(axes: Axes, row: float, seeds: np.ndarray, color: str) -> None:
 
 def draw_errors(methods: dict[str, Learned], best: float, off: dict[str, np.ndarray], own: np.ndarray) -> Figure:
     """How far each method is from the optimum, in returns and in values; `own`: Q-learning's error on its own grid."""
-    figure, axes = figures.new(2, width=7.5, height=5)
+    figure, axes = plotting.new(2, width=7.5, height=5)
     for row, (name, one) in enumerate(methods.items()):
         spots(axes[0], row, best - one.returns, COLORS[name])
         spots(axes[1], row, off[name], COLORS[name])
-    spots(axes[1], 1.38, own, figures.ORANGE)
-    style = {"color": figures.ORANGE, "fontsize": 14, "va": "center"}
+    spots(axes[1], 1.38, own, plotting.ORANGE)
+    style = {"color": plotting.ORANGE, "fontsize": 14, "va": "center"}
     axes[1].annotate("  against value iteration on the same grid", (own.max(), 1.38), **style)
     told = [
         f"{name}\n{one.steps:,} steps" if one.steps else f"{name}\nknows the world" for name, one in methods.items()
@@ -341,12 +344,12 @@ def draw_errors(methods: dict[str, Learned], best: float, off: dict[str, np.ndar
 
 def draw_replicas(varied: dict[str, dict[str, Setting]], steps: Any, curves: dict, regret: dict) -> Figure:
     """Q-learning's error (E, S) of every setting while it learns; beside its name, what its policy loses in the end."""
-    figure, axes = figures.new(3, width=6, height=5.6, sharey=True)
+    figure, axes = plotting.new(3, width=6, height=5.6, sharey=True)
     for panel, (what, named) in zip(axes, varied.items(), strict=True):
-        for (name, setting), color in zip(named.items(), ["black", *figures.COLORS], strict=False):
+        for (name, setting), color in zip(named.items(), ["black", *plotting.COLORS], strict=False):
             low, high = np.array([confidence_interval(row) for row in curves[setting]]).T
             middle = [interquartile_mean(row) for row in curves[setting]]
-            figures.band(panel, steps, low, middle, high, f"{name} (regret {regret[setting]:.0f})", color)
+            plotting.band(panel, steps, low, middle, high, f"{name} (regret {regret[setting]:.0f})", color)
         panel.set_xscale("log")
         panel.set_yscale("log")
         panel.set_xlabel("steps of each replica")

@@ -22,9 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from experiments import figures
-from experiments.downloads import fetch
-from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch
+from experiments.common import plotting
+from experiments.common.command import Flags, UsageError, launch
+from experiments.common.downloads import fetch
+from experiments.common.parallel import ProgressBar, duration
+from experiments.common.runs import Run, console
 from models import MLP, fit
 from models.fitting import accuracy, cross_entropy, evaluate
 from models.streams import stream
@@ -303,7 +305,7 @@ def learn(
         epochs=epochs,
         batch_size=flags.batch_size,
         learning_rate=flags.learning_rate,
-        rows=rows,
+        indices=rows,
         callback=watch,
     )
     curves = {
@@ -348,7 +350,7 @@ def titanic(flags: Titanic) -> None:
         f"Survivors: {survivors} of {len(passengers)}; always guessing the majority: {passengers.majority:.3f}"
     )
     variants = inputs(passengers)
-    with Progressing(len(variants) * epochs, "training") as progress:
+    with ProgressBar(len(variants) * epochs, "training") as progress:
         trained = [
             learn(x, passengers.survived, flags, epochs, progress.advance, scale) for x, scale in variants.values()
         ]
@@ -398,17 +400,17 @@ def marked(figure: Figure, passengers: Passengers) -> Figure:
     """The figure, with a word on reconstructed data where they are."""
     if passengers.source == "reconstructed":
         what = "RECONSTRUCTED DATA: published counts of class, sex and survival; fares drawn at random"
-        figure.suptitle(what, color=figures.RED, fontsize=15)
+        figure.suptitle(what, color=plotting.RED, fontsize=15)
     return figure
 
 
 def draw_columns(passengers: Passengers) -> Figure:
     """A column that is a name, one that is a category, and who survived."""
-    figure, panels = figures.new(3, width=6.2)
+    figure, panels = plotting.new(3, width=6.2)
     values = np.unique(passengers.p_id)
-    panels[0].plot(np.arange(1, len(values) + 1), values, color=figures.BLUE)
+    panels[0].plot(np.arange(1, len(values) + 1), values, color=plotting.BLUE)
     panels[0].set(title=f"p_id: {len(values)} values, each once", xlabel="different values, in order", ylabel="p_id")
-    for row, (outcome, color) in enumerate((("died", figures.GRAY), ("survived", figures.GREEN))):
+    for row, (outcome, color) in enumerate((("died", plotting.GRAY), ("survived", plotting.GREEN))):
         counts = [((passengers.cabin_class == k) & (passengers.survived == row)).sum() for k in CLASSES]
         below = [((passengers.cabin_class == k) & (passengers.survived < row)).sum() for k in CLASSES]
         bars = panels[1].bar(CLASSES, counts, bottom=below, color=color, label=outcome, width=0.7)
@@ -417,7 +419,7 @@ def draw_columns(passengers: Passengers) -> Figure:
     panels[1].set(title=f"cabin_class: 3 values; {share:.1%} survived", xlabel="cabin class", ylabel="passengers")
     panels[1].set_xticks(CLASSES)
     panels[1].legend(loc="upper left")
-    for offset, female, color, label in ((-0.2, 1, figures.PURPLE, "female"), (0.2, 0, figures.SKY, "male")):
+    for offset, female, color, label in ((-0.2, 1, plotting.PURPLE, "female"), (0.2, 0, plotting.SKY, "male")):
         groups = [passengers.survived[(passengers.cabin_class == k) & (passengers.female == female)] for k in CLASSES]
         shares = [group.mean() if len(group) else 0.0 for group in groups]
         bars = panels[2].bar(np.array(CLASSES) + offset, shares, 0.38, color=color, label=label)
@@ -432,7 +434,7 @@ def draw_columns(passengers: Passengers) -> Figure:
 
 def draw_correlation(passengers: Passengers, properties: dict[str, float]) -> Figure:
     """Pearson's r of all pairs of columns, and what always holds for it."""
-    figure, (axes, words) = figures.new(2, width=7.5, height=6.2, width_ratios=(1.2, 1))
+    figure, (axes, words) = plotting.new(2, width=7.5, height=6.2, width_ratios=(1.2, 1))
     r = correlations(passengers.table)
     image = axes.imshow(r, cmap="RdBu_r", vmin=-1, vmax=1)
     for i, j in np.ndindex(r.shape):
@@ -455,22 +457,22 @@ def draw_correlation(passengers: Passengers, properties: dict[str, float]) -> Fi
 def curve(axes: Axes, values: np.ndarray, label: str, color: str, **style: Any) -> None:
     """Mean over splits of values (E, S) with their range, against the epoch."""
     epochs = list(range(len(values)))
-    figures.band(axes, epochs, values.min(1), values.mean(1), values.max(1), label, color, **style)
+    plotting.band(axes, epochs, values.min(1), values.mean(1), values.max(1), label, color, **style)
 
 
 def draw_learning(trained: Sequence[Trained], majority: float) -> Figure:
     """Loss and accuracy over the epochs, and what normalization does."""
-    figure, panels = figures.new(3, width=6.2)
+    figure, panels = plotting.new(3, width=6.2)
     main = trained[MAIN]
     for panel, name in zip(panels, ("loss", "accuracy"), strict=False):
-        curve(panel, main.train[name], "training", figures.BLUE)
-        curve(panel, main.validation[name], "validation", figures.ORANGE)
+        curve(panel, main.train[name], "training", plotting.BLUE)
+        curve(panel, main.validation[name], "validation", plotting.ORANGE)
     loss, start, end = main.validation["loss"], *main.validation["accuracy"][[0, -1]].mean(1)
     panels[0].set(title=f"loss, {loss.shape[1]} splits: {loss[0].mean():.2f} to {loss[-1].mean():.2f}")
     panels[0].set(ylabel="cross-entropy (mean, range)")
     panels[1].set(title=f"accuracy: {start:.2f} (a coin: 0.50) to {end:.3f}", ylabel="accuracy (mean, range)")
     labels = "standardized", "as it is", "class as a number"
-    kinds = zip((MAIN, RAW, NUMBER), labels, (figures.ORANGE, figures.GRAY, figures.GREEN), strict=True)
+    kinds = zip((MAIN, RAW, NUMBER), labels, (plotting.ORANGE, plotting.GRAY, plotting.GREEN), strict=True)
     for index, label, color in kinds:
         curve(panels[2], trained[index].validation["accuracy"], label, color)
     raw = trained[RAW].validation["accuracy"][-1].mean()
@@ -488,14 +490,17 @@ def draw_learning(trained: Sequence[Trained], majority: float) -> Figure:
 
 def draw_confidence(main: Trained) -> Figure:
     """Loss against error, and how sure the network is when it is right and when it is wrong."""
-    figure, panels = figures.new(3, width=6.2)
-    for part, color, name in ((main.train, figures.BLUE, "training"), (main.validation, figures.ORANGE, "validation")):
+    figure, panels = plotting.new(3, width=6.2)
+    for part, color, name in (
+        (main.train, plotting.BLUE, "training"),
+        (main.validation, plotting.ORANGE, "validation"),
+    ):
         loss, error = part["loss"].mean(1), 1 - part["accuracy"].mean(1)
         panels[0].plot(loss, error, ".-", color=color, label=name, linewidth=1.2, markersize=7)
     loss, error = main.validation["loss"].mean(1), 1 - main.validation["accuracy"].mean(1)
     late = len(loss) // 10  # the first epochs dwarf the rest
     inset = panels[0].inset_axes((0.14, 0.47, 0.42, 0.4))
-    inset.plot(loss[late:], error[late:], ".-", color=figures.ORANGE, linewidth=1, markersize=5)
+    inset.plot(loss[late:], error[late:], ".-", color=plotting.ORANGE, linewidth=1, markersize=5)
     inset.set_title(f"validation from epoch {late} on", fontsize=13)
     inset.tick_params(labelsize=11)
     inset.locator_params(nbins=3)
@@ -504,7 +509,7 @@ def draw_confidence(main: Trained) -> Figure:
     panels[0].legend(loc="lower right")
     confidence, right = main.confidence
     edges = np.linspace(0.5, 1, 11)
-    groups, colors = [confidence[~right], confidence[right]], [figures.RED, figures.GREEN]
+    groups, colors = [confidence[~right], confidence[right]], [plotting.RED, plotting.GREEN]
     labels = [f"{name}: {len(group)}" for name, group in zip(("wrong", "right"), groups, strict=True)]
     panels[1].hist(groups, edges, color=colors, label=labels, stacked=True)  # type: ignore[arg-type]
     sure = confidence > 0.9
@@ -516,7 +521,7 @@ def draw_confidence(main: Trained) -> Figure:
     filled = [k for k in range(10) if (place == k).sum() >= 20]  # of fewer the share says little
     said, true = ([values[place == k].mean() for k in filled] for values in (confidence, right))
     panels[2].plot([0.5, 1], [0.5, 1], color="black", linestyle="--", label="as sure as right")
-    panels[2].plot(said, true, "o-", color=figures.BLUE, label="network")
+    panels[2].plot(said, true, "o-", color=plotting.BLUE, label="network")
     gap = confidence.mean() - right.mean()
     panels[2].set(title=f"confidence minus accuracy: {gap:+.3f}", xlabel="confidence (mean of a bin)")
     panels[2].set(ylabel="share that is right", ylim=(0.3, 1.03))
@@ -526,11 +531,11 @@ def draw_confidence(main: Trained) -> Figure:
 
 def draw_p_id(trained: Sequence[Trained], majority: float) -> Figure:
     """A passenger's number as the only input: learned by heart, worthless for others."""
-    figure, panels = figures.new(2, width=8)
+    figure, panels = plotting.new(2, width=8)
     for panel, index, kind in zip(panels, (NAME, COUNT), ("one-hot", "as a number"), strict=True):
         found = trained[index]
-        curve(panel, found.train["accuracy"], "training", figures.BLUE)
-        curve(panel, found.validation["accuracy"], "validation", figures.ORANGE)
+        curve(panel, found.train["accuracy"], "training", plotting.BLUE)
+        curve(panel, found.validation["accuracy"], "validation", plotting.ORANGE)
         panel.axhline(majority, color="black", linestyle="--", linewidth=1.5, label=f"majority {majority:.3f}")
         train, new = found.train["accuracy"][-1].mean(), found.validation["accuracy"][-1].mean()
         panel.set(title=f"p_id alone, {kind}: training {train:.2f}, new {new:.2f}")

@@ -13,12 +13,15 @@ from rich.table import Table
 
 import agents
 import envs  # noqa: F401  registers the pendulum
-from agents.evaluation import JUDGED, WATCHED, confidence_interval, evaluate, interquartile_mean
-from agents.settings import settings
+from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
 from envs.optimum import optimal_returns
-from experiments import figures
-from experiments.learning import DEFAULTS, EVALUATIONS, STARTS, budget, forecast, make, sense_of, summary
-from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch, waiting_interrupts
+from experiments.common import plotting
+from experiments.common.command import Flags, UsageError, launch, waiting_interrupts
+from experiments.common.hyperparams import settings
+from experiments.common.parallel import ProgressBar, duration
+from experiments.common.runs import Run, console
+from experiments.common.statistics import confidence_interval, interquartile_mean
+from experiments.common.training import DEFAULTS, EVALUATIONS, STARTS, budget, forecast, make, sense_of, summary
 
 CHECKPOINT = "agent.safetensors"
 
@@ -94,7 +97,7 @@ def train(flags: Train) -> None:
     def watch(agent: agents.Agent) -> bool:
         nonlocal seen
         if agent.num_timesteps - seen >= every or agent.num_timesteps >= first + steps:
-            returns = evaluate(agent, env, range(WATCHED, WATCHED + STARTS), agent.env_kwargs).mean(1)
+            returns = evaluate(agent, env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS), agent.env_kwargs).mean(1)
             curve.append((agent.num_timesteps, returns))
             for metric, values in {"evaluation": returns, **agent.metrics}.items():
                 run.log(agent.num_timesteps, metric, values, agent.seeds)
@@ -102,14 +105,14 @@ def train(flags: Train) -> None:
             seen = agent.num_timesteps
         return not interrupts
 
-    with Progressing(steps, "training") as progress, waiting_interrupts() as interrupts:
+    with ProgressBar(steps, "training") as progress, waiting_interrupts() as interrupts:
         agent.learn(steps, watch)
     seconds = time.process_time() - began
     agent.save(run.folder / CHECKPOINT)
     if interrupts:
         console.print(f"\nStopped at step {agent.num_timesteps:,}; balancier train --resume {run.folder} goes on")
         raise KeyboardInterrupt
-    starts = range(JUDGED, JUDGED + flags.eval_episodes)
+    starts = range(TEST_SEED, TEST_SEED + flags.eval_episodes)
     returns, best = evaluate(agent, env, starts, agent.env_kwargs).mean(1), optimal_returns(env, starts)
     run.figure(draw(curve, name, env, best), "learning_curve")
     optimum = None if best is None else float(best.mean())
@@ -135,15 +138,15 @@ def train(flags: Train) -> None:
 
 def draw(curve: list[tuple[int, np.ndarray]], name: str, env: str, best: np.ndarray | None) -> Any:
     """Every seed a thin line, their interquartile mean a thick one."""
-    figure, (axes,) = figures.new(width=9, height=5.5)
+    figure, (axes,) = plotting.new(width=9, height=5.5)
     steps, returns = [step for step, _ in curve], np.array([values for _, values in curve])
-    axes.plot(steps, returns, color=figures.BLUE, alpha=0.3, linewidth=1.2)
+    axes.plot(steps, returns, color=plotting.BLUE, alpha=0.3, linewidth=1.2)
     bounds = np.array([confidence_interval(values) for values in returns]).T
     iqm = [interquartile_mean(values) for values in returns]
     label = f"interquartile mean of {returns.shape[1]} seeds"
-    figures.band(axes, steps, bounds[0], iqm, bounds[1], label, figures.BLUE)
+    plotting.band(axes, steps, bounds[0], iqm, bounds[1], label, plotting.BLUE)
     if best is not None:
-        axes.axhline(best.mean(), color=figures.GREEN, linestyle="--", label="optimum")
+        axes.axhline(best.mean(), color=plotting.GREEN, linestyle="--", label="optimum")
     axes.set_xlabel("steps of each seed")
     axes.set_ylabel("mean return of 20 episodes")
     axes.set_title(f"{name.upper()} on {env.removeprefix('balancier/')}")

@@ -15,8 +15,10 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from experiments import figures
-from experiments.runs import Flags, Progressing, Run, UsageError, console, duration, launch
+from experiments.common import plotting
+from experiments.common.command import Flags, UsageError, launch
+from experiments.common.parallel import ProgressBar, duration
+from experiments.common.runs import Run, console
 from models import MLP, fit
 from models.fitting import drop
 
@@ -85,7 +87,7 @@ def vector_regression(flags: VectorRegression) -> None:
     )
     network = Scaled(MLP(2, flags.hidden, 2, seeds=flags.all_seeds), *data.tensors)
     metrics = {name: one_output(index) for index, name in enumerate(OUTPUTS)}
-    with Progressing(epochs, "training") as progress:
+    with ProgressBar(epochs, "training") as progress:
         history = fit(
             network,
             data,
@@ -115,14 +117,14 @@ def vector_regression(flags: VectorRegression) -> None:
 
 def draw_losses(history: Any, drop_at: int) -> Any:
     """Mean squared error of each output against epochs, on training and new points, above the noise floor."""
-    figure, panels = figures.new(2, width=7.5)
+    figure, panels = plotting.new(2, width=7.5)
     for panel, name in zip(panels, OUTPUTS, strict=True):
-        for part, color in (("train", figures.BLUE), ("validation", figures.ORANGE)):
+        for part, color in (("train", plotting.BLUE), ("validation", plotting.ORANGE)):
             rows = getattr(history, part)[name]
             low, middle, high = np.quantile(rows, [0, 0.5, 1], 1)
-            figures.band(panel, range(1, len(rows) + 1), low, middle, high, part, color, linewidth=1.8)
+            plotting.band(panel, range(1, len(rows) + 1), low, middle, high, part, color, linewidth=1.8)
         panel.axhline(NOISE**2, color="black", linestyle="--", label="noise floor")
-        panel.axvline(drop_at, color=figures.GRAY, linestyle=":", label="rate 1e-3 to 2e-4")
+        panel.axvline(drop_at, color=plotting.GRAY, linestyle=":", label="rate 1e-3 to 2e-4")
         panel.set_yscale("log")
         panel.set_xlabel("epoch")
         final = np.median(history.validation[name][-1]) / NOISE**2
@@ -134,14 +136,14 @@ def draw_losses(history: Any, drop_at: int) -> Any:
 
 def draw_fit(network: nn.Module, seeds: int) -> Any:
     """The two functions along one input, truth and all seeds."""
-    figure, panels = figures.new(2, width=7.5)
+    figure, panels = plotting.new(2, width=7.5)
     line = np.linspace(1, 4, 200)
     for panel, index, name in zip(panels, (0, 1), ("sqrt(x1 + x2) at x1 = 0", "cube of x2 at x1 = 0"), strict=True):
         x = np.stack([np.zeros_like(line), line], 1)
         with torch.no_grad():
             found = network(torch.tensor(x, dtype=torch.get_default_dtype()).expand(seeds, -1, -1))[..., index].numpy()
-        panel.plot(line, found.T, color=figures.BLUE, alpha=0.5, linewidth=1.5)
-        panel.plot([], [], color=figures.BLUE, label=f"{seeds} networks")
+        panel.plot(line, found.T, color=plotting.BLUE, alpha=0.5, linewidth=1.5)
+        panel.plot([], [], color=plotting.BLUE, label=f"{seeds} networks")
         panel.plot(line, truth(x)[:, index], color="black", linestyle="--", label="truth")
         panel.set_xlabel("x2")
         panel.set_title(name)

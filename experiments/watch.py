@@ -14,9 +14,10 @@ import tyro
 from PIL import Image
 
 import envs  # noqa: F401  registers the pendulum
-from agents.evaluation import WATCHED
-from agents.worlds import find_spec
-from experiments.runs import UsageError, console, launch
+from agents.common.make_env import find_spec
+from agents.evaluation import VALIDATION_SEED
+from experiments.common.command import UsageError, launch
+from experiments.common.runs import console
 from experiments.train import load
 
 
@@ -53,7 +54,7 @@ def watch(flags: Watch) -> None:
     frames: list[np.ndarray] = []
     for episode in range(1 if flags.gif else flags.episodes):
         total = 0.0
-        for reward, frame in play(agent[flags.replica], world, WATCHED + flags.seed + episode):
+        for reward, frame in play(agent[flags.replica], world, VALIDATION_SEED + flags.seed + episode):
             total += reward
             if frame is not None:
                 frames.append(frame)

@@ -12,8 +12,8 @@ from models.heads import (
 )
 from models.layers import BatchNorm2d, Conv2d, Linear, replica
 from models.networks import CNN, MLP, FastCNN, Polynomial
-from models.optim import SGD, Adam, RMSprop, descend
-from models.recurrent import GRU, LSTM, Elman, Memory, Readout, Recurrent
+from models.optim import SGD, Adam, RMSprop, joint_step
+from models.recurrent import GRU, LSTM, Elman, Readout, Recurrent, RecurrentEncoder
 from models.streams import resolve_seeds
 
 __all__ = [
@@ -33,17 +33,17 @@ __all__ = [
     "GaussianPolicy",
     "History",
     "Linear",
-    "Memory",
     "Policy",
     "Polynomial",
     "RMSprop",
     "Readout",
     "Recurrent",
+    "RecurrentEncoder",
     "SquashedGaussianPolicy",
     "Value",
     "cross_entropy",
-    "descend",
     "fit",
+    "joint_step",
     "replica",
     "resolve_seeds",
     "squared_error",

@@ -49,10 +49,10 @@ class History:
     best_epoch: np.ndarray | None = None  # (S,) with early stopping: the epoch whose weights were kept
 
     def add(self, part: Literal["train", "validation"], numbers: Mapping[str, Tensor]) -> None:
-        rows = getattr(self, part)
+        indices = getattr(self, part)
         for name, value in numbers.items():
             row = value.detach().numpy(force=True)[None].copy()
-            rows[name] = np.concatenate([rows[name], row]) if name in rows else row
+            indices[name] = np.concatenate([indices[name], row]) if name in indices else row
 
 
 def drop(at: Mapping[float, float]) -> Callable[[float], float]:
@@ -70,22 +70,22 @@ def batch_of(data: Dataset, index: Tensor) -> list[Tensor]:
     if isinstance(data, TensorDataset):
         return [tensor[index] for tensor in data.tensors]
     wanted, where = index.unique(return_inverse=True)
-    rows = default_collate([data[int(row)] for row in wanted])
-    return [part[where] for part in rows]
+    indices = default_collate([data[int(row)] for row in wanted])
+    return [part[where] for part in indices]
 
 
 def evaluate(
-    network: nn.Module, data: Dataset, metrics: Mapping[str, Loss], rows: Tensor, batch_size: int = 1024
+    network: nn.Module, data: Dataset, metrics: Mapping[str, Loss], indices: Tensor, batch_size: int = 1024
 ) -> dict[str, Tensor]:
-    """Each metric of each replica over its `rows` (S, n) of the data, in evaluation mode; (S,)."""
-    was, totals = network.training, {name: torch.zeros(len(rows)) for name in metrics}
+    """Each metric of each replica over its `indices` (S, n) of the data, in evaluation mode; (S,)."""
+    was, totals = network.training, {name: torch.zeros(len(indices)) for name in metrics}
     network.eval()
     with torch.no_grad():
-        for index in rows.split(batch_size, 1):
+        for index in indices.split(batch_size, 1):
             *inputs, target = batch_of(data, index)
             output = network(*inputs)
             for name, metric in metrics.items():
-                totals[name] += metric(output, target) * (index.shape[1] / rows.shape[1])
+                totals[name] += metric(output, target) * (index.shape[1] / indices.shape[1])
     network.train(was)
     return totals
 
@@ -99,11 +99,11 @@ def fit(
     epochs: int,
     batch_size: int | None = 32,
     learning_rate: float | Sequence[float] | np.ndarray | Tensor = 1e-3,
-    optimiser: Callable[..., Adam | SGD] = Adam,
+    optimizer: Callable[..., Adam | SGD] = Adam,
     schedule: Callable[[float], float] = lambda epoch: 1.0,
     validation: Dataset | None = None,
-    rows: Tensor | None = None,
-    validation_rows: Tensor | None = None,
+    indices: Tensor | None = None,
+    validation_indices: Tensor | None = None,
     metrics: Mapping[str, Loss] | None = None,
     augment: Callable[[Tensor, float], Tensor] | None = None,
     patience: int | None = None,
@@ -118,10 +118,10 @@ def fit(
         seeds: those of the replicas, as many as the network has.
         batch_size: None takes all data in every step.
         learning_rate: one number, or one a replica.
-        optimiser: `Adam`, `SGD`, or a `partial` of them.
+        optimizer: `Adam`, `SGD`, or a `partial` of them.
         schedule: factor of the learning rate, of the epoch (fractions included).
-        validation: data set to validate on after each epoch; with `validation_rows` alone, rows of `data`.
-        rows, validation_rows: (S, n), which rows each replica trains and validates on; None for all, for each.
+        validation: data set to validate on after each epoch; with `validation_indices` alone, indices of `data`.
+        indices, validation_indices: (S, n), which indices each replica trains and validates on; None for all, for each.
         metrics: name -> function like `loss`, reported beside it.
         augment: changes the first input (S, B, ...) of each training minibatch; called with it and the epoch.
         patience: stop a replica after so many epochs without a better validation loss, and give it its best weights
@@ -136,42 +136,42 @@ def fit(
         raise ValueError("data: found an empty data set, expected at least one row")
     seeds = resolve_seeds(seeds)
     every = torch.arange(len(data)).expand(len(seeds), -1)  # type: ignore[arg-type]
-    rows = every if rows is None else rows
-    if validation_rows is None and validation is not None:
-        validation_rows = torch.arange(len(validation)).expand(len(seeds), -1)  # type: ignore[arg-type]
-    if patience is not None and validation_rows is None:
+    indices = every if indices is None else indices
+    if validation_indices is None and validation is not None:
+        validation_indices = torch.arange(len(validation)).expand(len(seeds), -1)  # type: ignore[arg-type]
+    if patience is not None and validation_indices is None:
         raise ValueError("patience: found no validation data, expected some to stop by")
-    count = rows.shape[1]
+    count = indices.shape[1]
     size = count if batch_size is None else min(batch_size, count)
     functions, history, began = {"loss": loss, **(metrics or {})}, History(), time.process_time()
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimise = optimiser(trained, learning_rate)
-    rates = torch.as_tensor(optimise.learning_rate, dtype=torch.float64)
+    optimize = optimizer(trained, learning_rate)
+    rates = torch.as_tensor(optimize.learning_rate, dtype=torch.float64)
     best, waited = torch.full((len(seeds),), torch.inf), torch.zeros(len(seeds), dtype=torch.int64)
     kept, kept_epoch = [tensor.clone() for tensor in learned(network)], torch.zeros(len(seeds), dtype=torch.int64)
-    running: list[bool] | None = None
+    active: list[bool] | None = None
 
     for epoch in range(epochs):
         network.train()
-        order = rows.gather(1, permutations(seeds, (ROLE, epoch), 1, count)[:, 0]) if size < count else rows
+        order = indices.gather(1, permutations(seeds, (ROLE, epoch), 1, count)[:, 0]) if size < count else indices
         totals = {name: torch.zeros(len(seeds)) for name in functions}
         for step, index in enumerate(order.split(size, 1)):
             factor = schedule(epoch + step * size / count)
-            optimise.learning_rate = (rates * factor).tolist()
+            optimize.learning_rate = (rates * factor).tolist()
             first, *others, target = batch_of(data, index)
             if augment is not None:
                 first = augment(first, epoch)
             output = network(first, *others)
             losses = loss(output, target)
-            optimise.step(losses, running)
+            optimize.step(losses, active)
             with torch.no_grad():
                 for name, function in functions.items():
                     value = losses if name == "loss" else function(output, target)
                     totals[name] += value * (index.shape[1] / count)
         history.add("train", totals)
         numbers: dict[str, Any] = {name: value.numpy() for name, value in totals.items()}
-        if validation_rows is not None:
-            found = evaluate(network, data if validation is None else validation, functions, validation_rows)
+        if validation_indices is not None:
+            found = evaluate(network, data if validation is None else validation, functions, validation_indices)
             history.add("validation", found)
             numbers |= {f"validation_{name}": value.numpy() for name, value in found.items()}
             if patience is not None:
@@ -180,8 +180,8 @@ def fit(
                 kept_epoch = torch.where(better, epoch, kept_epoch)
                 for keep, tensor in zip(kept, learned(network), strict=True):
                     keep[better] = tensor[better]
-                running = (waited < patience).tolist()
-        if (callback is not None and callback(epoch, numbers) is False) or (running and not any(running)):
+                active = (waited < patience).tolist()
+        if (callback is not None and callback(epoch, numbers) is False) or (active and not any(active)):
             break
     if patience is not None:
         for keep, tensor in zip(kept, learned(network), strict=True):

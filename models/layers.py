@@ -109,7 +109,7 @@ class Conv2d(nn.Module):
 
 
 class BatchNorm2d(nn.Module):
-    """Batch normalisation (arXiv:1502.03167) of (S, B, C, H, W) with statistics per seed; as `nn.BatchNorm2d`.
+    """Batch normalization (arXiv:1502.03167) of (S, B, C, H, W) with statistics per seed; as `nn.BatchNorm2d`.
 
     `scale` False leaves out the factor and keeps the bias.
     """
@@ -126,10 +126,10 @@ class BatchNorm2d(nn.Module):
         self.register_buffer("running_var", torch.ones(seeds, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        def normalise(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        def normalize(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
             return F.batch_norm(x, mean, var, weight, bias, self.training, self.momentum, self.eps)
 
-        return each_seed(normalise, x, self.running_mean, self.running_var, self.weight, self.bias)
+        return each_seed(normalize, x, self.running_mean, self.running_var, self.weight, self.bias)
 
 
 def max_pool(x: Tensor, size: int) -> Tensor:

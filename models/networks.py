@@ -53,7 +53,7 @@ class MLP(nn.Module):
         in_features: size of the input, or a shape of that size.
         hidden: sizes of the hidden layers; the activation follows each of them.
         out_features: size of a last layer without activation; None leaves that layer out, so that the network is a
-            body on which others put their heads (`out_features` is then the last hidden size).
+            trunk on which others put their heads (`out_features` is then the last hidden size).
         activation: "relu", "tanh" or "sigmoid".
         seeds: how many replicas, or their seeds, or one NumPy generator each.
     """
@@ -94,7 +94,7 @@ class CNN(nn.Module):
 
     Args:
         in_shape: C, H, W of an image.
-        out_features: size of the last layer; None leaves it out (a body for the heads of agents).
+        out_features: size of the last layer; None leaves it out (a trunk for the heads of agents).
         channels: of each convolution; each keeps the size of the image, and the pooling halves it.
         hidden: width of the dense layer.
         seeds: how many replicas, or their seeds, or one NumPy generator each.
@@ -139,7 +139,7 @@ class FastCNN(nn.Module):
     """A small VGG-like network for 32 x 32 images with ten classes, made to be trained in minutes.
 
     After the recipe of arXiv:2404.00498: a fixed first layer that whitens 2 x 2 patches, three groups of two
-    convolutions with batch normalisation and GELU, an identity-like start, and a scaled linear layer.
+    convolutions with batch normalization and GELU, an identity-like start, and a scaled linear layer.
 
     Args:
         out_features: number of classes.

@@ -39,8 +39,8 @@ class Adam(nn.Module):
         max_grad_norm: clip each seed's gradient to this Euclidean norm; None for no clipping.
     """
 
-    mean: Tensor
-    square: Tensor
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
     steps: Tensor
 
     def __init__(
@@ -53,39 +53,39 @@ class Adam(nn.Module):
         max_grad_norm: float | None = None,
     ):
         super().__init__()
-        self.targets = list(parameters)
-        self.flat = flatten_parameters(self.targets)
+        self.params = list(parameters)
+        self.flat = flatten_parameters(self.params)
         seeds = len(self.flat)
         self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(seeds).tolist()
         self.betas, self.eps, self.max_grad_norm = betas, eps, max_grad_norm
-        self.register_buffer("mean", torch.zeros_like(self.flat))
-        self.register_buffer("square", torch.zeros_like(self.flat))
+        self.register_buffer("exp_avg", torch.zeros_like(self.flat))
+        self.register_buffer("exp_avg_sq", torch.zeros_like(self.flat))
         # The fused kernel counts in float32, exact up to 2**24 steps.
         self.register_buffer("steps", torch.zeros(seeds, dtype=torch.float32, device=self.flat.device))
         self.gradient = torch.empty_like(self.flat)
-        state: list[Tensor] = [self.flat, self.gradient, self.mean, self.square, self.steps]
+        state: list[Tensor] = [self.flat, self.gradient, self.exp_avg, self.exp_avg_sq, self.steps]
         self.rows = list(zip(*(part.unbind(0) for part in state), strict=True))  # views of one replica each
 
-    def step(self, loss: Tensor, running: Sequence[bool] | None = None) -> None:
-        """One step down the gradient of each seed's loss (S,); seeds not `running` keep parameters and moments."""
-        self.apply_gradient(torch.autograd.grad(loss.sum(), self.targets), running)
+    def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:
+        """One step down the gradient of each seed's loss (S,); seeds not `active` keep parameters and moments."""
+        self.apply_gradient(torch.autograd.grad(loss.sum(), self.params), active)
 
-    def apply_gradient(self, gradient: Sequence[Tensor], running: Sequence[bool] | None = None) -> None:
+    def apply_gradient(self, gradient: Sequence[Tensor], active: Sequence[bool] | None = None) -> None:
         """Likewise, given the gradients of all parameters."""
         torch.cat([part.flatten(1) for part in gradient], 1, out=self.gradient)
         if self.max_grad_norm is not None:
             clip_gradient_norm_(self.gradient, self.max_grad_norm)
-        going = range(len(self.flat)) if running is None else [seed for seed, runs in enumerate(running) if runs]
-        self.steps += 1 if running is None else torch.as_tensor(running, dtype=self.steps.dtype)
+        indices = range(len(self.flat)) if active is None else [seed for seed, runs in enumerate(active) if runs]
+        self.steps += 1 if active is None else torch.as_tensor(active, dtype=self.steps.dtype)
         # PyTorch's fused kernel takes one rate a call, so replicas of the same rate share one.
-        for rate in {self.learning_rate[seed] for seed in going}:
-            rows = [self.rows[seed] for seed in going if self.learning_rate[seed] == rate]
-            parameter, gradient, mean, square, steps = (list(part) for part in zip(*rows, strict=True))
+        for rate in {self.learning_rate[seed] for seed in indices}:
+            rows = [self.rows[seed] for seed in indices if self.learning_rate[seed] == rate]
+            parameter, gradient, exp_avg, exp_avg_sq, steps = (list(part) for part in zip(*rows, strict=True))
             torch._fused_adam_(
                 parameter,
                 gradient,
-                mean,
-                square,
+                exp_avg,
+                exp_avg_sq,
                 [],
                 steps,
                 lr=rate,
@@ -121,33 +121,33 @@ class SGD(nn.Module):
         factors: Sequence[float] | None = None,
     ):
         super().__init__()
-        self.targets = list(parameters)
-        self.flat = flatten_parameters(self.targets)
+        self.params = list(parameters)
+        self.flat = flatten_parameters(self.params)
         self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(len(self.flat)).tolist()
         self.momentum, self.weight_decay = momentum, weight_decay
-        sizes = [(1.0, target[0].numel()) for target in self.targets]
+        sizes = [(1.0, target[0].numel()) for target in self.params]
         if factors is not None:
             sizes = [(factor, size) for factor, (_, size) in zip(factors, sizes, strict=True)]
         self.factors = torch.cat([self.flat.new_full((size,), factor) for factor, size in sizes])  # (P,)
         self.register_buffer("velocity", torch.zeros_like(self.flat))
 
-    def step(self, loss: Tensor, running: Sequence[bool] | None = None) -> None:
-        """One step down the gradient of each seed's loss (S,); seeds not `running` keep parameters and velocity."""
-        gradient = torch.cat([part.flatten(1) for part in torch.autograd.grad(loss.sum(), self.targets)], 1)  # (S, P)
+    def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:
+        """One step down the gradient of each seed's loss (S,); seeds not `active` keep parameters and velocity."""
+        gradient = torch.cat([part.flatten(1) for part in torch.autograd.grad(loss.sum(), self.params)], 1)  # (S, P)
         rate = torch.tensor(self.learning_rate, dtype=self.flat.dtype, device=self.flat.device)[:, None]
         if self.weight_decay:
             gradient.addcdiv_(self.flat, self.factors, value=self.weight_decay)
         if self.momentum:
             velocity = self.momentum * self.velocity + gradient
-            if running is not None:
-                velocity = torch.where(self._column(running), velocity, self.velocity)
+            if active is not None:
+                velocity = torch.where(self._column(active), velocity, self.velocity)
             self.velocity.copy_(velocity)
             gradient.add_(velocity, alpha=self.momentum)
         move = rate * self.factors * gradient
-        self.flat.sub_(move if running is None else torch.where(self._column(running), move, 0.0))
+        self.flat.sub_(move if active is None else torch.where(self._column(active), move, 0.0))
 
-    def _column(self, running: Sequence[bool]) -> Tensor:
-        return torch.as_tensor(running, device=self.flat.device)[:, None]
+    def _column(self, active: Sequence[bool]) -> Tensor:
+        return torch.as_tensor(active, device=self.flat.device)[:, None]
 
 
 class RMSprop(nn.Module):
@@ -158,7 +158,7 @@ class RMSprop(nn.Module):
     A2C is published with it; with PyTorch's own variant its first steps are far larger. Arguments as `Adam`.
     """
 
-    square: Tensor
+    exp_avg_sq: Tensor
 
     def __init__(
         self,
@@ -170,26 +170,26 @@ class RMSprop(nn.Module):
         max_grad_norm: float | None = None,
     ):
         super().__init__()
-        self.targets = list(parameters)
-        self.flat = flatten_parameters(self.targets)
+        self.params = list(parameters)
+        self.flat = flatten_parameters(self.params)
         self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(len(self.flat)).tolist()
         self.alpha, self.eps, self.max_grad_norm = alpha, eps, max_grad_norm
-        self.register_buffer("square", torch.ones_like(self.flat))
+        self.register_buffer("exp_avg_sq", torch.ones_like(self.flat))
 
     def step(self, loss: Tensor) -> None:
         """One step down the gradient of each seed's loss (S,)."""
-        gradient = torch.cat([part.flatten(1) for part in torch.autograd.grad(loss.sum(), self.targets)], 1)  # (S, P)
+        gradient = torch.cat([part.flatten(1) for part in torch.autograd.grad(loss.sum(), self.params)], 1)  # (S, P)
         if self.max_grad_norm is not None:
             clip_gradient_norm_(gradient, self.max_grad_norm)
-        self.square.mul_(self.alpha).addcmul_(gradient, gradient, value=1 - self.alpha)
+        self.exp_avg_sq.mul_(self.alpha).addcmul_(gradient, gradient, value=1 - self.alpha)
         rate = torch.tensor(self.learning_rate, dtype=self.flat.dtype, device=self.flat.device)[:, None]
-        self.flat.sub_(rate * gradient / (self.square + self.eps).sqrt_())
+        self.flat.sub_(rate * gradient / (self.exp_avg_sq + self.eps).sqrt_())
 
 
-def descend(loss: Tensor, *optimisers: Adam) -> None:
-    """One step of several optimisers down the gradient of one loss, whose graph is walked once."""
-    gradient = list(torch.autograd.grad(loss.sum(), [target for one in optimisers for target in one.targets]))
-    for optimiser in optimisers:
-        count = len(optimiser.targets)
-        optimiser.apply_gradient(gradient[:count])
+def joint_step(loss: Tensor, *optimizers: Adam) -> None:
+    """One step of several optimizers down the gradient of one loss, whose graph is walked once."""
+    gradient = list(torch.autograd.grad(loss.sum(), [param for optimizer in optimizers for param in optimizer.params]))
+    for optimizer in optimizers:
+        count = len(optimizer.params)
+        optimizer.apply_gradient(gradient[:count])
         del gradient[:count]

@@ -152,22 +152,22 @@ class Readout(nn.Module):
 
     def __init__(
         self,
-        body: Recurrent,
+        trunk: Recurrent,
         out_features: int,
         *,
         every_step: bool = False,
         seeds: Seeds | Sequence[np.random.Generator] = 1,
     ):
         super().__init__()
-        self.body, self.every_step, self.out_features = body, every_step, out_features
-        self.head = Linear(body.out_features, out_features, seeds=seeds)
+        self.trunk, self.every_step, self.out_features = trunk, every_step, out_features
+        self.head = Linear(trunk.out_features, out_features, seeds=seeds)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        outputs, state = self.body(x, lengths=lengths)
+        outputs, state = self.trunk(x, lengths=lengths)
         return self.head(outputs if self.every_step else state[0])
 
 
-class Memory(nn.Module):
+class RecurrentEncoder(nn.Module):
     """A recurrent network whose state travels with its inputs: what an agent remembers of an episode.
 
     Each step is one row of I + 1 + K numbers: the input, 1 where an episode begins with it (else 0), and the state
@@ -178,22 +178,22 @@ class Memory(nn.Module):
     (S, B, T, K) or (S, B, K).
     """
 
-    def __init__(self, body: Recurrent):
+    def __init__(self, trunk: Recurrent):
         super().__init__()
-        self.body, self.out_features = body, body.num_states * body.hidden_size
+        self.trunk, self.out_features = trunk, trunk.num_states * trunk.hidden_size
 
     def forward(self, rows: Tensor) -> Tensor:
         if rows.dim() == 3:
             return self(rows[:, :, None]).squeeze(2)
-        x, first, state = rows.split([self.body.input_size, 1, self.out_features], -1)
-        weight, bias = self.body.hidden_weight, self.body.hidden_bias[:, None]
-        before, after = state[:, :, 0].split(self.body.hidden_size, -1), []
-        for x_t, first_t in zip(self.body.project(x).unbind(2), first.unbind(2), strict=True):
-            before = self.body.step(x_t, tuple(part * (1 - first_t) for part in before), weight, bias)
+        x, first, state = rows.split([self.trunk.input_size, 1, self.out_features], -1)
+        weight, bias = self.trunk.hidden_weight, self.trunk.hidden_bias[:, None]
+        before, after = state[:, :, 0].split(self.trunk.hidden_size, -1), []
+        for x_t, first_t in zip(self.trunk.project(x).unbind(2), first.unbind(2), strict=True):
+            before = self.trunk.step(x_t, tuple(part * (1 - first_t) for part in before), weight, bias)
             after.append(torch.cat(before, -1))
         return torch.stack(after, 2)
 
-    def rows(self, x: Tensor, first: Tensor | float, state: Tensor) -> Tensor:
+    def pack(self, x: Tensor, first: Tensor | float, state: Tensor) -> Tensor:
         """Inputs (..., I), marks (...) and states (..., K) as rows; a state before an episode's first step is zero."""
         first = torch.as_tensor(first, dtype=state.dtype).expand(x.shape[:-1])[..., None]
         return torch.cat([x.to(state), first, state * (1 - first)], -1)

@@ -1,7 +1,7 @@
 """Random streams: one per seed and role, each a pure function of its address.
 
 Every random number of the project comes from a NumPy generator seeded by `SeedSequence(seed, spawn_key=path)`. Seeds
-that are neighbours therefore share nothing, seed 3 among ten draws what seed 3 alone draws, the numbers are the same
+that are neighbors therefore share nothing, seed 3 among ten draws what seed 3 alone draws, the numbers are the same
 on every device, and a stream needs no saving: whoever knows the path can draw it again.
 """
 

@@ -11,7 +11,8 @@ import torch
 from stable_baselines3.common.evaluation import evaluate_policy
 
 import agents
-from agents import AGENTS, DQN, PPO, SAC, TD3, CheckpointError, checkpoint
+from agents import AGENTS, DQN, PPO, SAC, TD3, CheckpointError
+from agents.common import checkpoint
 from models import MLP
 from tests.agents.probes import One
 
@@ -121,8 +122,8 @@ def test_one_replica_is_what_sb3_calls_a_model(name):
 def test_noise_is_held_for_the_steps_asked_for(agent_class, actions, more):
     hyper = {"num_envs": 16, "noise_every": 3, "learning_starts": 1_000} | more
     agent = agent_class(partial(One, actions), seeds=[3, 11], **hyper)
-    taken, step = [], agent.worlds.step
-    agent.worlds.step = lambda action: taken.append(action) or step(action)
+    taken, step = [], agent.vec_env.step
+    agent.vec_env.step = lambda action: taken.append(action) or step(action)
     agent.learn(9 * 16)
     held = torch.stack(taken, 1).unflatten(1, (3, 3))  # (S, 3, 3, N, A); the observation is always the same
     assert held.equal(held[:, :, :1].expand_as(held))
@@ -145,13 +146,13 @@ def test_learning_stops_at_the_step_asked_for(name):
 @pytest.mark.parametrize("name", AGENTS)
 def test_every_learning_rate_falls_to_a_twentieth(name):
     agent = make(name, seeds=[3, 11], learning_rate=[1e-3, 1e-2], anneal_steps=200)
-    optimisers = [child for child in agent.children() if hasattr(child, "learning_rate")]
-    assert len(optimisers) == {"sac": 3, "td3": 2}.get(name, 1)
+    optimizers = [child for child in agent.children() if hasattr(child, "learning_rate")]
+    assert len(optimizers) == {"sac": 3, "td3": 2}.get(name, 1)
 
     def expect(left):
-        for optimiser in optimisers:
-            twins = len(optimiser.flat) // 2
-            np.testing.assert_allclose(optimiser.learning_rate, [left * 1e-3, left * 1e-2] * twins, rtol=1e-6)
+        for optimizer in optimizers:
+            twins = len(optimizer.flat) // 2
+            np.testing.assert_allclose(optimizer.learning_rate, [left * 1e-3, left * 1e-2] * twins, rtol=1e-6)
 
     for steps, left in ((1_000, 0.05), (50, 0.75), (0, 1.0)):
         agent.num_timesteps = steps

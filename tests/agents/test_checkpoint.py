@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import checkpoint
-from agents.checkpoint import CheckpointError
+from agents.common import checkpoint
+from agents.common.checkpoint import CheckpointError
 
 ARRAYS = {
     "a": np.arange(6.0).reshape(2, 3),

@@ -9,29 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import A2C, DQN, PPO, REINFORCE, SAC
-from agents.encoder import Encoder, Running
-from models import CNN, GRU, LSTM, MLP, Elman, Memory
+from agents.common.encoder import Encoder
+from agents.common.normalization import RunningMeanStd
+from models import CNN, GRU, LSTM, MLP, Elman, RecurrentEncoder
 
 ANGLE = {"observation": "angle"}
 
 
 @pytest.mark.parametrize("kind", [Elman, GRU, LSTM])
 def test_a_sequence_is_its_steps_and_an_episode_begins_from_nothing(kind, float64):
-    memory = Memory(kind(3, 5, seeds=2))
+    memory = RecurrentEncoder(kind(3, 5, seeds=2))
     x, first = torch.randn(2, 4, 6, 3), (torch.rand(2, 4, 6) < 0.3).double()
     state = torch.randn(2, 4, memory.out_features)
     stale = torch.randn(2, 4, 6, memory.out_features)
     stale[:, :, 0] = state
-    after = memory(memory.rows(x, first, stale))
+    after = memory(memory.pack(x, first, stale))
     for t in range(6):
-        state = memory(memory.rows(x[:, :, t], first[:, :, t], state))
+        state = memory(memory.pack(x[:, :, t], first[:, :, t], state))
         torch.testing.assert_close(after[:, :, t], state)
     # From an episode's first step on, nothing before it counts.
     begin = torch.zeros(2, 4, 3)
     begin[:, :, 0] = 1
-    fresh = memory(memory.rows(x[:, :, 3:], begin, torch.zeros(2, 4, 3, memory.out_features)))
+    fresh = memory(memory.pack(x[:, :, 3:], begin, torch.zeros(2, 4, 3, memory.out_features)))
     first[:, :, 3:] = begin
-    torch.testing.assert_close(memory(memory.rows(x, first, stale))[:, :, 3:], fresh)
+    torch.testing.assert_close(memory(memory.pack(x, first, stale))[:, :, 3:], fresh)
 
 
 @pytest.mark.parametrize("kind", [Elman, GRU, LSTM])
@@ -87,7 +88,7 @@ def test_predict_carries_the_memory_and_starts_anew():
 def test_running_statistics_are_those_of_all_numbers(sizes, seed):
     generator = np.random.default_rng(seed)
     batches = [generator.normal(3, 2, (2, size, 4)) for size in sizes]
-    running = Running(2, 4)
+    running = RunningMeanStd(2, 4)
     for batch in batches:
         running.update(torch.tensor(batch))
     everything = np.concatenate(batches, 1)
@@ -118,7 +119,7 @@ def test_pictures_stay_bytes_until_they_are_seen():
     agent.learn(40)
     assert agent.replay.obs.dtype == agent.obs.dtype == torch.uint8
     assert all(not torch.equal(a, b) for a, b in zip(agent.encoder.parameters(), before, strict=True))
-    seen = agent.encoder.eyes(agent.obs.float() / 255)
+    seen = agent.encoder.cnn(agent.obs.float() / 255)
     torch.testing.assert_close(agent.encoder(agent.obs), seen)
 
 
@@ -129,12 +130,12 @@ def test_a_sequence_must_divide_the_rollout():
     assert PPO("envs:balancier/Pendulum-v0", seeds=1, network=partial(MLP, hidden=(8,)), num_steps=40)
 
 
-def test_bytes_are_scaled_or_normalised(float64):
-    """Normalised bytes have mean 0 and spread 1 as they come; others lie in [0, 1]."""
+def test_bytes_are_scaled_or_normalized(float64):
+    """Normalized bytes have mean 0 and spread 1 as they come; others lie in [0, 1]."""
     pictures = torch.randint(0, 256, (2, 500, 3), dtype=torch.uint8)
     torch.testing.assert_close(Encoder(None, 3, 2, False, True)(pictures), pictures.double() / 255)
     encoder = Encoder(None, 3, 2, True, True)
-    assert isinstance(encoder.statistics, Running)
+    assert isinstance(encoder.statistics, RunningMeanStd)
     encoder.statistics.update(pictures)
     seen = encoder(pictures)
     torch.testing.assert_close(seen.mean(1), torch.zeros(2, 3), atol=1e-4, rtol=0)

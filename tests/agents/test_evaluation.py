@@ -7,9 +7,9 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 import envs  # noqa: F401  registers the pendulum
 from agents import PPO
-from agents.evaluation import (
+from agents.evaluation import evaluate
+from experiments.common.statistics import (
     confidence_interval,
-    evaluate,
     first_crossing,
     interquartile_mean,
     probability_of_improvement,
@@ -42,7 +42,7 @@ def test_the_judge_and_sb3s_evaluation_agree(env):
         np.testing.assert_allclose(evaluate(agent[index], env, starts), [expected], atol=1e-3)
 
 
-class Memory:
+class RecurrentEncoder:
     """Acts by a state that counts steps since the episode began: 0, 1, 0, 1, ..."""
 
     def predict(self, obs, state=None, episode_start=None, deterministic=True):
@@ -52,7 +52,7 @@ class Memory:
 
 
 def test_state_is_passed_on():
-    alternating = evaluate(Memory(), "CartPole-v1", [0, 1])[0]
+    alternating = evaluate(RecurrentEncoder(), "CartPole-v1", [0, 1])[0]
     world = gym.make("CartPole-v1")
     for seed, expected in enumerate(alternating):
         world.reset(seed=seed)

@@ -10,7 +10,7 @@ import torch
 
 import agents
 from agents import DQN, PPO, SAC, TD3
-from agents.evaluation import JUDGED, evaluate
+from agents.evaluation import TEST_SEED, evaluate
 from agents.export import CHOICE, OnnxModel, choose
 from models import CNN, GRU, LSTM, MLP
 
@@ -45,7 +45,7 @@ class Lopsided(Odd):
 
 CASES = {
     "ppo": partial(PPO, PENDULUM),
-    "ppo, normalised": partial(PPO, PENDULUM, normalize_obs=True, num_steps=32),
+    "ppo, normalized": partial(PPO, PENDULUM, normalize_obs=True, num_steps=32),
     "ppo, one of two actions": partial(PPO, "CartPole-v1"),
     "ppo, three choices": partial(PPO, Odd),
     "ppo, a matrix": partial(PPO, Lopsided),
@@ -61,7 +61,7 @@ CASES = {
 def make(name):
     """An agent that does not do the same everywhere, and 200 observations."""
     agent = CASES[name](seeds=SEEDS).learn(130)
-    generator, space = np.random.default_rng(0), agent.worlds.observation_space
+    generator, space = np.random.default_rng(0), agent.vec_env.observation_space
     if space.dtype == np.uint8:  # pictures of different brightness
         obs = generator.integers(0, 256, (200, *space.shape)) * generator.random((200, 1, 1, 1))
     else:
@@ -69,7 +69,7 @@ def make(name):
     obs = obs.astype(space.dtype)
     if isinstance(agent, DQN):  # no action is the best on average
         with torch.no_grad():
-            rows = agent.worlds.to_network(obs).flatten(1).expand(2, 200, -1)
+            rows = agent.vec_env.to_network(obs).flatten(1).expand(2, 200, -1)
             agent.policy.values.head.bias[:, -5:] -= agent.policy(agent.encoder(rows)).values.mean(1)
     return agent, obs
 
@@ -188,7 +188,7 @@ class Aim(gym.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         if seed is not None:
-            self.target = -0.5 if JUDGED <= seed < CHOICE else 0.5
+            self.target = -0.5 if TEST_SEED <= seed < CHOICE else 0.5
         return np.zeros(1, np.float32), {}
 
     def step(self, action):
@@ -210,7 +210,7 @@ def test_the_best_is_chosen_on_starts_that_are_not_judged(aim):
     best, returns = choose(agent)
     np.testing.assert_allclose(returns, [-1.0, -0.5, -0.1, -0.4], atol=1e-6)
     assert best == 2
-    assert evaluate(agent, aim, range(JUDGED, JUDGED + 3)).mean(1).argmax() == 0
+    assert evaluate(agent, aim, range(TEST_SEED, TEST_SEED + 3)).mean(1).argmax() == 0
     with pytest.raises(ValueError, match="came from a function"):
         choose(PPO(Aim, seeds=2))
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from agents import A2C, DQN, PPO, REINFORCE, SAC, TD3
-from agents.actor_critic import twin_q
-from agents.on_policy import OnPolicy
+from agents.common.actor_critic import twin_q
+from agents.common.on_policy import OnPolicy
 from models import MLP
 from tests.agents.probes import Forever, Later, Match, Mortal, One, Seen, maker
 
@@ -77,7 +77,7 @@ def test_the_better_action_is_found(name):
     agent = learn("reinforce discrete", Match, baseline=False) if without else learn(name, Match)
     for seen in (-1.0, 1.0):
         best, _ = agent.predict(torch.full((2, 1, 1), seen))
-        if agent.worlds.choices:
+        if agent.vec_env.choices:
             assert (best == int(seen > 0)).all()
         else:
             assert abs(best - 0.5 * seen).max() < 0.2

@@ -2,7 +2,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.replay import Priorities, Replay, Transitions
+from agents.common.prioritized import Priorities
+from agents.common.replay import Replay, Transitions
 
 
 def fill(replay, count, num_envs):

@@ -6,7 +6,7 @@ from gymnasium.vector import AutoresetMode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.returns import gae, n_step_return
+from agents.common.returns import gae, n_step_return
 
 
 def column(*numbers: float) -> torch.Tensor:

@@ -10,7 +10,7 @@ from stable_baselines3.common.buffers import ReplayBufferSamples
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 
 from agents import A2C, AGENTS, DQN, PPO, SAC, TD3
-from agents.replay import Transitions
+from agents.common.replay import Transitions
 from agents.sb3 import from_sb3, pairs
 from models import MLP
 
@@ -65,7 +65,7 @@ def weights(agent):
 @pytest.mark.parametrize("discrete", [True, False])
 @pytest.mark.parametrize("kind", [PPO, A2C])
 def test_one_update_on_policy(kind, discrete):
-    """SB3 is given our optimisers, which differ from its own on purpose.
+    """SB3 is given our optimizers, which differ from its own on purpose.
 
     Adam's eps is 1e-8 here, the paper's, where SB3's PPO has 1e-5. RMSprop starts its square at 1 and has eps under the
     root, as in the code that A2C was published with, where SB3's A2C starts at 0: its first steps are ten times larger.

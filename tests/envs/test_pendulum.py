@@ -182,7 +182,7 @@ def test_so_are_indices_of_no_torque(action):
 
 
 @pytest.mark.parametrize("keywords", [
-    {"length": 0}, {"mass": -1}, {"dt": float("nan")}, {"gravity": "low"}, {"damping": (1, 0)}, {"colour": "red"},
+    {"length": 0}, {"mass": -1}, {"dt": float("nan")}, {"gravity": "low"}, {"damping": (1, 0)}, {"color": "red"},
     {"observation": "all"}, {"num_torques": 1}, {"num_torques": 2.5}, {"render_mode": "ascii"}, {"integrator": "heun"},
 ])  # fmt: skip
 def test_bad_keywords_are_named(keywords):

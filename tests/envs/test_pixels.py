@@ -147,7 +147,7 @@ def test_frames_are_drawings_of_the_nearest_angle():
         shifted = angle + shift * (2 * np.pi / raster.ANGLES) + 4 * np.pi
         np.testing.assert_array_equal(raster.frames(shifted[:, None]), drawn)
     everything = raster.frames(np.arange(raster.ANGLES)[:, None] * (2 * np.pi / raster.ANGLES)).astype(int)
-    assert abs(np.diff(everything, axis=0)).max() <= 6  # neighbours differ by 6 of 255 at most
+    assert abs(np.diff(everything, axis=0)).max() <= 6  # neighbors differ by 6 of 255 at most
     assert (np.diff(everything, axis=0) != 0).any((1, 2, 3)).all()
 
 

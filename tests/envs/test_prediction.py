@@ -11,7 +11,8 @@ from gymnasium.vector import AutoresetMode
 import envs  # noqa: F401  registers the worlds
 from agents import DQN, PPO
 from agents.evaluation import evaluate
-from envs.prediction import BLOCK, PredictionEnv, PredictionVectorEnv, points
+from envs.prediction import PredictionEnv, PredictionVectorEnv
+from envs.sources import BLOCK, points
 from models import CNN, GRU, LSTM, Elman
 
 IDS = ["balancier/Curve-v0", "balancier/Sequence-v0", "balancier/Recall-v0", "balancier/Frames-v0"]

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from experiments import cifar, cifar_data
+from experiments import cifar
 from experiments.cifar import Augment, mirrored, shifted
-from experiments.cifar_data import FOLDER, TEST_FILE, TRAIN_FILES, read_folder
-from experiments.runs import UsageError
+from experiments.common import cifar_data
+from experiments.common.cifar_data import FOLDER, TEST_FILE, TRAIN_FILES, read_folder
+from experiments.common.command import UsageError
 from models import FastCNN
 
 RECORDS = 20

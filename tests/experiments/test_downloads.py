@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from experiments.downloads import fetch
-from experiments.runs import UsageError
+from experiments.common.command import UsageError
+from experiments.common.downloads import fetch
 
 CONTENT = b"p_id, survived\n" + b"0, 1\n" * 10_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -19,7 +19,7 @@ class Server(ThreadingHTTPServer):
     """Serves CONTENT, or what a test puts in its place; `meeting` holds answers back until so many have asked."""
 
     def __init__(self):
-        self.body, self.length, self.asked, self.meeting = CONTENT, len(CONTENT), 0, None
+        self.trunk, self.length, self.asked, self.meeting = CONTENT, len(CONTENT), 0, None
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200 if self.path == "/data.csv" else 404)
         self.send_header("Content-Length", str(self.server.length))
         self.end_headers()
-        self.wfile.write(self.server.body)
+        self.wfile.write(self.server.trunk)
 
     def log_message(self, *_):
         pass
@@ -71,7 +71,7 @@ def test_a_download_is_kept_and_not_repeated(server, cache):
 
 
 def test_nothing_is_kept_of_another_file(server, cache):
-    server.body = CONTENT[:-1] + b"x"
+    server.trunk = CONTENT[:-1] + b"x"
     with pytest.raises(UsageError, match="--data: found a data.csv at .* that fails its SHA-256") as told:
         fetch(server.url, SHA256, "data.csv")
     assert "\n" not in str(told.value)
@@ -79,7 +79,7 @@ def test_nothing_is_kept_of_another_file(server, cache):
 
 
 def test_nothing_is_kept_of_half_a_file(server, cache):
-    server.body = CONTENT[: len(CONTENT) // 2]  # the connection ends before the announced length
+    server.trunk = CONTENT[: len(CONTENT) // 2]  # the connection ends before the announced length
     with pytest.raises(UsageError, match="--data: found "):
         fetch(server.url, SHA256, "data.csv")
     assert list(cache.iterdir()) == []
@@ -104,7 +104,7 @@ def test_a_cache_that_cannot_be_made_is_named(server, tmp_path, monkeypatch):
 
 def test_two_processes_at_once_do_each_other_no_harm(server, cache):
     server.meeting = threading.Barrier(2, timeout=60)  # both are in the middle of their download
-    code = f"from experiments.downloads import fetch; print(fetch({server.url!r}, {SHA256!r}, 'data.csv'))"
+    code = f"from experiments.common.downloads import fetch; print(fetch({server.url!r}, {SHA256!r}, 'data.csv'))"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     told = [process.communicate(timeout=60)[0].strip() for process in both]
     assert [process.returncode for process in both] == [0, 0]

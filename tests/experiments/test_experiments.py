@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 import agents
-from experiments import cli
-from experiments.baselines import ZOO, make_baseline, zoo_for_ours
+from experiments import __main__ as cli
+from experiments.common.baselines import ZOO, make_baseline, zoo_for_ours
+from experiments.common.command import UsageError, waiting_interrupts
 from experiments.compare import Compare, Row, Task, Trained, pair, plan
-from experiments.runs import UsageError, waiting_interrupts
 
 COMPARE_KEYS = {
     "library", "agent", "env", "seeds", "steps", "train_seconds", "returns", "iqm", "ci95", "optimum", "regret",
@@ -37,7 +37,7 @@ def test_every_experiment_explains_itself(name, capsys):
 
 def test_three_ways_in_are_one():
     outputs = []
-    for command in (["-m", "experiments.train"], ["experiments/train.py"], ["-m", "experiments.cli", "train"]):
+    for command in (["-m", "experiments.train"], ["experiments/train.py"], ["-m", "experiments", "train"]):
         done = subprocess.run([sys.executable, *command, "--seeds", "0"], capture_output=True, text=True, check=False)
         assert done.returncode == 2
         outputs.append(done.stderr)
@@ -46,7 +46,7 @@ def test_three_ways_in_are_one():
 
 def told_to_end(command, until, seconds):
     """What a run says on stderr that gets SIGTERM at its first line with `until` in it, and has `seconds` to end."""
-    command = [sys.executable, "-u", "-m", "experiments.cli", *command]
+    command = [sys.executable, "-u", "-m", "experiments", *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         next(line for line in run.stdout if until in line)
@@ -121,8 +121,8 @@ def test_a_second_ctrl_c_does_not_wait():
     (["train", "--observation", "angle", "--env", "CartPole-v1"], "--observation: found angle for CartPole-v1"),
     (["train", "--network", "cnn"], "--network: found cnn, with which sac cannot train on balancier/Pendulum-v0"),
     (["train", "--observation", "pixels", "--network", "gru"], "it reads vectors, not pictures"),
-    (["worlds", "--only", "MountainCra-v0"], "--only: found 'MountainCra-v0', expected a line's whole name or"),
-    (["worlds", "--jobs", "0"], "--jobs: found 0, expected at least 1"),
+    (["results", "--only", "MountainCra-v0"], "--only: found 'MountainCra-v0', expected a line's whole name or"),
+    (["results", "--jobs", "0"], "--jobs: found 0, expected at least 1"),
     (["watch", "nowhere"], "run: found no checkpoint at nowhere"),
     (["bench", "--format", "bmp"], "--format"),
 ])  # fmt: skip
@@ -146,7 +146,7 @@ def test_a_small_comparison(tmp_path):
     """Everything that the main job writes, on budgets too small to learn from."""
     command = ["compare", "--agents", "ppo", "--steps", "400", "--seeds", "3", "--seed", "5", "--baseline-seeds", "2"]
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.cli", *command, "--eval-episodes", "4", "--out", str(tmp_path / "run")],
+        [sys.executable, "-m", "experiments", *command, "--eval-episodes", "4", "--out", str(tmp_path / "run")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -211,7 +211,7 @@ def test_training_with_a_memory_or_with_eyes(flags, network, seen, tmp_path):
 
 def test_the_table_of_results(tmp_path, capsys):
     """One line, really learned: CartPole by PPO reaches what SB3's zoo publishes."""
-    command = ["worlds", "--quick", "--seeds", "3", "--eval-episodes", "20", "--out", str(tmp_path / "run")]
+    command = ["results", "--quick", "--seeds", "3", "--eval-episodes", "20", "--out", str(tmp_path / "run")]
     assert cli.main(command) == 0
     (line,) = json.loads((tmp_path / "run" / "result.json").read_text())["lines"]
     assert line["name"] == "PPO on CartPole-v1"
@@ -220,7 +220,7 @@ def test_the_table_of_results(tmp_path, capsys):
     page = (tmp_path / "run" / "results.md").read_text()
     assert "| PPO on CartPole-v1 | 3 | " in page
     assert "| 500.0 ± 0.0 in 100,000 |" in page
-    assert Image.open(tmp_path / "run" / "worlds.png").size[0] > 400
+    assert Image.open(tmp_path / "run" / "results.png").size[0] > 400
 
 
 def test_one_start_for_all_and_longest_first():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import agents
-from agents.evaluation import JUDGED, evaluate
+from agents.evaluation import TEST_SEED, evaluate
 from agents.export import OnnxModel
 from experiments.export import main
 from experiments.train import CHECKPOINT
@@ -24,7 +24,7 @@ def test_the_best_seed_is_taken_out(run, capsys):
     told, result = capsys.readouterr().out, json.loads((run / "export" / "result.json").read_text())
     assert "about" in told.splitlines()[0]
     trained = agents.load(run / CHECKPOINT)
-    judged = evaluate(trained, ENV, range(JUDGED, JUDGED + 5)).mean(1)
+    judged = evaluate(trained, ENV, range(TEST_SEED, TEST_SEED + 5)).mean(1)
     np.testing.assert_allclose(result["returns"], judged, atol=1e-3)
     assert not np.allclose(result["returns_to_choose"], judged)
     best = int(np.argmax(result["returns_to_choose"]))

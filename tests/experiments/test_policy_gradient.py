@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from agents import REINFORCE
-from experiments import cli
+from experiments import __main__ as cli
 from experiments.policy_gradient import ENV, clones, gradients, noise_to_signal
 
 

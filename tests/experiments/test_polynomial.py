@@ -20,7 +20,7 @@ def points():
 def test_descent_is_that_of_the_zoo(points, float64):
     order, rate, steps = 3, 0.5, 200
     rates = torch.full((len(SEEDS), 1, len(lesson.ORDERS)), rate)
-    weight, history = lesson.descend(points, rates, [0, 1, steps])
+    weight, history = lesson.joint_step(points, rates, [0, 1, steps])
     network = Polynomial(len(lesson.ORDERS) - 1, orders=[order] * len(SEEDS), seeds=SEEDS)
     optimizer = SGD(network.parameters(), rate)
     for _ in range(steps):
@@ -35,8 +35,8 @@ def test_descent_is_that_of_the_zoo(points, float64):
 def test_a_seed_alone_is_that_seed_among_others(points):
     alone = lesson.draw([11], lesson.TRAIN, 30, 0.1)
     rates = torch.full((3, 1, 10), 0.5, dtype=torch.float64)
-    among, _ = lesson.descend(points, rates, [0, 300])
-    single, _ = lesson.descend(alone, rates[:1], [0, 300])
+    among, _ = lesson.joint_step(points, rates, [0, 300])
+    single, _ = lesson.joint_step(alone, rates[:1], [0, 300])
     assert among.abs().max() > 0.1
     torch.testing.assert_close(among[1], single[0], rtol=0, atol=1e-10)
 
@@ -53,7 +53,7 @@ def test_curvature_is_that_of_the_hessian(points):
 def test_the_bound_separates_convergence_from_divergence(points):
     bound = 2 / lesson.curvatures(points)[..., 1]
     rates = bound[:, None] * torch.tensor([0.99, 1.01], dtype=torch.float64)[:, None]
-    weight, history = lesson.descend(points, rates, [0, 2_000])
+    weight, history = lesson.joint_step(points, rates, [0, 2_000])
     assert (history[-1, :, 0] < history[0, :, 0]).all()
     assert (history[-1, :, 1] >= lesson.DIVERGED).all()
     assert weight.isfinite().all()

@@ -4,10 +4,10 @@ import json
 import numpy as np
 import pytest
 
-from agents.evaluation import JUDGED
+from agents.evaluation import TEST_SEED
 from envs.grid import pendulum_grid
-from experiments import cli
-from experiments.learning import mean_optimum
+from experiments import __main__ as cli
+from experiments.common.training import mean_optimum
 from experiments.q_learning import ENV, STARTS, TORQUES, QLearning, Setting, Task, judge, panels, solution, walk
 
 SMALL = ["--steps", "220", "--episodes", "1280", "--angles", "8", "--speeds", "7", "--seeds", "2", "--jobs", "1"]
@@ -61,7 +61,7 @@ def test_more_episodes_come_nearer_to_value_iteration():
 
 def test_the_grids_policy_is_good_in_the_real_world():
     """Measured: a regret of 6.8 on the default grid and of 3 on one four times as fine."""
-    best = mean_optimum(ENV, range(JUDGED, JUDGED + STARTS))
+    best = mean_optimum(ENV, range(TEST_SEED, TEST_SEED + STARTS))
     assert best is not None
     grids = pendulum_grid(30, 21, TORQUES), pendulum_grid(120, 81, TORQUES)
     regret = [best - judge(grid, solution(grid, 0.99)[None]).item() for grid in grids]

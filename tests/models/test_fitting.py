@@ -58,7 +58,7 @@ def test_a_line_is_learned():
 
 def test_plain_gradient_descent_is_its_formula(float64):
     network = Polynomial(1, seeds=1)
-    fit(network, line(), seeds=1, epochs=2, batch_size=None, learning_rate=0.1, optimiser=SGD)
+    fit(network, line(), seeds=1, epochs=2, batch_size=None, learning_rate=0.1, optimizer=SGD)
     x, y = (tensor[:, 0] for tensor in line().tensors)
     a = b = torch.zeros(())
     for _ in range(2):
@@ -102,7 +102,9 @@ def test_any_map_style_data_set_will_do(float64):
 def test_replicas_can_differ_in_rate_and_data():
     network = Polynomial(1, seeds=3)
     rows = torch.tensor([[0, 1], [0, 1], [62, 63]])
-    history = fit(network, line(), seeds=3, epochs=1, learning_rate=[0.0, 0.1, 0.1], rows=rows, validation_rows=rows)
+    history = fit(
+        network, line(), seeds=3, epochs=1, learning_rate=[0.0, 0.1, 0.1], indices=rows, validation_indices=rows
+    )
     assert network.weight[0].abs().sum() == 0
     assert not torch.equal(network.weight[1], network.weight[2])
     assert history.validation["loss"][0, 0] == pytest.approx(float(((line().tensors[1][:2]) ** 2).mean()), rel=1e-5)
@@ -110,7 +112,7 @@ def test_replicas_can_differ_in_rate_and_data():
 
 def test_a_replica_stops_early_and_keeps_its_best_weights():
     network, weights = Polynomial(1, seeds=2), []
-    options = {"validation": line(), "patience": 3, "batch_size": None, "optimiser": SGD}
+    options = {"validation": line(), "patience": 3, "batch_size": None, "optimizer": SGD}
     history = fit(
         network,
         line(),

@@ -11,7 +11,8 @@ from models import (
     SquashedGaussianPolicy,
     Value,
 )
-from models.heads import Categorical, DuelingValue, EpsilonGreedy, Gaussian, SquashedGaussian
+from models.distributions import Categorical, EpsilonGreedy, Gaussian, SquashedGaussian
+from models.heads import DuelingValue
 from models.streams import gumbel, normal, uniform
 
 SHAPE = (2, 5, 3)  # S, B, A
@@ -112,12 +113,12 @@ def test_a_gaussian_policys_spread_is_a_parameter_per_seed():
 def test_dueling_values_have_the_state_value_as_their_mean(float64):
     head = DuelingValue(MLP(4, (8,), seeds=2), 3, seeds=2)
     x = torch.randn(2, 6, 4)
-    both = head.head(head.body(x))
+    both = head.head(head.trunk(x))
     torch.testing.assert_close(head(x).mean(-1), both[..., 0])
     torch.testing.assert_close(head(x)[..., 1] - head(x)[..., 0], both[..., 2] - both[..., 1])
 
 
 def test_values():
-    body = MLP(4, (8,), seeds=2)
-    assert Value(body, seeds=2)(torch.zeros(2, 6, 4)).shape == (2, 6)
-    assert Value(body, 3, seeds=2)(torch.zeros(2, 6, 4)).shape == (2, 6, 3)
+    trunk = MLP(4, (8,), seeds=2)
+    assert Value(trunk, seeds=2)(torch.zeros(2, 6, 4)).shape == (2, 6)
+    assert Value(trunk, 3, seeds=2)(torch.zeros(2, 6, 4)).shape == (2, 6, 3)

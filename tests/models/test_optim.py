@@ -15,15 +15,15 @@ def losses(network):
 def adam_of_pytorch(network, rate, steps, clip=None, index=0):
     """The same training of one replica with PyTorch's Adam."""
     parameters = [parameter.detach()[index].clone().requires_grad_() for parameter in network.parameters()]
-    optimiser = torch.optim.Adam(parameters, lr=rate)
+    optimizer = torch.optim.Adam(parameters, lr=rate)
     for _ in range(steps):
         w1, b1, w2, b2 = parameters
         loss = ((torch.relu(X[0].to(w1) @ w1 + b1) @ w2 + b2)[:, 0] - Y).square().mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(parameters, clip)
-        optimiser.step()
+        optimizer.step()
     return parameters
 
 
@@ -34,9 +34,9 @@ def test_each_replica_is_trained_as_pytorchs_adam_would(float64, rates, clip):
     before = [parameter.clone() for parameter in network.parameters()]
     each = rates if isinstance(rates, list) else [rates] * 3
     expected = [adam_of_pytorch(network, rate, 30, clip, index) for index, rate in enumerate(each)]
-    optimiser = Adam(network.parameters(), rates, max_grad_norm=clip)
+    optimizer = Adam(network.parameters(), rates, max_grad_norm=clip)
     for _ in range(30):
-        optimiser.step(losses(network))
+        optimizer.step(losses(network))
     for index in range(3):
         for parameter, old, other in zip(network.parameters(), before, expected[index], strict=True):
             assert not torch.equal(parameter[index], old[index])
@@ -45,16 +45,16 @@ def test_each_replica_is_trained_as_pytorchs_adam_would(float64, rates, clip):
 
 def test_a_stopped_replica_keeps_parameters_and_moments(float64):
     network = MLP(1, (8,), 1, seeds=2)
-    optimiser = Adam(network.parameters(), 0.01)
+    optimizer = Adam(network.parameters(), 0.01)
     for _ in range(5):
-        optimiser.step(losses(network))
-    frozen = {name: value[0].clone() for name, value in optimiser.state_dict().items()}
-    parameters = optimiser.flat.clone()
+        optimizer.step(losses(network))
+    frozen = {name: value[0].clone() for name, value in optimizer.state_dict().items()}
+    parameters = optimizer.flat.clone()
     expected = adam_of_pytorch(MLP(1, (8,), 1, seeds=2), 0.01, 10, index=1)
     for _ in range(5):
-        optimiser.step(losses(network), running=[False, True])
-    torch.testing.assert_close(optimiser.flat[0], parameters[0], atol=0, rtol=0)
-    for name, value in optimiser.state_dict().items():
+        optimizer.step(losses(network), active=[False, True])
+    torch.testing.assert_close(optimizer.flat[0], parameters[0], atol=0, rtol=0)
+    for name, value in optimizer.state_dict().items():
         torch.testing.assert_close(value[0], frozen[name], atol=0, rtol=0)
     for parameter, other in zip(network.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter[1], other)

@@ -1,0 +1,87 @@
+"""Environments from an id or a function, as one batch with a random stream to each."""
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+
+from agents.common.cartpole import CartPoleRows, episode_seed
+
+Maker = Callable[[], gym.Env]
+
+
+class Replayable(gym.Wrapper):
+    """An environment whose state is its seed, the number of its episode and the actions since that began.
+
+    Every episode starts from a seed of its own (`episode_seed`), so an environment that offers no way to read or set
+    its state can be brought back to it, in another process too, by acting the episode out again.
+    """
+
+    def __init__(self, env: gym.Env):
+        super().__init__(env)
+        self.seed, self.episode, self.actions = 0, 0, []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        self.seed, self.episode = (self.seed, self.episode + 1) if seed is None else (seed, 0)
+        self.actions = []
+        return self.env.reset(seed=episode_seed(self.seed, self.episode), options=options)
+
+    def step(self, action):
+        self.actions.append(action)
+        return self.env.step(action)
+
+    def restore(self, seed: int, episode: int, actions: Sequence) -> None:
+        self.seed, self.episode, self.actions = seed, episode, list(actions)
+        self.env.reset(seed=episode_seed(seed, episode))
+        for action in actions:
+            self.env.step(action)
+
+
+def find_spec(env: str) -> EnvSpec:
+    """The specification of an id; of `module:Id` after importing the module."""
+    module, _, env_id = env.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    return gym.spec(env_id)
+
+
+def import_path(env: str) -> str:
+    """The id as a new process finds it: `module:Id` with the package that registers it, unless that is Gymnasium."""
+    spec = find_spec(env)
+    entry_point = spec.entry_point
+    module = entry_point if isinstance(entry_point, str) else getattr(entry_point, "__module__", "gymnasium")
+    package = module.partition(":")[0].partition(".")[0]
+    return spec.id if package == "gymnasium" else f"{package}:{spec.id}"
+
+
+def native_entry_point(spec: EnvSpec) -> bool:
+    """Whether the world comes with a batch of its own in which a row depends on its own seed alone."""
+    entry_point = spec.vector_entry_point
+    creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    return getattr(creator, "row_streams", False)
+
+
+def native_rows(env: str, num_rows: int, env_kwargs: dict[str, Any]) -> VectorEnv | None:
+    """The world's own batch in which a row depends on its own seed alone; None where it has none."""
+    spec = find_spec(env)
+    if spec.id.startswith("CartPole-") and set(env_kwargs) <= {"sutton_barto_reward"}:
+        return CartPoleRows(num_rows, max_episode_steps=spec.max_episode_steps or 500, **env_kwargs)
+    if not native_entry_point(spec):
+        return None
+    return gym.make_vec(
+        env, num_rows, vectorization_mode="vector_entry_point", autoreset_mode=AutoresetMode.SAME_STEP, **env_kwargs
+    )
+
+
+def make_rows(env: str | Maker, num_rows: int, env_kwargs: dict[str, Any]) -> VectorEnv:
+    """`num_rows` environments as one batch that restarts an ended episode within the same step."""
+    if isinstance(env, str) and (native := native_rows(env, num_rows, env_kwargs)) is not None:
+        return native
+
+    def make() -> gym.Env:
+        return Replayable(gym.make(env, disable_env_checker=True, **env_kwargs) if isinstance(env, str) else env())
+
+    return SyncVectorEnv([make] * num_rows, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)

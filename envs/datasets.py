@@ -1,0 +1,178 @@
+"""Environments as data sets: roll out, cut windows, split, normalize.
+
+n episodes, T steps, O observation components, A action components.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from envs.sources import SWINGING, swing_starts
+
+CHUNK = 10_000
+
+# (observations (n, O), step t) -> actions (n, ...)
+Policy = Callable[[np.ndarray, int], np.ndarray]
+
+
+class Rollout(NamedTuple):
+    """Episodes side by side, cut off at T steps."""
+
+    obs: np.ndarray  # (n, T + 1, O)
+    action: np.ndarray  # (n, T, ...)
+    reward: np.ndarray  # (n, T)
+    info: dict[str, np.ndarray]  # of the reset: drawn parameters, (n,) each
+
+
+def idle(space: gym.Space, num: int) -> Policy:
+    """No action: zeros, or the middle one of discrete actions."""
+    if isinstance(space, gym.spaces.Discrete):
+        return lambda obs, t: np.full(num, int(space.n) // 2)
+    return lambda obs, t: np.zeros((num, *(space.shape or ())), space.dtype)
+
+
+def random(space: gym.Space, num: int, seed: int = 0) -> Policy:
+    """Uniform actions."""
+    generator = np.random.default_rng(seed)
+    if isinstance(space, gym.spaces.Discrete):
+        return lambda obs, t: generator.integers(int(space.n), size=num)
+    assert isinstance(space, gym.spaces.Box)
+    return lambda obs, t: generator.uniform(space.low, space.high, (num, *space.shape)).astype(space.dtype)
+
+
+def sinusoidal(space: gym.Space, num: int, seed: int = 0, steps_per_turn: tuple[float, float] = (20, 100)) -> Policy:
+    """Actions that swing over the whole range, each row with a period and phase of its own, in steps."""
+    assert isinstance(space, gym.spaces.Box)
+    generator, column = np.random.default_rng(seed), (num, *[1] * len(space.shape))
+    rate = 2 * np.pi / generator.uniform(*steps_per_turn, column)
+    phase = generator.uniform(0, 2 * np.pi, column)
+    middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
+    return lambda obs, t: (middle + half * np.sin(rate * t + phase)).astype(space.dtype)
+
+
+def trained(agent: Any, deterministic: bool = True) -> Policy:
+    """What one trained agent does; anything with SB3's `predict(obs, deterministic=)` will do."""
+    return lambda obs, t: agent.predict(obs, deterministic=deterministic)[0]
+
+
+def roll_out(
+    env_id: str,
+    num_episodes: int,
+    num_steps: int,
+    policy: Callable[[gym.Space, int], Policy] | Policy | None = None,
+    *,
+    seed: int = 0,
+    options: dict[str, Any] | None = None,
+    **env_kwargs: Any,
+) -> Rollout:
+    """Run `num_episodes` environments side by side for `num_steps` steps.
+
+    Args:
+        policy: one of this module's (called with action space and number of rows), or an own function of observations
+            and step; None for no action.
+        seed: of the first environment; the others follow.
+        options: of the reset.
+
+    Raises:
+        ValueError: if an episode ends before `num_steps`.
+    """
+    worlds = gym.make_vec(env_id, num_episodes, **env_kwargs)
+    obs, info = worlds.reset(seed=seed, options=options)
+    if policy is None or policy in (idle, random, sinusoidal):
+        policy = (policy or idle)(worlds.single_action_space, num_episodes)  # type: ignore[operator,call-arg]
+    seen, actions, rewards = [obs], [], []
+    for t in range(num_steps):
+        action = policy(obs, t)  # type: ignore[call-arg,arg-type]
+        obs, reward, terminated, truncated, _ = worlds.step(action)
+        seen.append(obs.copy())
+        actions.append(action)
+        rewards.append(reward)
+        if t < num_steps - 1 and (terminated | truncated).any():  # type: ignore[operator]
+            raise ValueError(f"num_steps: found {num_steps}, but an episode ended after {t + 1} steps")
+    worlds.close()
+    drawn = {name: np.array(value) for name, value in info.items() if not name.startswith("_")}
+    return Rollout(np.stack(seen, 1), np.stack(actions, 1), np.stack(rewards, 1), drawn)  # type: ignore[arg-type]
+
+
+def angles(obs: np.ndarray) -> np.ndarray:
+    """Continuous angles (..., T), rad, from a pendulum's observations (..., T, O); 0 upright at the first turn."""
+    return np.unwrap(np.arctan2(obs[..., 1].astype(np.float64), obs[..., 0].astype(np.float64)))
+
+
+def swings(count: int, num_steps: int, *, seed: int = 0, **parameters: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Angles (count, num_steps), rad from the bottom, of freely swinging pendulums, and what was drawn for each.
+
+    The pendulums of `balancier/Sequence-v0`; other `parameters` as `envs.physics.Pendulum` has them. Different seeds
+    below 2**32 share no pendulum.
+    """
+    parts = []
+    for first in range(0, count, CHUNK):  # as many at once as the processor's cache likes
+        num = min(CHUNK, count - first)
+        start = swing_starts(np.random.default_rng([seed, first]).random((num, 2)))
+        told = {"seed": seed * 2**32 + first, "options": {"state": start}, "max_episode_steps": num_steps}
+        rollout = roll_out("balancier/Pendulum-v0", num, num_steps - 1, **told, **(SWINGING | parameters))
+        parts.append({"angle": angles(-rollout.obs), "speed": start[:, 1], **rollout.info})  # half a turn: 0 is down
+    together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return together.pop("angle"), together
+
+
+def windows(series: np.ndarray, length: int, stride: int = 1) -> np.ndarray:
+    """All stretches of `length` steps: (n, T, ...) -> (n k, length, ...), k = (T - length) // stride + 1.
+
+    Raises ValueError if the series are shorter than a window.
+    """
+    if not 1 <= length <= series.shape[1]:
+        raise ValueError(f"length: found {length}, expected 1 to {series.shape[1]}, the steps of a series")
+    cut = np.lib.stride_tricks.sliding_window_view(series, length, axis=1)[:, ::stride]  # (n, k, ..., length)
+    return np.moveaxis(cut, -1, 2).reshape(-1, length, *series.shape[2:])
+
+
+class Scale(NamedTuple):
+    """Mean and standard deviation of each component, taken from training data."""
+
+    mean: Tensor
+    std: Tensor
+
+    def apply(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+    def undo(self, x: Tensor) -> Tensor:
+        return x * self.std + self.mean
+
+
+def scale_of(x: Tensor) -> Scale:
+    """Over every axis but the last; a component that never changes keeps its unit."""
+    rows = x.reshape(-1, x.shape[-1]).double()
+    std = rows.std(0, correction=0)
+    return Scale(rows.mean(0).to(x.dtype), torch.where(std > 0, std, 1.0).to(x.dtype))
+
+
+def split(count: int, validation: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers to train and to validate on, at random; `validation` is the share of the second."""
+    held = round(count * validation)
+    if not 0 < held < count:
+        raise ValueError(f"validation: found {validation} of {count} rows, expected at least one row on each side")
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def datasets(
+    x: np.ndarray, y: np.ndarray, *, validation: float = 0.2, seed: int = 0, normalize: bool = True
+) -> tuple[TensorDataset, TensorDataset, tuple[Scale, Scale]]:
+    """Training and validation data from episodes x (n, ..., X) and y (n, ..., Y), and the scales of x and y.
+
+    Episodes are never cut apart by the split; the scales come from the training part alone, and are 0 and 1 without
+    `normalize`.
+    """
+    both = [torch.as_tensor(part, dtype=torch.get_default_dtype()) for part in (x, y)]
+    train, held = (torch.from_numpy(rows) for rows in split(len(x), validation, seed))
+    scales = [scale_of(part[train]) for part in both]
+    if not normalize:
+        scales = [Scale(torch.zeros_like(scale.mean), torch.ones_like(scale.std)) for scale in scales]
+    parts = [scale.apply(part) for scale, part in zip(scales, both, strict=True)]
+    return TensorDataset(*(p[train] for p in parts)), TensorDataset(*(p[held] for p in parts)), (scales[0], scales[1])

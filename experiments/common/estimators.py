@@ -1,0 +1,108 @@
+"""What can be known of a pendulum from its angles: least-squares fits, the Cramer-Rao bound, the posterior mean.
+
+n pendulums, T angles, P = 4 unknowns: length (m), mass (kg), first angle (rad from the bottom) and first speed (rad/s).
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from envs.physics import Pendulum, transition
+from envs.sources import SWING_RANGE, SWINGING
+
+NOISE = 0.01  # rad, of a measured angle
+LOW = np.array([SWINGING["length"][0], SWINGING["mass"][0], -SWING_RANGE[0], -SWING_RANGE[1]])
+HIGH = np.array([SWINGING["length"][1], SWINGING["mass"][1], *SWING_RANGE])
+PRIOR_STD = (HIGH - LOW) / np.sqrt(12)  # of a uniform distribution
+STEP = 1e-5  # of central differences
+
+
+def simulate(unknown: np.ndarray, num_steps: int, damping: float = SWINGING["damping"]) -> np.ndarray:
+    """Angles (..., T) without noise of the pendulums `unknown` (..., P)."""
+    length, mass, angle, speed = np.moveaxis(unknown, -1, 0)
+    # A fit may try values no pendulum has; those next to the prior's range will do for its residuals.
+    values = {"length": np.maximum(length, 0.05), "mass": np.maximum(mass, 0.05)}
+    given: dict[str, Any] = {"damping": damping, "max_speed": 100.0}
+    pendulum = Pendulum(**(SWINGING | given)).at(values)
+    angle, angles = angle + np.pi, []
+    for _ in range(num_steps):
+        angles.append(angle)
+        angle, speed = transition(angle, speed, 0.0, pendulum)
+    return np.stack(angles, -1) - np.pi
+
+
+def jacobian(unknown: np.ndarray, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Angles (n, T) and their derivatives (n, T, P), by central differences, all in one simulation."""
+    shifts = np.concatenate([np.zeros((1, 4)), STEP * np.eye(4), -STEP * np.eye(4)])  # (9, P)
+    angles = simulate(unknown[:, None] + shifts, num_steps)  # (n, 9, T)
+    return angles[:, 0], np.moveaxis((angles[:, 1:5] - angles[:, 5:]) / (2 * STEP), 1, -1)
+
+
+def information(unknown: np.ndarray, num_steps: int) -> np.ndarray:
+    """Fisher information of the first 1, 2, ..., T angles about the unknowns, (n, T, P, P)."""
+    _, slope = jacobian(unknown, num_steps)
+    return np.cumsum(slope[..., :, None] * slope[..., None, :], 1) / NOISE**2
+
+
+def cramer_rao(unknown: np.ndarray, num_steps: int) -> np.ndarray:
+    """Root mean square over the pendulums of the least standard deviation of length and mass, (T, 2).
+
+    The bound with the prior counted in as if it were normal (van Trees' inequality), after 1, 2, ..., T angles.
+    """
+    total = information(unknown, num_steps) + np.diag(PRIOR_STD**-2.0)
+    return np.sqrt(np.diagonal(np.linalg.inv(total), axis1=-2, axis2=-1)[..., :2].mean(0))
+
+
+def least_squares_fit(observed: np.ndarray, seed: int = 0) -> np.ndarray:
+    """The pendulums (n, P) within the prior's range whose angles come nearest to those observed (n, T)."""
+    generator = np.random.default_rng(seed)
+    guesses = LOW + (HIGH - LOW) * generator.random((5_000, 4))
+    num_steps = observed.shape[1]
+    library = simulate(guesses, num_steps)
+    found = []
+    for angles in observed:
+        start = guesses[np.argmin(((library - angles) ** 2).sum(1))]
+        fit = least_squares(
+            lambda unknown, angles=angles: (simulate(unknown, num_steps) - angles) / NOISE,
+            start,
+            lambda unknown: jacobian(unknown[None], num_steps)[1][0] / NOISE,  # type: ignore[arg-type]
+            bounds=(LOW, HIGH),
+            max_nfev=40,
+        )
+        found.append(fit.x)
+    return np.array(found)
+
+
+def posterior(
+    observed: np.ndarray, fits: np.ndarray, seed: int = 0, draws: int = 3_000
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and standard deviation of length and mass given the angles (n, T), (n, 2) each, and the draws that count.
+
+    The best any estimator can do in the mean square. Importance sampling in two rounds: Student's t around the fit,
+    as wide as the Fisher information and the prior say, then around what the first round found. The third result is
+    the effective number of draws (n,).
+    """
+    generator, num_steps = np.random.default_rng(seed), observed.shape[1]
+    center = fits
+    cover = np.linalg.inv(information(fits, num_steps)[:, -1] + np.diag(PRIOR_STD**-2.0)) * 1.5
+    for _ in range(2):
+        root = np.linalg.cholesky(cover)  # (n, P, P)
+        normal = generator.standard_normal((len(fits), draws, 4))
+        stretch = np.sqrt(DEGREES / generator.chisquare(DEGREES, (len(fits), draws, 1)))
+        sample = center[:, None] + np.einsum("nij,ndj->ndi", root, normal * stretch)
+        distance = ((normal * stretch) ** 2).sum(-1)
+        log_proposal = -0.5 * (DEGREES + 4) * np.log1p(distance / DEGREES)
+        inside = ((sample >= LOW) & (sample <= HIGH)).all(-1)
+        error = simulate(np.clip(sample, LOW, HIGH), num_steps) - observed[:, None]
+        log_weight = np.where(inside, -0.5 * (error**2).sum(-1) / NOISE**2 - log_proposal, -np.inf)
+        weight = np.exp(log_weight - log_weight.max(1, keepdims=True))
+        weight /= weight.sum(1, keepdims=True)
+        center = np.einsum("nd,ndi->ni", weight, sample)
+        away = sample - center[:, None]
+        cover = np.einsum("nd,ndi,ndj->nij", weight, away, away) * 1.5 + np.diag(PRIOR_STD**2) * 1e-8
+    std = np.sqrt(np.einsum("nd,ndi->ni", weight, away**2))
+    return center[:, :2], std[:, :2], 1 / (weight**2).sum(1)
+
+
+DEGREES = 5.0  # of freedom of Student's t: tails heavy enough for any posterior here

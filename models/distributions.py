@@ -1,0 +1,110 @@
+"""Distributions over actions that sample from noise that they are handed.
+
+S seed, B batch (any number of axes), A action components or discrete actions, C choices made at once.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """C independent choices given by unnormalized log-probabilities, `logits` (S, B, C, n); actions are (S, B, C)."""
+
+    logits: Tensor
+
+    @property
+    def mode(self) -> Tensor:
+        return self.logits.argmax(-1)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """The Gumbel-max trick: `noise` (S, B, C, n) is standard Gumbel."""
+        return (self.logits + noise).argmax(-1)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        return self.logits.log_softmax(-1).gather(-1, action[..., None].long()).squeeze(-1).sum(-1)
+
+    @property
+    def entropy(self) -> Tensor:
+        log_prob = self.logits.log_softmax(-1)
+        return -(log_prob.exp() * log_prob).sum((-2, -1))
+
+
+@dataclass(frozen=True)
+class EpsilonGreedy:
+    """The best action by its value, or with probability `epsilon` any; `values` (S, B, A), `epsilon` (S, 1)."""
+
+    values: Tensor
+    epsilon: Tensor
+
+    @property
+    def mode(self) -> Tensor:
+        return self.values.argmax(-1, keepdim=True)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """`noise` (S, B, 2) is uniform in [0, 1): explore or not, and where to; the action is (S, B, 1)."""
+        explore, where = noise.split(1, -1)
+        return torch.where(explore < self.epsilon[..., None], (where * self.values.shape[-1]).long(), self.mode)
+
+
+@dataclass(frozen=True)
+class Deterministic:
+    """One action in [-1, 1], and around it normal noise of standard deviation `std` to explore; `mode` (S, B, A)."""
+
+    mode: Tensor
+    std: float
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """`noise` (S, B, A) is standard normal."""
+        return (self.mode + self.std * noise).clamp(-1, 1)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Independent normal components; `mean` and `log_std` (S, B, A)."""
+
+    mean: Tensor
+    log_std: Tensor
+
+    @property
+    def mode(self) -> Tensor:
+        return self.mean
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """`noise` (S, B, A) is standard normal."""
+        return self.mean + self.log_std.exp() * noise
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        standard = (action - self.mean) * (-self.log_std).exp()
+        return -(0.5 * standard**2 + self.log_std + 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    @property
+    def entropy(self) -> Tensor:
+        return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1).expand(self.mean.shape[:-1])
+
+
+@dataclass(frozen=True)
+class SquashedGaussian:
+    """tanh of a normal variable, so that actions lie in [-1, 1] (arXiv:1801.01290, appendix C)."""
+
+    mean: Tensor
+    log_std: Tensor
+
+    @property
+    def mode(self) -> Tensor:
+        return self.mean.tanh()
+
+    def sample(self, noise: Tensor) -> Tensor:
+        return Gaussian(self.mean, self.log_std).sample(noise).tanh()
+
+    def sample_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """An action (S, B, A) and its log-probability (S, B), both differentiable; `noise` is standard normal."""
+        gaussian = Gaussian(self.mean, self.log_std)
+        raw = gaussian.sample(noise)
+        # log(1 - tanh(x)^2), written so that it neither overflows nor cancels.
+        log_slope = 2 * (math.log(2) - raw - F.softplus(-2 * raw))
+        return raw.tanh(), gaussian.log_prob(raw) - log_slope.sum(-1)
