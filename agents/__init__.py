@@ -3,6 +3,10 @@
 import os
 from typing import Any
 
+import balancier
+
+balancier.check_packages()
+
 from agents.a2c import A2C
 from agents.common import checkpoint
 from agents.common.acting import Replica

@@ -1,5 +1,9 @@
 """Worlds: importing this package registers them with Gymnasium."""
 
+import balancier
+
+balancier.check_packages()
+
 from gymnasium import register
 
 register(

@@ -1,1 +1,5 @@
-"""One script a lesson; the only rooms that parse arguments, draw figures, write runs or know Stable-Baselines3."""
+"""The lessons and commands; what they share is in `experiments.common`."""
+
+import balancier
+
+balancier.check_packages()

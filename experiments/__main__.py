@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 # name -> (section of the course, what it is); one line an experiment
 EXPERIMENTS = {
@@ -29,23 +28,11 @@ EXPERIMENTS = {
     "bench": ("6.1", "steps per second of the pendulum, and what an update costs for 1 to 64 seeds"),
 }
 RENAMED = {"population": "sweep", "worlds": "results"}
-ROOMS = ("envs", "agents", "models", "experiments")
-
-
-def check_rooms() -> None:
-    """Leave with a message if another package of the same name hides one of ours."""
-    home = Path(__file__).resolve().parent.parent
-    for room in ROOMS:
-        found = importlib.util.find_spec(room)
-        origin = Path(found.origin).resolve() if found and found.origin else None
-        if origin is None or origin.parent.parent != home:
-            sys.exit(f"balancier: found the package {room!r} at {origin}, expected it in {home}; uninstall the other")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `balancier NAME ...`; without a name, list the experiments."""
     name, *rest = list(sys.argv[1:] if argv is None else argv) or [""]
-    check_rooms()
     if name in EXPERIMENTS:
         return importlib.import_module(f"experiments.{name}").main(rest)
     if name in RENAMED:

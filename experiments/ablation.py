@@ -20,7 +20,8 @@ from rich.table import Table
 import envs  # noqa: F401  registers the pendulum
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import Flags, UsageError
 from experiments.common.hyperparams import settings
 from experiments.common.parallel import duration, run_parallel
 from experiments.common.runs import Run, console
@@ -174,7 +175,7 @@ def draw_finals(axes: Axes, finals: dict[str, np.ndarray]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("ablation", Ablation, ablation, argv, __doc__)
+    return run_command("ablation", Ablation, ablation, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from envs.sources import curve
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import Flags, UsageError
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Run, console
 from models.streams import normal, stream
@@ -342,7 +343,7 @@ def draw_valleys(path: np.ndarray, learning_rate: float) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("autodiff", Autodiff, autodiff, argv, __doc__)
+    return run_command("autodiff", Autodiff, autodiff, argv, __doc__)
 
 
 if __name__ == "__main__":

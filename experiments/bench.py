@@ -14,7 +14,8 @@ from rich.table import Table
 import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS
 from experiments.common import plotting
-from experiments.common.command import Flags, launch
+from experiments.common.command import run_command
+from experiments.common.flags import Flags
 from experiments.common.parallel import ProgressBar
 from experiments.common.runs import Run, console
 from experiments.common.training import DEFAULTS
@@ -153,7 +154,7 @@ def draw_updates(costs: dict[str, dict[int, float]]) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("bench", Bench, bench, argv, __doc__)
+    return run_command("bench", Bench, bench, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from torch.utils.data import TensorDataset
 
 from experiments.common import plotting
 from experiments.common.cifar_data import Images, download, pendulums, read_folder
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import Flags, UsageError
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Run, console
 from models import CNN, SGD, Adam, FastCNN, History, cross_entropy, fit, replica
@@ -326,7 +327,7 @@ def draw_mistakes(chances: Tensor, images: Images, count: int = 15) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("cifar", Cifar, cifar, argv, __doc__)
+    return run_command("cifar", Cifar, cifar, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from agents.common.make_env import find_spec
 from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
 from envs.optimum import optimal_returns
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import Flags, UsageError
 from experiments.common.hyperparams import settings
 from experiments.common.parallel import duration, run_parallel
 from experiments.common.runs import Run, console
@@ -449,7 +450,7 @@ def compare(flags: Compare) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("compare", Compare, compare, argv, __doc__)
+    return run_command("compare", Compare, compare, argv, __doc__)
 
 
 if __name__ == "__main__":

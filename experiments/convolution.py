@@ -21,7 +21,8 @@ from torch.utils.data import TensorDataset
 
 from envs.raster import SIZE, draw, labeled_frames
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import Flags, UsageError
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Run, console
 from models import CNN, MLP, fit
@@ -366,7 +367,7 @@ def draw_shifts(errors: dict[str, list[float]], moved: dict[str, np.ndarray]) ->
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("convolution", Convolution, convolution, argv, __doc__)
+    return run_command("convolution", Convolution, convolution, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ import envs  # noqa: F401  registers the pendulum
 from agents.common.make_env import find_spec, native_entry_point
 from agents.evaluation import TEST_SEED, evaluate
 from agents.export import CHOICE, OnnxModel, check_packages, choose
-from experiments.common.command import UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import UsageError
 from experiments.common.parallel import duration
 from experiments.common.runs import console, write_json
 from experiments.train import load
@@ -128,7 +129,7 @@ def table(seeds: Sequence[int], returns: np.ndarray, judged: np.ndarray, best: i
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("export", Export, export, argv, __doc__)
+    return run_command("export", Export, export, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from torch.utils.data import TensorDataset
 
 from envs import datasets
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
 from experiments.common.estimators import NOISE, least_squares_fit, simulate
+from experiments.common.flags import Flags, UsageError
 from experiments.common.parallel import duration, run_parallel
 from experiments.common.runs import Run, console
 from models import MLP, Adam, Linear, fit
@@ -249,7 +250,7 @@ def draw_futures(past: np.ndarray, truth: np.ndarray, futures: dict[str, np.ndar
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("forecast", Forecast, forecast, argv, __doc__)
+    return run_command("forecast", Forecast, forecast, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from torch.utils.data import TensorDataset
 
 from envs import datasets
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
 from experiments.common.estimators import HIGH, LOW, NOISE, PRIOR_STD, cramer_rao, least_squares_fit, posterior
+from experiments.common.flags import Flags, UsageError
 from experiments.common.parallel import duration, run_parallel
 from experiments.common.runs import Run, console
 from models import LSTM, MLP, Adam, Readout, fit, replica
@@ -424,7 +425,7 @@ def draw_estimates(trained: dict[str, Trained], truth: np.ndarray, fits: np.ndar
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("identify", Identify, identify, argv, __doc__)
+    return run_command("identify", Identify, identify, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from rich.table import Table
 from torch.utils.data import TensorDataset
 
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import Flags, UsageError
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Run, console
 from models import MLP, SGD, fit, squared_error
@@ -189,7 +190,7 @@ def draw_activations(kinds: dict[str, tuple[MLP, np.ndarray]]) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("mlp", Mlp, mlp, argv, __doc__)
+    return run_command("mlp", Mlp, mlp, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from agents.common.returns import gae
 from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
 from envs.optimum import optimal_returns
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import Flags, UsageError
 from experiments.common.parallel import duration, run_parallel
 from experiments.common.runs import Run, console
 from experiments.common.statistics import confidence_interval, interquartile_mean
@@ -201,7 +202,7 @@ def draw_variance(variances: dict[str, float], ratios: dict[str, float], rollout
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("policy_gradient", PolicyGradient, policy_gradient, argv, __doc__)
+    return run_command("policy_gradient", PolicyGradient, policy_gradient, argv, __doc__)
 
 
 if __name__ == "__main__":

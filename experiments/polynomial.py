@@ -20,7 +20,8 @@ from torch import Tensor
 
 from envs.sources import curve
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import Flags, UsageError
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Run, console
 from models.streams import stream
@@ -501,7 +502,7 @@ def draw_outside(found: Findings, nodes: dict[int, tuple[np.ndarray, np.ndarray]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("polynomial", Polynomial, polynomial, argv, __doc__)
+    return run_command("polynomial", Polynomial, polynomial, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ from agents.evaluation import TEST_SEED, evaluate
 from envs.grid import Grid, pendulum_grid
 from envs.optimum import optimum
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import Flags, UsageError
 from experiments.common.parallel import duration, run_parallel
 from experiments.common.runs import Run, console
 from experiments.common.statistics import confidence_interval, interquartile_mean
@@ -361,7 +362,7 @@ def draw_replicas(varied: dict[str, dict[str, Setting]], steps: Any, curves: dic
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("q_learning", QLearning, q_learning, argv, __doc__)
+    return run_command("q_learning", QLearning, q_learning, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from rich.table import Table
 import envs  # noqa: F401  registers the pendulum
 from agents.evaluation import TEST_SEED
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import Flags, UsageError
 from experiments.common.hyperparams import NETWORKS, setting, settings
 from experiments.common.parallel import duration, run_parallel
 from experiments.common.runs import Run, atomic, console
@@ -249,7 +250,7 @@ def draw(learned: dict[Row, Learned]) -> Figure:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("results", Results, results, argv, __doc__)
+    return run_command("results", Results, results, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from agents import AGENTS
 from agents.common.config import LIMITS, SHARE, Numbers, check_config
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import Flags, UsageError
 from experiments.common.hyperparams import settings
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Run, console
@@ -300,7 +301,7 @@ def add_legend(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("sweep", with_grid(), sweep, argv, __doc__)
+    return run_command("sweep", with_grid(), sweep, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
 from experiments.common.downloads import fetch
+from experiments.common.flags import Flags, UsageError
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Run, console
 from models import MLP, fit
@@ -545,7 +546,7 @@ def draw_p_id(trained: Sequence[Trained], majority: float) -> Figure:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("titanic", Titanic, titanic, argv, __doc__)
+    return run_command("titanic", Titanic, titanic, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ import envs  # noqa: F401  registers the pendulum
 from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
 from envs.optimum import optimal_returns
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch, waiting_interrupts
+from experiments.common.command import run_command, waiting_interrupts
+from experiments.common.flags import Flags, UsageError
 from experiments.common.hyperparams import settings
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Run, console
@@ -155,7 +156,7 @@ def draw(curve: list[tuple[int, np.ndarray]], name: str, env: str, best: np.ndar
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("train", Train, train, argv, __doc__)
+    return run_command("train", Train, train, argv, __doc__)
 
 
 if __name__ == "__main__":

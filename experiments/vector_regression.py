@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from experiments.common import plotting
-from experiments.common.command import Flags, UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import Flags, UsageError
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Run, console
 from models import MLP, fit
@@ -152,7 +153,7 @@ def draw_fit(network: nn.Module, seeds: int) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("vector_regression", VectorRegression, vector_regression, argv, __doc__)
+    return run_command("vector_regression", VectorRegression, vector_regression, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from PIL import Image
 import envs  # noqa: F401  registers the pendulum
 from agents.common.make_env import find_spec
 from agents.evaluation import VALIDATION_SEED
-from experiments.common.command import UsageError, launch
+from experiments.common.command import run_command
+from experiments.common.flags import UsageError
 from experiments.common.runs import console
 from experiments.train import load
 
@@ -96,7 +97,7 @@ def save_gif(frames: list[np.ndarray], path: Path, fps: float, size: int) -> Non
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("watch", Watch, watch, argv, __doc__)
+    return run_command("watch", Watch, watch, argv, __doc__)
 
 
 if __name__ == "__main__":

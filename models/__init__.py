@@ -1,5 +1,9 @@
 """The network zoo over the seed axis: S replicas of a network are one module."""
 
+import balancier
+
+balancier.check_packages()
+
 from models.fitting import History, cross_entropy, fit, squared_error
 from models.heads import (
     CategoricalPolicy,

@@ -25,6 +25,14 @@ class Role(IntEnum):
 
 
 @dataclass(frozen=True)
+class Bound:
+    """What a number may be: a test, and the same in words."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+@dataclass(frozen=True)
 class AgentConfig:
     """Hyper-parameters that every agent has."""
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from envs import raster
-from experiments.common.command import UsageError
 from experiments.common.downloads import cache_folder, fetch
+from experiments.common.flags import UsageError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"

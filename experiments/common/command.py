@@ -5,51 +5,66 @@ import io
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 import tyro
+from matplotlib.figure import Figure
+from rich.table import Table
 
+from experiments.common.flags import UsageError, check_flags
+from experiments.common.runs import Metric, Run, console
 
-class UsageError(ValueError):
-    """Input that a run cannot start from; its one line is shown and the exit status is 2."""
+FlagsType = TypeVar("FlagsType")
+Findings = TypeVar("Findings")
 
 
 @dataclass(frozen=True)
-class Flags:
-    """Flags that every experiment has."""
+class Lesson(Generic[FlagsType, Findings]):
+    """A lesson in its parts; `launch` parses, checks, measures and writes.
 
-    seeds: int = 10
-    """How many seeds (independent replicas) to train."""
-    seed: int = 0
-    """The first of them; the others follow."""
-    out: Path | None = None
-    """Folder of the run, used as given (default: runs/NAME/TIME)."""
-    threads: int = 1
-    """Processor threads of one process; small networks are fastest with one."""
-    quick: bool = False
-    """A minute at most, for class: smaller, shorter, rougher."""
-    format: Literal["png", "svg", "pdf"] = "png"
-    """Format of the figures."""
+    Args:
+        flags: dataclass of the flags, bounds standing at each.
+        measure: all numbers of the lesson. It knows no files; tests call it.
+        figures: name -> figure, each drawn from the numbers alone.
+        table: what is printed last.
+        result: what result.json holds.
+        forecast: the first line after the name: how much there is to do, and about how long it takes.
+        next_command: what to try next.
+        metrics: (step, metric, values, seeds) of metrics.csv, in their order; one value a seed.
+        check: raises UsageError for what cannot be run, before anything has started.
+    """
 
-    @property
-    def all_seeds(self) -> list[int]:
-        return list(range(self.seed, self.seed + self.seeds))
+    flags: type[FlagsType]
+    measure: Callable[[FlagsType], Findings]
+    figures: Callable[[Findings], dict[str, Figure]]
+    table: Callable[[Findings], Table | None]
+    result: Callable[[Findings], dict[str, Any]]
+    forecast: Callable[[FlagsType], str]
+    next_command: str
+    metrics: Callable[[Findings], Iterable[Metric]] = lambda findings: ()
+    check: Callable[[FlagsType], object] = lambda flags: None
 
 
-FlagsType = TypeVar("FlagsType")
+def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: str | None) -> int:
+    """Run a lesson from its command line; exit status as `run_command`."""
 
+    def run(flags: Any) -> None:
+        lesson.check(flags)
+        forecast = lesson.forecast(flags)
+        folder = Run(name, flags)
+        console.print(f"{name}: {forecast}", highlight=False)
+        findings = lesson.measure(flags)
+        for step, metric, values, seeds in lesson.metrics(findings):
+            folder.log(step, metric, values, seeds)
+        for figure_name, figure in lesson.figures(findings).items():
+            folder.figure(figure, figure_name)
+        folder.finish(lesson.result(findings))
+        folder.close(lesson.table(findings), lesson.next_command)
 
-def check_flags(flags: Flags) -> None:
-    """Raise UsageError for shared flags out of their range."""
-    for name, least in (("seeds", 1), ("seed", 0), ("threads", 1)):
-        if (value := getattr(flags, name)) < least:
-            raise UsageError(f"--{name}: found {value}, expected at least {least}")
-    if flags.out is not None and flags.out.exists() and not flags.out.is_dir():
-        raise UsageError(f"--out: found the file {flags.out}, expected a folder, or a name not yet taken")
+    return run_command(name, lesson.flags, run, argv, description)
 
 
 @contextlib.contextmanager
@@ -75,7 +90,7 @@ def waiting_interrupts() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def launch(
+def run_command(
     name: str,
     flags_class: type[FlagsType],
     experiment: Callable[[FlagsType], None],
@@ -86,9 +101,8 @@ def launch(
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the processes of a run would outlive it
     try:
         flags = parse(name, flags_class, argv, description)
-        if isinstance(flags, Flags):
-            check_flags(flags)
-            torch.set_num_threads(flags.threads)
+        check_flags(flags)
+        torch.set_num_threads(getattr(flags, "threads", 1))
         experiment(flags)
     except UsageError as error:
         print(f"balancier {name}: {error}", file=sys.stderr)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pooch
 import requests
 
-from experiments.common.command import UsageError
+from experiments.common.flags import UsageError
 
 PATIENCE = 10.0  # seconds without an answer after which the network counts as absent
 

@@ -20,7 +20,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from experiments.common.command import Flags, UsageError
+from experiments.common.flags import Flags, UsageError
+
+Metric = tuple[int, str, Iterable[float], Iterable[int]]  # step, name, one value a seed, those seeds
 
 console = Console(width=None if sys.stdout.isatty() else 130)  # files and pipes have room for a table
 

@@ -15,7 +15,7 @@ import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS, Agent
 from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
 from envs.optimum import optimal_returns
-from experiments.common.command import UsageError
+from experiments.common.flags import UsageError
 from experiments.common.hyperparams import Sense, setting
 from experiments.common.statistics import confidence_interval, interquartile_mean
 

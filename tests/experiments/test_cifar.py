@@ -10,7 +10,7 @@ from experiments import cifar
 from experiments.cifar import Augment, mirrored, shifted
 from experiments.common import cifar_data
 from experiments.common.cifar_data import FOLDER, TEST_FILE, TRAIN_FILES, read_folder
-from experiments.common.command import UsageError
+from experiments.common.flags import UsageError
 from models import FastCNN
 
 RECORDS = 20

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from experiments.common.command import UsageError
 from experiments.common.downloads import fetch
+from experiments.common.flags import UsageError
 
 CONTENT = b"p_id, survived\n" + b"0, 1\n" * 10_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

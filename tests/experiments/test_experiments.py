@@ -11,7 +11,8 @@ from PIL import Image
 import agents
 from experiments import __main__ as cli
 from experiments.common.baselines import ZOO, make_baseline, zoo_for_ours
-from experiments.common.command import UsageError, waiting_interrupts
+from experiments.common.command import waiting_interrupts
+from experiments.common.flags import UsageError
 from experiments.compare import Compare, Row, Task, Trained, pair, plan
 
 COMPARE_KEYS = {

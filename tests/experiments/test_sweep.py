@@ -17,7 +17,7 @@ from agents.common.config import LIMITS
 from agents.evaluation import TEST_SEED, evaluate
 from experiments import ablation, sweep
 from experiments.common import training
-from experiments.common.command import UsageError
+from experiments.common.flags import UsageError
 from experiments.common.hyperparams import settings
 from experiments.common.training import Learned, learn, make
 from experiments.sweep import axis_scale, grid_of, per_replica, points_of, with_grid

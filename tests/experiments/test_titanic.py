@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from experiments import titanic
-from experiments.common.command import UsageError
+from experiments.common.flags import UsageError
 from models import MLP
 
 HEADER = "# p_id, survived, cabin_class, female, fare"

@@ -1,0 +1,71 @@
+"""Flags that every experiment has, and bounds that stand at a flag: `points: Annotated[int, at_least(2)] = 200`."""
+
+import dataclasses
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from agents.common.config import Bound
+
+
+class UsageError(ValueError):
+    """Input that a run cannot start from; its one line is shown and the exit status is 2."""
+
+
+def at_least(least: float) -> Bound:
+    return Bound(lambda value: value >= least, f"at least {least}")
+
+
+def above(limit: float) -> Bound:
+    return Bound(lambda value: limit < value < float("inf"), f"a number above {limit}")
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Flags that every experiment has."""
+
+    seeds: Annotated[int, at_least(1)] = 10
+    """How many seeds (independent replicas) to train."""
+    seed: Annotated[int, at_least(0)] = 0
+    """The first of them; the others follow."""
+    out: Path | None = None
+    """Folder of the run, used as given (default: runs/NAME/TIME)."""
+    threads: Annotated[int, at_least(1)] = 1
+    """Processor threads of one process; small networks are fastest with one."""
+    quick: bool = False
+    """A minute at most, for class: smaller, shorter, rougher."""
+    format: Literal["png", "svg", "pdf"] = "png"
+    """Format of the figures."""
+
+    @property
+    def all_seeds(self) -> list[int]:
+        return list(range(self.seed, self.seed + self.seeds))
+
+
+def flag_name(field: str) -> str:
+    """`eval_episodes` as it is typed: `--eval-episodes`."""
+    return "--" + field.replace("_", "-")
+
+
+def bounds(flags_class: type) -> dict[str, list[Bound]]:
+    """The bounds that stand at each flag."""
+    found = {}
+    for name, hint in typing.get_type_hints(flags_class, include_extras=True).items():
+        parts = [hint, *typing.get_args(hint)]  # Annotated[int, ...] | None keeps its bounds inside
+        found[name] = [note for part in parts for note in getattr(part, "__metadata__", ()) if isinstance(note, Bound)]
+    return found
+
+
+def check_flags(flags: Any) -> None:
+    """Raise UsageError for a flag that is out of its bounds, or an --out that is no folder."""
+    limits = bounds(type(flags))
+    for field in dataclasses.fields(flags):
+        value = getattr(flags, field.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            for bound in limits[field.name]:
+                if number is not None and not bound.holds(number):
+                    raise UsageError(f"{flag_name(field.name)}: found {number}, expected {bound.words}")
+    out = getattr(flags, "out", None)
+    if out is not None and out.exists() and not out.is_dir():
+        raise UsageError(f"--out: found the file {out}, expected a folder, or a name not yet taken")
