@@ -7,20 +7,23 @@ import balancier
 
 balancier.check_packages()
 
-from agents.a2c import A2C
+from agents.a2c import A2C as A2C
 from agents.common import checkpoint
-from agents.common.acting import Replica
-from agents.common.agent import Agent
-from agents.common.checkpoint import CheckpointError
-from agents.dqn import DQN
-from agents.ppo import PPO
-from agents.reinforce import REINFORCE
-from agents.sac import SAC
-from agents.td3 import TD3
+from agents.common.acting import Replica as Replica
+from agents.common.agent import Agent as Agent
+from agents.common.checkpoint import CheckpointError as CheckpointError
+from agents.dqn import DQN as DQN
+from agents.ppo import PPO as PPO
+from agents.reinforce import REINFORCE as REINFORCE
+from agents.sac import SAC as SAC
+from agents.td3 import TD3 as TD3
 
-AGENTS: dict[str, type[Agent]] = {"dqn": DQN, "reinforce": REINFORCE, "a2c": A2C, "ppo": PPO, "sac": SAC, "td3": TD3}
-
-__all__ = ["A2C", "AGENTS", "DQN", "PPO", "REINFORCE", "SAC", "TD3", "Agent", "CheckpointError", "Replica", "load"]
+# Every agent that is imported above, by its name in lower case: the one list of them.
+AGENTS: dict[str, type[Agent]] = {
+    name.lower(): value
+    for name, value in list(globals().items())
+    if isinstance(value, type) and issubclass(value, Agent) and value is not Agent
+}
 
 
 def load(path: str | os.PathLike, **given: Any) -> Agent:

@@ -1,6 +1,6 @@
 """Deep Q-learning (Nature 518:529) and its refinements as switches (arXiv:1710.02298): off-policy, discrete actions.
 
-S seed, N environments of one seed, B minibatch, L steps of a sequence, F features, A actions to choose from.
+S seed, N environments of one seed, B minibatch, F features, A actions to choose from.
 """
 
 import copy
@@ -11,103 +11,81 @@ from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from agents.common.config import Numbers
-from agents.common.off_policy import OffPolicy, OffPolicyConfig
+from agents.common.config import Count, Positive, PositivePerSeed, Share, Switch
+from agents.common.off_policy import Batch, OffPolicy, OffPolicyConfig, soft_update
 from agents.common.prioritized import Priorities
-from agents.common.replay import Transitions
-from agents.common.returns import n_step_return
-from agents.common.vec_env import Step
 from models import Adam, EpsilonGreedyPolicy
 from models.optim import flatten_parameters
 
 
 @dataclass(frozen=True)
 class DQNConfig(OffPolicyConfig):
-    """Hyper-parameters, tuned for the pendulum with five torques; no refinement is on."""
+    """Hyper-parameters; the defaults are SB3's, and no refinement is on."""
 
-    gamma: Numbers = 0.99
-    learning_rate: Numbers = 4e-3
-    batch_size: int = 128
-    buffer_size: int = 50_000
-    learning_starts: int = 200
-    target_every: int = 1  # steps of each environment between updates of the target network
-    anneal_steps: int | None = 15_000  # steps of each seed over which the learning rate falls to a twentieth
-    exploration_steps: int = 6_000  # of each seed, over which epsilon falls from 1 to its final value
-    final_epsilon: float = 0.05
-    max_grad_norm: float | None = 10.0
-    n_step: int = 1  # steps of reward before the target network's value
-    double: bool = False  # let the learning network choose the action that the target network judges
-    dueling: bool = False  # values as V + A (arXiv:1511.06581)
-    prioritized: bool = False  # draw transitions by how surprising they were (arXiv:1511.05952)
-    priority_exponent: float = 0.6  # alpha of eq. 1 there
-    importance_exponent: float = 0.4  # beta: how far weights undo what the drawing distorts
+    learning_rate: PositivePerSeed = 1e-4
+    batch_size: Count = 32
+    train_every: Count = 4
+    tau: Share = 1.0
+    target_every: Count = 10_000
+    """Steps of each environment between updates of the target network: 10,000 with tau 1, else 1."""
+    exploration_steps: Count = 10_000
+    """Of each seed, over which epsilon falls from 1, usually a tenth of the run: more explores longer."""
+    final_epsilon: Share = 0.05
+    """Share of random actions in the end, usually 0.01 to 0.1."""
+    max_grad_norm: Positive | None = 10.0
+    """Longer gradients are shortened to this norm, usually 10; None: no limit."""
+    double: Switch = False
+    """Let the learning network choose the action, the target network its value: less optimism (arXiv:1509.06461)."""
+    dueling: Switch = False
+    """Values as V + A: helps where many actions are alike (arXiv:1511.06581)."""
+    prioritized: Switch = False
+    """Sample transitions by their last error: helps where few matter (arXiv:1511.05952)."""
+    priority_exponent: Share = 0.6  # alpha of eq. 1 there: 0 samples uniformly
+    importance_exponent: Share = 0.4  # beta: 1 undoes the bias of the sampling in full
 
 
-class DQN(OffPolicy):
+class DQN(OffPolicy[DQNConfig]):
     Config = DQNConfig
     policy: EpsilonGreedyPolicy
 
     def build(self) -> None:
         config = self.config
         self.vec_env.expect_actions(Discrete)
-        (num_actions,) = self.vec_env.choices or []
-        self.policy = EpsilonGreedyPolicy(self.make_trunk(), num_actions, dueling=config.dueling, seeds=self.streams)
-        learning = nn.ModuleList([self.encoder, self.policy.values])
+        num_actions, dueling = int(self.vec_env.action_space.n), config.dueling  # type: ignore[attr-defined]
+        self.policy = EpsilonGreedyPolicy(self.trunk(), num_actions, dueling=dueling, seeds=self.streams)
         self.target_encoder, self.target_values = copy.deepcopy(self.encoder), copy.deepcopy(self.policy.values)
-        if self.encoder.statistics is not None:
-            self.target_encoder.statistics = self.encoder.statistics  # what is normal, both know alike
-        followers = nn.ModuleList([self.target_encoder, self.target_values])
-        self.flat_target = flatten_parameters(followers.parameters())
+        self.target_encoder.statistics = self.encoder.statistics  # both see observations alike
+        targets = nn.ModuleList([self.target_encoder, self.target_values])
+        self.target_params = flatten_parameters(targets.parameters())  # (S, P)
         rate = self.per_seed(config.learning_rate).flatten()
+        learning = nn.ModuleList([self.encoder, self.policy.values])
         self.optimizer = Adam(learning.parameters(), rate, max_grad_norm=config.max_grad_norm)
-        self.window = self.sequence_length + config.n_step - 1
-        self.make_replay()
+        self.build_replay()
         if config.prioritized:
-            self.priorities = Priorities(len(self), config.buffer_size, config.priority_exponent)
+            exponents = config.priority_exponent, config.importance_exponent
+            self.priorities = Priorities(len(self), config.buffer_size, *exponents)
 
     def act(self, features: Tensor) -> Tensor:
         progress = min(1.0, self.num_timesteps / self.config.exploration_steps)
         self.policy.epsilon.fill_(1 - progress * (1 - self.config.final_epsilon))
         return super().act(features)
 
-    def observe(self, action: Tensor, step: Step) -> None:
-        if self.config.prioritized:
-            self.priorities.add(self.num_timesteps, self.config.num_envs, self.window)
-        super().observe(action, step)
-
-    def draw(self, seen: int, which: Tensor) -> Transitions:
-        if not self.config.prioritized:
-            return super().draw(seen, which)
-        self.drawn, self.weight = self.priorities.draw(seen, which, self.config.importance_exponent)
-        return self.replay.stretches(self.drawn, self.window, self.config.num_envs)
-
-    def update(self, batch: Transitions, number: int) -> None:
-        """One step towards r + gamma Q'(s', argmax_a Q(s', a)) (double), or r + gamma max_a Q'(s', a).
-
-        With n steps, r is their discounted sum and gamma its power.
-        """
-        config, length = self.config, self.sequence_length
-        # The n steps that follow each of the L: (S, B, L + n - 1) -> (S, B, L, n).
-        reward, terminated, done = (x.unfold(2, config.n_step, 1) for x in (batch.reward, batch.terminated, batch.done))
-        reward, discount, last = n_step_return(reward, terminated, done, self.gamma)  # (S, B, L)
-        last = (last + torch.arange(length))[..., None]
+    def update(self, batch: Batch, number: int) -> None:
+        """One step towards r + discount max_a Q'(s', a); with `double` Q'(s', argmax_a Q(s', a)) instead."""
         with torch.no_grad():
-            next_features = self.target_encoder.after(batch.obs, batch.next_obs).take_along_dim(last, 2)
-            next_values = self.target_values(next_features)
-            chooser = next_values  # (S, B, L, A)
-            if config.double:
-                chooser = self.policy.values(self.encoder.after(batch.obs, batch.next_obs).take_along_dim(last, 2))
-            next_value = next_values.gather(-1, chooser.argmax(-1, keepdim=True)).squeeze(-1)
-            target = reward + discount * next_value
-        values = self.policy.values(self.encoder(batch.obs[:, :, :length]))
-        value = values.gather(-1, batch.action[:, :, :length].long()).squeeze(-1)
-        loss = F.smooth_l1_loss(value, target, reduction="none").mean(2)  # (S, B)
-        if config.prioritized:
-            self.priorities.update(self.drawn, (value - target).detach().abs().mean(2))
-            loss = self.weight * loss
+            next_values = self.target_values(self.next_features(batch, self.target_encoder))  # (S, B, A)
+            choosing = self.policy.values(self.next_features(batch)) if self.config.double else next_values
+            next_value = next_values.gather(-1, choosing.argmax(-1, keepdim=True)).squeeze(-1)
+            target = batch.reward + batch.discount * next_value
+        values = self.policy.values(self.features(batch))
+        value = values.gather(-1, batch.action.long()).squeeze(-1)  # (S, B)
+        loss = F.smooth_l1_loss(value, target, reduction="none")
+        if self.priorities is not None:
+            self.priorities.update(batch.index, (value - target).detach().abs())
+            loss = batch.weight * loss
         self.optimizer.step(loss.mean(1))
-        self.losses = {"loss": loss.mean(1), "value": value.mean((1, 2))}
+        self.losses = {"loss": loss.mean(1), "value": value.mean(1)}
 
-    def follow(self) -> None:
+    def update_targets(self) -> None:
         if self.iteration % self.config.target_every == 0:
-            self.flat_target.lerp_(self.optimizer.flat, self.config.tau)
+            soft_update(self.target_params, self.optimizer.flat, self.config.tau)

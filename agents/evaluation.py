@@ -1,6 +1,6 @@
-"""Judging: the same starts for everyone, and statistics over seeds that small samples can bear.
+"""Testing agents: the same starts for everyone.
 
-S seed, n starts, E evaluations.
+S seed, n starts.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from agents.common.make_env import native_rows
+from agents.common.agent import Agent
+from agents.common.make_env import make_native_batch
 
-TEST_SEED = 10_000  # the final judgment starts from reset(seed=TEST_SEED + i)
-VALIDATION_SEED = 20_000  # evaluations during training from reset(seed=VALIDATION_SEED + i)
+TEST_SEED = 10_000  # test returns are those from reset(seed=TEST_SEED + i)
+VALIDATION_SEED = 20_000  # evaluations during training start from reset(seed=VALIDATION_SEED + i)
+SELECTION_SEED = 30_000  # the best replica is selected from reset(seed=SELECTION_SEED + i)
 
 
 def evaluate(model: Any, env: str, starts: Sequence[int], env_kwargs: dict[str, Any] | None = None) -> np.ndarray:
@@ -25,49 +27,66 @@ def evaluate(model: Any, env: str, starts: Sequence[int], env_kwargs: dict[str, 
         env_kwargs: keywords of `gymnasium.make`.
     """
     replicas = len(model) if hasattr(model, "__len__") else None
-    rows, n = (replicas or 1) * len(starts), len(starts)
-    worlds = _Rows(env, rows, env_kwargs or {})
-    obs = worlds.reset([start for _ in range(replicas or 1) for start in starts])
-    returns, going = np.zeros(rows), np.ones(rows, np.bool_)
-    state, first = None, np.ones(rows, np.bool_)
-    while going.any():
-        shaped = (replicas, n) if replicas else (n,)
+    count, n = (replicas or 1) * len(starts), len(starts)
+    envs = _Envs(env, count, env_kwargs or {})
+    obs = envs.reset([start for _ in range(replicas or 1) for start in starts])
+    returns, active = np.zeros(count), np.ones(count, np.bool_)
+    state, first = None, np.ones(count, np.bool_)
+    while active.any():
+        shape = (replicas, n) if replicas else (n,)
         action, state = model.predict(
-            obs.reshape(*shaped, *obs.shape[1:]), state, first.reshape(shaped), deterministic=True
+            obs.reshape(*shape, *obs.shape[1:]), state, first.reshape(shape), deterministic=True
         )
-        obs, reward, done = worlds.step(action.reshape(rows, *action.shape[len(shaped) :]), going)
-        returns[going] += reward[going]
-        going &= ~done
-        first = np.zeros(rows, np.bool_)
-    worlds.close()
+        obs, reward, done = envs.step(action.reshape(count, *action.shape[len(shape) :]), active)
+        returns[active] += reward[active]
+        active &= ~done
+        first = np.zeros(count, np.bool_)
+    envs.close()
     return returns.reshape(-1, n)
 
 
-class _Rows:
-    """As many environments as episodes: a native batch where the world has one, else one by one."""
+class _Envs:
+    """As many environments as episodes: a native batch where there is one, else one by one."""
 
-    def __init__(self, env: str, rows: int, env_kwargs: dict[str, Any]):
-        self.batch = native_rows(env, rows, env_kwargs)
+    def __init__(self, env: str, count: int, env_kwargs: dict[str, Any]):
+        self.batch = make_native_batch(env, count, env_kwargs)
         if self.batch is None:
-            self.vec_env = [gym.make(env, disable_env_checker=True, **env_kwargs) for _ in range(rows)]
+            self.envs = [gym.make(env, disable_env_checker=True, **env_kwargs) for _ in range(count)]
 
     def reset(self, seeds: list[int]) -> np.ndarray:
         if self.batch is not None:
             return self.batch.reset(seed=seeds)[0]  # type: ignore[arg-type]
-        self.obs = np.stack([world.reset(seed=seed)[0] for world, seed in zip(self.vec_env, seeds, strict=True)])
+        self.obs = np.stack([env.reset(seed=seed)[0] for env, seed in zip(self.envs, seeds, strict=True)])
         return self.obs
 
-    def step(self, actions: np.ndarray, going: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Step at least the rows still `going`; observations, rewards and ends, meaningless in the others."""
+    def step(self, actions: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Step at least the `active` environments; observations, rewards and ends, meaningless in the others."""
         if self.batch is not None:
             obs, reward, terminated, truncated, _ = self.batch.step(actions)
             return obs, reward, terminated | truncated
-        reward, done = np.zeros(len(going)), np.zeros(len(going), np.bool_)
-        for i in np.flatnonzero(going):
-            self.obs[i], reward[i], terminated, truncated, _ = self.vec_env[i].step(actions[i])
+        reward, done = np.zeros(len(active)), np.zeros(len(active), np.bool_)
+        for i in np.flatnonzero(active):
+            self.obs[i], reward[i], terminated, truncated, _ = self.envs[i].step(actions[i])
             done[i] = terminated or truncated
         return self.obs, reward, done
 
     def close(self) -> None:
-        for world in self.vec_env if self.batch is None else [self.batch]:
-            world.close()
+        for env in self.envs if self.batch is None else [self.batch]:
+            env.close()
+
+
+def select_best(
+    agent: Agent, starts: Sequence[int] = range(SELECTION_SEED, SELECTION_SEED + 100)
+) -> tuple[int, np.ndarray]:
+    """Which replica has the highest mean return over these starts, and the mean returns (S,) of all.
+
+    The best of many was lucky, too: only other starts tell its worth.
+
+    Raises:
+        ValueError: for an agent made with a function, which no start of an id leads to.
+    """
+    if agent.env_id is None:
+        expected = "expected one made with an id"
+        raise ValueError(f"select_best: found an agent whose environment came from a function, {expected}")
+    returns = evaluate(agent, agent.env_id, starts, agent.env_kwargs).mean(1)
+    return int(returns.argmax()), returns

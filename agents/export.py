@@ -1,115 +1,57 @@
-"""What leaves the package: one replica as an agent of its own, as a plain PyTorch module, and as an ONNX file.
+"""One replica outside of the package: as a plain PyTorch module, and as an ONNX file.
 
-S seed, n observations to act on, O observation, K numbers of a memory's state, A action components.
+S seed, n observations to act on, O observation, K numbers of a recurrent network's state, A action components.
 """
 
 import contextlib
 import copy
-import dataclasses
 import importlib.util
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box
 from torch import Tensor, nn
 
-from agents.common.config import Numbers
-from agents.evaluation import evaluate
+import balancier
+from agents.common.acting import Replica
+from agents.common.spaces import ActionMap
 
-if TYPE_CHECKING:
-    from agents.common.acting import Replica
-    from agents.common.agent import Agent
-
-CHOICE = 30_000  # the best replica is chosen from reset(seed=CHOICE + i): neither judged nor watched while it trained
 INSTALL = "python -m pip install 'balancier[onnx]'"
 
 
-def choose(agent: "Agent", starts: Sequence[int] = range(CHOICE, CHOICE + 100)) -> tuple[int, np.ndarray]:
-    """Which replica has the highest mean return over these starts, and the mean returns (S,) of all.
-
-    The best of many was lucky too: what it is worth, only other starts tell.
-
-    Raises:
-        ValueError: for an agent made with a function, which no start of an id leads to.
-    """
-    if agent.env_id is None:
-        raise ValueError("choose: found an agent whose environment came from a function, expected one made with an id")
-    returns = evaluate(agent, agent.env_id, starts, agent.env_kwargs).mean(1)
-    return int(returns.argmax()), returns
-
-
-def alone(agent: "Agent", index: int) -> "Agent":
-    """An agent of one seed in the state of replica `index`, with a copy of all that it has: it can go on learning."""
-    index, count, rows = range(len(agent))[index], len(agent), agent.config.num_envs
-    per_seed = [field.name for field in dataclasses.fields(agent.config) if field.type == Numbers]
-    config = dataclasses.asdict(agent.config)
-    config |= {name: config[name][index] for name in per_seed if isinstance(config[name], Sequence)}
-    one = type(agent)(
-        agent.env, seeds=[agent.seeds[index]], network=agent.network, env_kwargs=agent.env_kwargs, **config
-    )
-    # The first axis is S, or 2 S where twins stand one after the other.
-    one.load_state_dict({name: x.unflatten(0, (-1, count))[:, index] for name, x in agent.state_dict().items()})
-    worlds = agent.vec_env.get_state()
-    own = slice(index * rows, (index + 1) * rows)
-    if "lengths" in worlds:  # the actions of all running episodes, row after row
-        actions = np.split(worlds["actions"], np.cumsum(worlds["lengths"])[:-1])
-        one.vec_env.set_state({name: x[own] for name, x in worlds.items()} | {"actions": np.concatenate(actions[own])})
-    else:
-        one.vec_env.set_state({name: x[own] for name, x in worlds.items()})
-    one.num_timesteps = agent.num_timesteps
-    return one
-
-
 class Actor(nn.Module):
-    """What a replica does, without the seed axis: observations (n, *obs shape) to actions in the world's own units.
+    """What a replica does, without the seed axis: observations (n, *obs shape) to actions in the environment's units.
 
-    Actions are (n,) of a Discrete space, else (n, *action shape): `predict`'s, drawn by no chance. With a memory,
-    (obs, state) gives (action, state), both states (n, K); an episode begins with zeros, or with None. It shares
-    nothing with the agent: what that learns later, it does not know.
+    Actions are (n,) of a Discrete space, else (n, *action shape): those of a deterministic `predict`. With a recurrent
+    network, (obs, state) gives (action, state), both states (n, K); an episode begins with zeros, or with None. It
+    shares nothing with the agent, which may learn on.
     """
 
-    low: Tensor
-    high: Tensor
-    start: Tensor
-
-    def __init__(self, replica: "Replica"):
+    def __init__(self, replica: Replica):
         super().__init__()
         self.encoder, self.policy = copy.deepcopy(replica.encoder), copy.deepcopy(replica.policy)
         for module in self.modules():  # a view copies the memory behind it, which is that of all replicas
             module._buffers = {name: None if x is None else x.clone() for name, x in module._buffers.items()}
-        self.dtype = next(self.policy.parameters()).dtype
-        self.is_uint8 = replica.agent.vec_env.is_uint8
+        self.to_env = ActionMap(replica.action_space)
+        self.dtype = torch.uint8 if replica.agent.vec_env.is_uint8 else next(self.policy.parameters()).dtype
+        self.state_dtype = next(self.policy.parameters()).dtype
         self.state_size = self.encoder.state_size  # K
-        space = replica.action_space
-        self.action_shape, self.action_dtype = space.shape or (), getattr(torch, str(space.dtype))
-        self.continuous = isinstance(space, Box)
-        if isinstance(space, Box):
-            self.register_buffer("low", torch.tensor(space.low))
-            self.register_buffer("high", torch.tensor(space.high))
-        else:
-            self.register_buffer("start", torch.tensor(space.start))  # type: ignore[attr-defined]
         self.eval()
 
     def forward(self, obs: Tensor, state: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        rows = obs.reshape(1, obs.shape[0], -1)  # (1, n, O)
-        rows = rows if self.is_uint8 else rows.to(self.dtype)
-        features = self.encoder(self.encoder.pack(rows, 0.0, None if state is None else state[None]))
+        flat = obs.reshape(1, obs.shape[0], -1).to(self.dtype)  # (1, n, O)
+        features = self.encoder(self.encoder.pack(flat, 0.0, None if state is None else state[None]))
         action = self.to_env(self.policy(features).mode[0])
         return (action, features[0, :, : self.state_size]) if self.state_size else action
 
-    def to_env(self, action: Tensor) -> Tensor:
-        """The world's own actions for (n, A), as `Worlds.to_env` makes them."""
-        action = action.reshape(action.shape[0], *self.action_shape)
-        if self.continuous:
-            return (self.low + (action.clamp(-1, 1) + 1) / 2 * (self.high - self.low)).to(self.action_dtype)
-        return (action + self.start).to(self.action_dtype)
+
+def to_module(replica: Replica) -> Actor:
+    """A copy of this replica as a plain PyTorch module, observations to actions."""
+    return Actor(replica)
 
 
 def check_packages(names: Sequence[str], who: str) -> None:
@@ -119,11 +61,11 @@ def check_packages(names: Sequence[str], who: str) -> None:
         raise ImportError(f"{who}: found no package {' and no '.join(missing)}, expected it installed by {INSTALL}")
 
 
-def to_onnx(replica: "Replica", path: str | os.PathLike) -> None:
+def to_onnx(replica: Replica, path: str | os.PathLike) -> None:
     """Write `Actor` as one ONNX file, all of it or nothing.
 
-    Its input is `obs` (n, *obs shape) of the space's own type, its output `action`; with a memory further `state` and
-    `next_state`, both (n, K). n is any.
+    Its input is `obs` (n, *obs shape) of the space's own type, its output `action`; with a recurrent network further
+    `state` and `next_state`, both (n, K). n is any.
 
     Raises:
         ImportError: without the packages that write such files.
@@ -134,7 +76,7 @@ def to_onnx(replica: "Replica", path: str | os.PathLike) -> None:
     inputs = {"obs": torch.zeros(2, *(space.shape or ()), dtype=getattr(torch, str(space.dtype)))}
     outputs = ["action"]
     if actor.state_size:
-        inputs["state"] = torch.zeros(2, actor.state_size, dtype=actor.dtype)
+        inputs["state"] = torch.zeros(2, actor.state_size, dtype=actor.state_dtype)
         outputs.append("next_state")
     with _quiet():
         program = torch.onnx.export(
@@ -147,11 +89,11 @@ def to_onnx(replica: "Replica", path: str | os.PathLike) -> None:
             output_names=outputs,
         )
     assert program is not None
-    _write(Path(path), program.model_proto.SerializeToString())
+    balancier.write_file(path, program.model_proto.SerializeToString())
 
 
 class OnnxModel:
-    """A file of `to_onnx` with the face of an SB3 model, run by onnxruntime on one thread.
+    """A file of `to_onnx` with the interface of an SB3 model, run by onnxruntime on one thread.
 
     Raises:
         ImportError: without onnxruntime.
@@ -172,7 +114,7 @@ class OnnxModel:
     def predict(
         self, obs: np.ndarray, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[np.ndarray, Any]:
-        """What to do in one observation, or in n of them (n, *obs shape), and the state (n, K); as `Replica.predict`.
+        """The action in one observation, or in n of them (n, *obs shape), and the state (n, K); as `Replica.predict`.
 
         Raises:
             ValueError: if asked for an action drawn at random.
@@ -197,21 +139,9 @@ def _numpy_type(onnx_type: str) -> Any:
     return np.dtype({"float": "float32", "double": "float64", "float16": "float16"}.get(name, name))
 
 
-def _write(path: Path, data: bytes) -> None:
-    """A file that is there only once it is complete."""
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.resolve().parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Nothing of what the exporter says about itself: packages it could use, and how it will change."""
+    """Without the exporter's remarks about itself: packages it could use, and how it will change."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)

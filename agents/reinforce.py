@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from agents.common.config import Numbers
+from agents.common.config import Count, PositivePerSeed, Switch
 from agents.common.on_policy import OnPolicy, OnPolicyConfig
 from agents.common.replay import Transitions
 from agents.common.returns import gae
@@ -12,29 +12,31 @@ from agents.common.returns import gae
 
 @dataclass(frozen=True)
 class REINFORCEConfig(OnPolicyConfig):
-    """Hyper-parameters; the defaults are tuned for the pendulum, whose episodes last 200 steps."""
+    """Hyper-parameters; the defaults are those of Spinning Up's vanilla policy gradient, 4,000 steps a rollout."""
 
-    num_steps: int = 200
-    learning_rate: Numbers = 3e-3  # of Adam
-    baseline: bool = True  # subtract the critic's value: less variance, the same mean
+    num_envs: Count = 8
+    num_steps: Count = 500  # at least an episode: steps whose end is not seen teach nothing
+    learning_rate: PositivePerSeed = 3e-4  # of Adam
+    baseline: Switch = True
+    """Subtract the critic's value: less variance, the same mean."""
 
 
-class REINFORCE(OnPolicy):
+class REINFORCE(OnPolicy[REINFORCEConfig]):
     Config = REINFORCEConfig
 
     def update(self, rollout: Transitions) -> None:
-        """One step up log pi(a | s) (G - b(s)), G the discounted return that followed."""
+        """One step up log pi(a | s) (G - b(s)), G the discounted return from there on."""
         zeros = torch.zeros_like(rollout.reward)
         # With lambda 1 and no values, the advantage is the return itself, to the episode's end.
-        to_go = gae(rollout.reward, zeros, zeros, rollout.terminated, rollout.done, self.gamma, 1.0)
-        # What an episode still brings after the rollout is unknown, so its steps do not count.
+        returns = gae(rollout.reward, rollout.discount, rollout.done, zeros, zeros, 1.0)
+        # The rest of an episode after the rollout is unknown, so its steps do not count.
         known = rollout.done.flip(1).cummax(1).values.flip(1)  # (S, T, N), 1 where the end was seen
 
-        obs, action, to_go, known = self.in_sequences(rollout.obs, rollout.action, to_go, known)  # (S, C, L, ...)
-        value, log_prob, entropy = self.evaluate_actions(obs, action)
-        advantage = to_go - self.config.baseline * value.detach()
+        obs, action, returns, known = self.batch(rollout.obs, rollout.action, returns, known)
+        value, log_prob, entropy = self.evaluate_actions(obs, action)  # (S, B)
+        advantage = returns - self.config.baseline * value.detach()
         loss = -log_prob * advantage - self.entropy_weight * entropy
-        loss = loss + self.config.baseline * self.config.value_weight * (to_go - value) ** 2
-        loss = (known * loss).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
+        loss = loss + self.config.baseline * self.config.value_weight * (returns - value) ** 2
+        loss = (known * loss).sum(1) / known.sum(1).clamp(min=1)
         self.optimizer.step(loss)
         self.losses = {"loss": loss}

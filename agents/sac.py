@@ -1,6 +1,6 @@
 """Soft actor-critic (arXiv:1812.05905): off-policy, continuous actions, twin critics, learned temperature.
 
-S seed, B minibatch, L steps of a sequence, A action components.
+S seed, B minibatch, F features, A action components.
 """
 
 from dataclasses import dataclass
@@ -9,23 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from agents.common.actor_critic import ActorCritic, twin_q
-from agents.common.config import Numbers
-from agents.common.off_policy import OffPolicyConfig
-from agents.common.replay import Transitions
+from agents.common.off_policy import Batch, OffPolicyConfig, soft_update
 from models import Adam, SquashedGaussianPolicy
 
 
 @dataclass(frozen=True)
 class SACConfig(OffPolicyConfig):
-    """Hyper-parameters that are not those of all three, tuned for the pendulum."""
-
-    learning_rate: Numbers = 2e-3  # of Adam, for policy, critics and temperature
-    gamma: Numbers = 0.985
+    """Hyper-parameters: those that off-policy agents share; the learning rate is the temperature's too."""
 
 
-class SAC(ActorCritic):
+class SAC(ActorCritic[SACConfig]):
     Config = SACConfig
-    draws_of_update = 2  # at what was seen, and at what it led to
+    noises_per_update = 2  # in the observations, and in those that followed
 
     def make_policy(self, trunk: nn.Module) -> SquashedGaussianPolicy:
         return SquashedGaussianPolicy(trunk, self.vec_env.action_size, seeds=self.streams)
@@ -38,31 +33,27 @@ class SAC(ActorCritic):
 
     @property
     def temperature(self) -> Tensor:
-        """alpha, the worth of entropy, (S, 1, 1)."""
-        return self.log_temperature.detach().exp()[..., None]
+        """alpha, the worth of entropy, (S, 1)."""
+        return self.log_temperature.detach().exp()
 
     def next_value(self, features: Tensor, noise: Tensor) -> Tensor:
-        """The soft value: the smaller Q' of an action of the policy, and alpha times that action's surprise (eq. 3)."""
+        """The soft value: the smaller Q' of an action of the policy, less alpha times its log-probability (eq. 3)."""
         action, log_prob = self.policy(features).sample_with_log_prob(noise)
         return twin_q(self.target_critics, features, action).amin(0) - self.temperature * log_prob
 
-    def update(self, batch: Transitions, number: int) -> None:
+    def update(self, batch: Batch, number: int) -> None:
         """One step of critics, policy and temperature (the paper's algorithm 1, equations 5 to 7 and 18)."""
-        noise, next_noise = self.draws(self.iteration)[:, number].unbind(1)  # (S, B, L, A)
+        noise, next_noise = self.sample_noise(number)  # (S, B, A)
         critics_loss, features = self.update_critics(batch, next_noise, 0.5)
 
         temperature = self.temperature
         action, log_prob = self.policy(features).sample_with_log_prob(noise)
         q = twin_q(self.critics, features, action).amin(0)
-        policy_loss = (temperature * log_prob - q).mean((1, 2))  # (S,)
+        policy_loss = (temperature * log_prob - q).mean(1)  # (S,)
         self.policy_optimizer.step(policy_loss)
 
-        surplus = -(log_prob.detach() + self.target_entropy).mean((1, 2))  # (S,)
-        self.temperature_optimizer.step(self.log_temperature.squeeze(1) * surplus)
+        entropy_gap = -(log_prob.detach() + self.target_entropy).mean(1)  # (S,)
+        self.temperature_optimizer.step(self.log_temperature.squeeze(1) * entropy_gap)
 
-        self.flat_target_critics.lerp_(self.critics_optimizer.flat, self.config.tau)
-        self.losses = {
-            "critics_loss": critics_loss,
-            "policy_loss": policy_loss,
-            "temperature": temperature.flatten(),
-        }
+        soft_update(self.target_params, self.critics_optimizer.flat, self.config.tau)
+        self.losses = {"critics_loss": critics_loss, "policy_loss": policy_loss, "temperature": temperature.flatten()}

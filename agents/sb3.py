@@ -1,24 +1,25 @@
-"""Weights that travel: one replica as a Stable-Baselines3 model, and such a model as an agent of one seed.
+"""One replica as a Stable-Baselines3 model, and such a model as an agent of one seed: only networks travel.
 
-What both sides must share: an MLP as network, no memory and no normalization. SB3 is loaded only by who calls this.
+Both sides must share them: an MLP, without a recurrent network and without normalization. SB3 is loaded when a function
+needs it.
 """
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 import torch
 from gymnasium.spaces import Box
 from torch import Tensor, nn
 
+from agents import AGENTS
+from agents.common.acting import Replica
+from agents.common.agent import Agent
 from agents.common.make_env import Maker
 from models import MLP
 
-if TYPE_CHECKING:
-    from agents.common.acting import Replica
-    from agents.common.agent import Agent
-
+SHARED = ("DQN", "PPO", "A2C", "SAC", "TD3")  # agents that SB3 has too
 Pair = tuple[Tensor, Tensor]  # a layer's weight (in, out) and bias (out)
 
 
@@ -60,7 +61,7 @@ def pairs(agent: Any, index: int, model: Any) -> list[tuple[list[Pair], list[nn.
 
 
 def scale_of(agent: Any) -> tuple[Tensor, Tensor] | None:
-    """Middle and half width (A,) of the actions where SB3's policy acts in the world's own units; else None."""
+    """Middle and half width (A,) of the actions where SB3's policy acts in the environment's units; else None."""
     space = agent.vec_env.action_space
     if type(agent).__name__ not in ("PPO", "A2C") or not isinstance(space, Box):
         return None
@@ -70,7 +71,7 @@ def scale_of(agent: Any) -> tuple[Tensor, Tensor] | None:
     return (low + high) / 2, (high - low) / 2
 
 
-def to_sb3(replica: "Replica", **keywords: Any) -> Any:
+def to_sb3(replica: Replica, **keywords: Any) -> Any:
     """An SB3 model that predicts what this replica predicts, and that can go on learning there.
 
     Args:
@@ -81,9 +82,9 @@ def to_sb3(replica: "Replica", **keywords: Any) -> Any:
     """
     import stable_baselines3 as sb3
 
-    agent, index = replica.agent, replica.agent.seeds.index(replica.seed)
+    agent, index = replica.agent, replica.index
     name, network = type(agent).__name__, agent.network
-    if not hasattr(sb3, name):
+    if name not in SHARED:
         raise ValueError(f"to_sb3: found a {name}, expected an agent that SB3 has")
     made = network.func if isinstance(network, partial) else network
     if made is not MLP or agent.encoder.statistics is not None or getattr(agent.config, "dueling", False):
@@ -112,7 +113,7 @@ def to_sb3(replica: "Replica", **keywords: Any) -> Any:
     return model
 
 
-def from_sb3(path: str | os.PathLike, env: str | Maker, **hyperparameters: Any) -> "Agent":
+def from_sb3(path: str | os.PathLike, env: str | Maker, **hyperparameters: Any) -> Agent:
     """An agent of one seed with the networks of a saved SB3 model (DQN, PPO, A2C, SAC or TD3, "MlpPolicy").
 
     Args:
@@ -124,10 +125,8 @@ def from_sb3(path: str | os.PathLike, env: str | Maker, **hyperparameters: Any) 
     """
     import stable_baselines3 as sb3
 
-    from agents import AGENTS
-
     model, reasons = None, []
-    for name in ("DQN", "PPO", "A2C", "SAC", "TD3"):
+    for name in SHARED:
         try:
             model = getattr(sb3, name).load(path, device="cpu")
             found = linears(model.policy)

@@ -1,6 +1,8 @@
-"""Twin delayed deterministic policy gradient (arXiv:1802.09477): off-policy, continuous actions.
+"""Twin delayed deep deterministic policy gradient (arXiv:1802.09477): off-policy, continuous actions.
 
-S seed, B minibatch, L steps of a sequence, F features, A action components.
+The step from SAC: the policy is deterministic, noise is only added to explore and to smooth the target's actions.
+
+S seed, B minibatch, F features, A action components.
 """
 
 import copy
@@ -9,26 +11,28 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from agents.common.actor_critic import ActorCritic, twin_q
-from agents.common.config import Numbers
-from agents.common.off_policy import OffPolicyConfig
-from agents.common.replay import Transitions
+from agents.common.config import Count, NotNegative, PositivePerSeed
+from agents.common.off_policy import Batch, OffPolicyConfig, soft_update
 from models import DeterministicPolicy
 from models.optim import flatten_parameters
 
 
 @dataclass(frozen=True)
 class TD3Config(OffPolicyConfig):
-    """Hyper-parameters: tuned for the pendulum, the last three the paper's own."""
+    """Hyper-parameters; the defaults are SB3's, the last four the paper's too."""
 
-    learning_rate: Numbers = 2e-3  # of Adam, for policy and critics
-    tau: float = 0.02
-    noise_std: float = 0.3  # of exploration, in halves of the action's range
-    target_noise_std: float = 0.2  # of the smoothing of target actions (section 5.3)
-    target_noise_clip: float = 0.5
-    policy_delay: int = 2  # updates of the critics to one of the policy (section 5.2)
+    learning_rate: PositivePerSeed = 1e-3  # of Adam, for policy and critics
+    noise_std: NotNegative = 0.1
+    """Of exploration, in halves of the action's range, usually 0.1 to 0.3: more explores farther, and acts worse."""
+    target_noise_std: NotNegative = 0.2
+    """Of the smoothing of target actions (section 5.3), usually 0.1 to 0.3: more flattens narrow peaks of Q."""
+    target_noise_clip: NotNegative = 0.5
+    """Bound of that noise, usually 0.5."""
+    policy_delay: Count = 2
+    """Updates of the critics to one of the policy (section 5.2), usually 2: more is steadier and slower."""
 
 
-class TD3(ActorCritic):
+class TD3(ActorCritic[TD3Config]):
     Config = TD3Config
 
     def make_policy(self, trunk: nn.Module) -> DeterministicPolicy:
@@ -37,7 +41,7 @@ class TD3(ActorCritic):
     def build(self) -> None:
         super().build()
         self.target_policy = copy.deepcopy(self.policy)
-        self.flat_target_policy = flatten_parameters(self.target_policy.parameters())
+        self.target_policy_params = flatten_parameters(self.target_policy.parameters())  # (S, P)
 
     def next_value(self, features: Tensor, noise: Tensor) -> Tensor:
         """The smaller Q' of the target policy's action, smoothed by clipped noise (section 5.3)."""
@@ -46,18 +50,18 @@ class TD3(ActorCritic):
         action = (self.target_policy(features).mode + smoothing).clamp(-1, 1)
         return twin_q(self.target_critics, features, action).amin(0)
 
-    def update(self, batch: Transitions, number: int) -> None:
+    def update(self, batch: Batch, number: int) -> None:
         """One step of the critics, and every so often one of the policy and the targets (the paper's algorithm 1)."""
         config = self.config
-        (noise,) = self.draws(self.iteration)[:, number].unbind(1)  # (S, B, L, A)
+        (noise,) = self.sample_noise(number)  # (S, B, A)
         critics_loss, features = self.update_critics(batch, noise, 1.0)
         self.losses = self.losses | {"critics_loss": critics_loss}
 
         updates = self.iteration // config.train_every * config.num_updates + number
         if (updates + 1) % config.policy_delay:
             return
-        value = twin_q(self.critics, features, self.policy(features).mode)[0].mean((1, 2))  # (S,)
+        value = twin_q(self.critics, features, self.policy(features).mode)[0].mean(1)  # (S,)
         self.policy_optimizer.step(-value)
-        self.flat_target_policy.lerp_(self.policy_optimizer.flat, config.tau)
-        self.flat_target_critics.lerp_(self.critics_optimizer.flat, config.tau)
+        soft_update(self.target_policy_params, self.policy_optimizer.flat, config.tau)
+        soft_update(self.target_params, self.critics_optimizer.flat, config.tau)
         self.losses = self.losses | {"policy_loss": -value}

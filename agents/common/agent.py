@@ -1,50 +1,64 @@
-"""What all agents share: S x N environments, the learning loop, and the face that SB3's users know.
+"""The learning loop that all agents share, over S x N environments, and the interface that SB3's users know.
 
 S seed, N environments of one seed, n observations to act on, O observation, F features, A action components.
 """
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 import models
-from agents.common import saving
+from agents.common import checkpoint
 from agents.common.acting import Replica, predict
-from agents.common.config import MakeNetwork, Numbers, Role, make_config
-from agents.common.encoder import Encoder, is_encoder
-from agents.common.make_env import Maker
-from agents.common.normalization import RunningMeanStd
-from agents.common.vec_env import Step, VecEnv
+from agents.common.config import (
+    AgentConfig,
+    MakeNetwork,
+    PerSeed,
+    Role,
+    describe_network,
+    hyperparameter,
+    make_config,
+    restore_network,
+)
+from agents.common.encoder import is_encoder, make_encoder
+from agents.common.make_env import Maker, import_path
+from agents.common.normalization import RewardScaling
+from agents.common.replay import Transitions
+from agents.common.vec_env import Step, VecEnv, extract_state
 from models.streams import Noise, Seeds, resolve_seeds, stream
 
 DEFAULT_NETWORK = partial(models.MLP, hidden=(64, 64))
 SEQUENCE_LENGTH = 16
+ConfigType = TypeVar("ConfigType", bound=AgentConfig)
 
 
-class Agent(nn.Module):
+class Agent(nn.Module, Generic[ConfigType]):
     """S agents that learn side by side, each from its own seed; the subclasses are the algorithms.
 
-    A module: `state_dict()` is all that learns. What else changes is in `worlds` and `num_timesteps`.
+    A module: `state_dict()` is all that learns. `get_state()` adds what else changes, in the environments too.
 
     Args:
         env: a Gymnasium id (`"module:Id"` imports the module first), or a function that makes an environment.
         seeds: how many agents, or their seeds.
-        network: a network of the zoo, or what makes one from (in_features, seeds=...). A CNN is the agent's eyes, a
-            recurrent network its memory: all heads see through them, each with an MLP of its own. Any other network is
-            the trunk of each head.
+        network: a network of the zoo, or a function that makes one from (in_features, seeds=...). A CNN or a recurrent
+            network is shared by all heads, each with an MLP of its own on top. Any other network is the trunk of each
+            head.
         env_kwargs: keywords of `gymnasium.make`, where `env` is an id.
         hyperparameters: fields of the class's `Config`.
 
     Raises:
-        ValueError: for a hyper-parameter out of range, or a world that the agent cannot act in.
+        ValueError: for a hyper-parameter out of range, or an environment that the agent cannot act in.
     """
 
     Config: ClassVar[type]
+    filling: ClassVar[Sequence[str]] = ()  # names of state whose second axis is filled as transitions come
+    config: ConfigType
     obs: Tensor  # (S, N, O), what to act on next
     policy: models.Policy  # features (S, B, F) -> a distribution over actions
 
@@ -61,26 +75,25 @@ class Agent(nn.Module):
         self.seeds, self.network = resolve_seeds(seeds), network
         self.env: str | Maker = env
         self.env_kwargs: dict[str, Any] = dict(env_kwargs or {})
-        self.config = make_config(self.Config, len(self.seeds), hyperparameters)
-        self.vec_env = VecEnv(env, self.env_kwargs, self.seeds, self.config.num_envs, [Role.ENVS])
+        self.config = config = make_config(self.Config, len(self.seeds), hyperparameters)
+        self.vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs, [Role.ENVS])
         self.streams = [stream(seed, Role.NETWORKS) for seed in self.seeds]
         self.num_timesteps = 0  # steps of each seed
         self.losses: dict[str, Tensor] = {}  # newest of each kind, (S,)
+        self.gamma = self.per_seed(config.gamma)  # (S, 1)
 
-        looking = network(self.vec_env.in_features, seeds=self.streams) if is_encoder(network) else None
-        self.head_network = network if looking is None else DEFAULT_NETWORK
-        self.encoder = Encoder(
-            looking, self.vec_env.obs_size, len(self.seeds), self.config.normalize_obs, self.vec_env.is_uint8
+        shared = network(self.vec_env.in_features, seeds=self.streams) if is_encoder(network) else None
+        self.head_network = network if shared is None else DEFAULT_NETWORK
+        self.encoder = make_encoder(
+            shared, self.vec_env.obs_size, self.vec_env.is_uint8, len(self.seeds) if config.normalize_obs else 0
         )
-        self.sequence_length = self.config.sequence_length or (
-            self.default_sequence_length if self.encoder.recurrent else 1
-        )
+        self.sequence_length = 1
+        if self.encoder.state_size:
+            self.sequence_length = config.sequence_length or self.default_sequence_length
         self.register_buffer("obs", self.encoder.pack(self.vec_env.reset(), 1.0, None))
-        if self.config.normalize_reward:
-            self.returns = RunningMeanStd(len(self.seeds), 1)
-            self.register_buffer("discounted", torch.zeros(len(self.seeds), self.config.num_envs))
+        self.reward_scaling = RewardScaling(self.gamma, config.num_envs) if config.normalize_reward else None
         self.build()
-        self.noise = self.noise_stream(self.policy.noise, Role.ACTING, (self.config.num_envs,))
+        self.noise = self.noise_stream(self.policy.noise, Role.ACTING, (config.num_envs,))
 
     # What an algorithm adds.
 
@@ -88,8 +101,8 @@ class Agent(nn.Module):
         """Make `policy` and whatever else learns."""
         raise NotImplementedError
 
-    def observe(self, action: Tensor, step: Step) -> None:
-        """Take in what `action` in `self.obs` led to, and learn when it is time to."""
+    def observe(self, step: Transitions) -> None:
+        """Take in one step of all environments, fields (S, N, ...), and learn when it is time to."""
         raise NotImplementedError
 
     def act(self, features: Tensor) -> Tensor:
@@ -101,6 +114,10 @@ class Agent(nn.Module):
     def learn(self, total_timesteps: int, callback: Callable[[Self], bool | None] | None = None) -> Self:
         """Learn for `total_timesteps` more steps of each seed (rounded up to a multiple of N).
 
+            learn: act -> vec_env.step -> normalize -> observe
+                   on-policy:  store; every T steps compute advantages and update
+                   off-policy: store; sample_batch -> update -> update_targets
+
         `callback(agent)` is called after every step of all environments; it ends the learning by returning False.
         """
         target = self.num_timesteps + total_timesteps
@@ -108,29 +125,23 @@ class Agent(nn.Module):
             with torch.no_grad():
                 features = self.encoder(self.obs)
                 action = self.act(features)
-                step = self.prepare(self.vec_env.step(action), features)
-            self.observe(action, step)
+                step = self.normalize(self.vec_env.step(action), features)
+                discount = self.gamma * ~step.terminated
+            self.observe(Transitions(self.obs, action, step.reward, discount, step.done, step.next_obs))
             self.obs = step.obs
             self.num_timesteps += self.config.num_envs
             if callback is not None and callback(self) is False:
                 break
         return self
 
-    def prepare(self, step: Step, features: Tensor) -> Step:
-        """The step as this agent sees it: memory joined to the observations, statistics taken, the reward scaled."""
-        encoder, done = self.encoder, step.done
-        if isinstance(encoder.statistics, RunningMeanStd):
-            encoder.statistics.update(step.obs)
-        reward = step.reward
-        if self.config.normalize_reward:  # by the spread of the discounted return, as in SB3's VecNormalize
-            self.discounted = self.discounted * self.per_seed(self.config.gamma) + reward
-            self.returns.update(self.discounted[..., None])
-            reward = (reward / (self.returns.var + 1e-8).sqrt().to(reward)).clamp(-10, 10)
-            self.discounted = self.discounted * ~done
-        if encoder.recurrent is None:
-            return step._replace(reward=reward)
-        obs, next_obs = encoder.pack(step.obs, done, features), encoder.pack(step.next_obs, 0.0, features)
-        return step._replace(reward=reward, obs=obs, next_obs=next_obs)
+    def normalize(self, step: Step, features: Tensor) -> Step:
+        """Statistics taken, the reward scaled, and observations packed with the state (S, N, F) that they follow."""
+        if self.encoder.statistics is not None:
+            self.encoder.statistics.update(step.obs)
+        if self.reward_scaling is not None:
+            step = step._replace(reward=self.reward_scaling(step.reward, step.done))
+        pack = self.encoder.pack
+        return step._replace(obs=pack(step.obs, step.done, features), next_obs=pack(step.next_obs, 0.0, features))
 
     @property
     def env_id(self) -> str | None:
@@ -151,11 +162,11 @@ class Agent(nn.Module):
     def predict(
         self, obs: np.ndarray | Tensor, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[np.ndarray, Any]:
-        """What each seed does in its own observations: (S, n, *obs shape) -> (S, n) or (S, n, A), and the state.
+        """Each seed's actions in its own observations: (S, n, *obs shape) -> (S, n) or (S, n, A), and the state.
 
-        `state` is what a memory remembers, (S, n, F): the one returned last, or None to begin; `episode_start` (S, n)
-        says where it starts anew. An action drawn at random depends on the seed, the steps learned and the number of
-        observations alone.
+        `state` is that of a recurrent network, (S, n, K): the one returned last, or None to begin; `episode_start`
+        (S, n) says where it begins anew. An action drawn at random depends on the seed, the steps learned and the
+        number of observations alone.
         """
         shape = self.vec_env.observation_space.shape
         if tuple(obs.shape[2:]) != shape or len(obs) != len(self):
@@ -165,12 +176,12 @@ class Agent(nn.Module):
     def __len__(self) -> int:
         return len(self.seeds)
 
-    def __getitem__(self, index: int) -> "Replica":
+    def __getitem__(self, index: int) -> Replica:
         return Replica(self, range(len(self))[index])
 
     # Pieces for the algorithms.
 
-    def make_trunk(self, more: int = 0, copies: int = 1) -> nn.Module:
+    def trunk(self, more: int = 0, copies: int = 1) -> nn.Module:
         """A new network for a head that sees the features and `more` numbers; `copies` times S replicas."""
         plain = self.head_network is self.network and not more
         in_features = self.vec_env.in_features if plain else self.encoder.out_features + more
@@ -180,35 +191,88 @@ class Agent(nn.Module):
         """A stream of random numbers (S, *shape) of this agent's seeds, addressed by step."""
         return Noise(draw, self.seeds, (role,), shape)
 
-    def per_seed(self, value: Numbers) -> Tensor:
+    def per_seed(self, value: PerSeed) -> Tensor:
         """A hyper-parameter as (S, 1)."""
         return torch.as_tensor(value, dtype=torch.get_default_dtype()).expand(len(self))[:, None]
 
     @property
     def default_sequence_length(self) -> int:
-        """Steps that a memory unrolls in an update, where none are given."""
+        """Steps that a recurrent network unrolls in an update, where none are given."""
         return SEQUENCE_LENGTH
 
     @property
     def progress_remaining(self) -> float:
-        """What is left of what falls linearly over `anneal_steps`, to a twentieth: a run that goes on still learns."""
+        """From 1 to a twentieth, linearly over `anneal_steps`: a run that goes on still learns."""
         steps = self.config.anneal_steps
         return max(0.05, 1 - self.num_timesteps / steps) if steps else 1.0
 
     def anneal(self) -> None:
         """Give every optimizer the learning rate of each seed now."""
-        if self.config.anneal_steps is None:
-            return
         rates = (self.progress_remaining * self.per_seed(self.config.learning_rate)).flatten().tolist()  # (S,)
         for optimizer in self.children():
             if isinstance(optimizer, models.Adam | models.RMSprop):
                 optimizer.learning_rate = rates * (len(optimizer.flat) // len(rates))  # twins are 2S replicas
 
-    # The state.
+    # The whole state, and files.
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Everything that the next step depends on, as arrays; of a buffer only what is filled."""
+        state = {name: tensor.numpy(force=True) for name, tensor in self.state_dict().items()}
+        state |= {name: state[name][:, : self.num_timesteps] for name in self.filling if name in state}
+        state |= {f"vec_env.{name}": array for name, array in self.vec_env.get_state().items()}
+        return state | {"num_timesteps": np.array(self.num_timesteps)}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from what `get_state` returned.
+
+        Raises ValueError if an array is missing, unknown or of another shape.
+        """
+        own, state = self.state_dict(), dict(state)
+        envs = {name.removeprefix("vec_env."): state.pop(name) for name in list(state) if name.startswith("vec_env.")}
+        steps = int(state.pop("num_timesteps"))
+        if differing := sorted(own.keys() ^ state.keys()):
+            kind = "no array" if differing[0] in own else "an unknown array"
+            raise ValueError(f"state: found {kind} {differing[0]!r}, expected that of an agent made alike")
+        for name, tensor in own.items():
+            tensor = tensor[:, : state[name].shape[1]] if name in self.filling else tensor
+            if tensor.shape != state[name].shape:
+                raise ValueError(f"{name}: found shape {state[name].shape}, expected {tuple(tensor.shape)}")
+            tensor.copy_(torch.from_numpy(np.asarray(state[name]).copy()))
+        self.num_timesteps = steps
+        self.vec_env.set_state(envs)
+
+    def extract(self, index: int) -> Self:
+        """An agent of one seed in the state of replica `index`; it shares nothing with this one and can go on."""
+        index, count = range(len(self))[index], len(self)
+        config = dataclasses.asdict(self.config)
+        for name, value in config.items():
+            if hyperparameter(type(self.config), name)[1] and isinstance(value, Sequence):
+                config[name] = value[index]
+        agent = type(self)(
+            self.env, seeds=[self.seeds[index]], network=self.network, env_kwargs=self.env_kwargs, **config
+        )
+        state = self.get_state()
+        envs = {name: state.pop(name) for name in list(state) if name.startswith("vec_env.")}
+        steps = state.pop("num_timesteps")
+        # The first axis is S, or 2 S where twins stand one after the other.
+        extracted = {name: x.reshape(-1, count, *x.shape[1:])[:, index] for name, x in state.items()}
+        envs = extract_state({name.removeprefix("vec_env."): x for name, x in envs.items()}, index, config["num_envs"])
+        agent.set_state(extracted | {f"vec_env.{name}": x for name, x in envs.items()} | {"num_timesteps": steps})
+        return agent
 
     def save(self, path: str | os.PathLike) -> None:
         """Write everything to one file: a run that loads it goes on as if it had never stopped."""
-        saving.save_agent(self, path)
+        meta = {
+            "agent": type(self).__name__,
+            "env": import_path(self.env) if isinstance(self.env, str) else None,
+            "env_kwargs": self.env_kwargs,
+            "seeds": self.seeds,
+            "network": describe_network(self.network),
+            "config": dataclasses.asdict(self.config),
+            "dtype": str(next(self.policy.parameters()).dtype),
+            "num_timesteps": self.num_timesteps,
+        }
+        checkpoint.save(path, self.get_state(), meta)
 
     @classmethod
     def load(cls, path: str | os.PathLike, env: str | Maker | None = None, network: MakeNetwork | None = None) -> Self:
@@ -222,4 +286,18 @@ class Agent(nn.Module):
             FileNotFoundError, agents.CheckpointError: if there is no sound checkpoint.
             ValueError: if it holds another kind of agent, or what it needs is missing.
         """
-        return saving.load_agent(cls, path, env, network)
+        state, meta = checkpoint.load(path)
+        env, dtype = env or meta["env"], str(torch.get_default_dtype())
+        if meta["agent"] != cls.__name__:
+            raise ValueError(f"{path}: found an agent of class {meta['agent']}, expected {cls.__name__}")
+        if meta["dtype"] != dtype:
+            raise ValueError(f"{path}: found numbers of {meta['dtype']}, expected the default dtype, {dtype}")
+        if env is None:
+            raise ValueError(f"{path}: its environment came from a function; expected that again as env=")
+        if network is None:
+            if meta["network"] is None:
+                raise ValueError(f"{path}: its network is not one of the zoo; expected it again as network=")
+            network = restore_network(meta["network"])
+        agent = cls(env, seeds=meta["seeds"], network=network, env_kwargs=meta["env_kwargs"], **meta["config"])
+        agent.set_state(state)
+        return agent

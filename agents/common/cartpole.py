@@ -1,6 +1,6 @@
-"""Worlds of Gymnasium's that come as one batch, with a random stream to each row.
+"""Gymnasium's CartPole as one batch, with a random stream to each environment.
 
-n rows, each the scalar environment reset with its seed, episode after episode.
+n environments, each the scalar one reset with its seed, episode after episode.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ def episode_seed(seed: int, episode: int) -> int:
     return stream_seed(seed, episode) if episode else seed
 
 
-class CartPoleRows(CartPoleVectorEnv):
-    """Gymnasium's batched cart and pole; a row depends on its own seed alone, and an ended one restarts at once."""
+class CartPoleBatch(CartPoleVectorEnv):
+    """Gymnasium's batch of CartPole; each depends on its own seed alone, and an ended one restarts at once."""
 
     metadata = CartPoleVectorEnv.metadata | {"autoreset_mode": AutoresetMode.SAME_STEP}
 
@@ -35,14 +35,14 @@ class CartPoleRows(CartPoleVectorEnv):
         done = terminated | truncated
         if done.any():
             info = {"final_obs": obs, "_final_obs": done}
-            rows = np.flatnonzero(done)
-            self.episodes[rows] += 1
-            self._start(rows)
+            indices = np.flatnonzero(done)
+            self.episodes[indices] += 1
+            self._start(indices)
             obs = self._obs()
         return obs, reward, terminated, truncated, info
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Everything that the next step depends on, each array's first axis the rows."""
+        """Everything that the next step depends on; the first axis of each array counts environments."""
         assert self.state is not None
         names = ("steps", "seeds", "episodes")
         return {"state": self.state.T.copy()} | {name: getattr(self, name).copy() for name in names}
@@ -52,12 +52,12 @@ class CartPoleRows(CartPoleVectorEnv):
         for name, value in state.items():
             setattr(self, name, np.array(value.T if name == "state" else value, order="C"))
 
-    def _start(self, rows: np.ndarray) -> None:
+    def _start(self, indices: np.ndarray) -> None:
         assert self.state is not None
-        for row in rows:
-            generator, _ = np_random(episode_seed(int(self.seeds[row]), int(self.episodes[row])))
-            self.state[:, row] = generator.uniform(self.low, self.high, 4)
-        self.steps[rows] = 0
+        for i in indices:
+            generator, _ = np_random(episode_seed(int(self.seeds[i]), int(self.episodes[i])))
+            self.state[:, i] = generator.uniform(self.low, self.high, 4)
+        self.steps[indices] = 0
         self.prev_done[:] = False  # so that the next step starts none a second time
 
     def _obs(self) -> np.ndarray:

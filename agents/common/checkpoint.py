@@ -6,7 +6,7 @@ Nothing in it can execute code, and a file that was cut, emptied or altered is r
 import hashlib
 import json
 import os
-import tempfile
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import numpy as np
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-FORMAT = 1
+import balancier
+
+FORMAT = 2
 KEY, BLANK = b'"sha256":"', b"0" * 64  # the digest is computed over the file with this in its place
 
 
@@ -24,32 +26,22 @@ class CheckpointError(ValueError):
 
 def save(path: str | os.PathLike, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
     """Write arrays and JSON-able `meta`, all of it or nothing: a file is there only once it is complete."""
-    path = Path(path)
     text = json.dumps({"format": FORMAT, **meta})
     blank = save_tensors(
         {name: np.ascontiguousarray(array) for name, array in arrays.items()},
         metadata={"balancier": text, "sha256": BLANK.decode()},
     )
     digest = hashlib.sha256(blank).hexdigest().encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(blank.replace(KEY + BLANK, KEY + digest, 1))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    balancier.write_file(path, blank.replace(KEY + BLANK, KEY + digest, 1))
 
 
 def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read what `save` wrote: the arrays and `meta`.
+    """Read what `save` wrote, in this format or the first: the arrays and `meta`.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        CheckpointError: if the file is not a complete, unaltered checkpoint of this format.
+        CheckpointError: if the file is not a complete, unaltered checkpoint of a known format.
     """
     data = Path(path).read_bytes()
     start = data.find(KEY) + len(KEY)
@@ -59,7 +51,38 @@ def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
     if hashlib.sha256(blank).hexdigest().encode() != digest:
         raise CheckpointError(f"{path}: the checkpoint is damaged (its SHA-256 does not match); expected it unaltered")
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    meta = json.loads(header["__metadata__"]["balancier"])
+    meta, arrays = json.loads(header["__metadata__"]["balancier"]), load_tensors(data)
+    if meta["format"] == 1:
+        return upgrade(arrays, meta), meta
     if meta["format"] != FORMAT:
-        raise CheckpointError(f"{path}: found checkpoint format {meta['format']}, expected {FORMAT}")
-    return load_tensors(data), meta
+        raise CheckpointError(f"{path}: found checkpoint format {meta['format']}, expected {FORMAT} or 1")
+    return arrays, meta
+
+
+# Names of format 1 and what they are called now, in the order in which they are applied.
+RENAMED = {
+    r"optimiser\.": "optimizer.",
+    r"(optimizer)\.mean$": r"\1.exp_avg",
+    r"(optimizer)\.square$": r"\1.exp_avg_sq",
+    r"\.body\.": ".trunk.",
+    r"encoder\.memory\.": "encoder.recurrent.",
+    r"encoder\.eyes\.": "encoder.cnn.",
+    r"^(returns|discounted)": r"reward_scaling.\1",
+    r"^worlds\.": "vec_env.",
+}
+
+
+def upgrade(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint of format 1, which kept `terminated` where transitions carry their discount now."""
+    upgraded = {}
+    for name, array in arrays.items():
+        for old, new in RENAMED.items():
+            name = re.sub(old, new, name)
+        upgraded[name] = array
+    for name in ("replay.numbers", "rollout.numbers"):
+        if name in upgraded:
+            gamma = np.broadcast_to(np.asarray(meta["config"]["gamma"]), len(meta["seeds"]))[:, None]
+            numbers = upgraded[name].copy()  # (S, C, A + 3): action, reward, terminated, done
+            numbers[..., -2] = gamma.astype(numbers.dtype) * (1 - numbers[..., -2])
+            upgraded[name] = numbers
+    return upgraded | {"num_timesteps": np.array(meta["num_timesteps"])}

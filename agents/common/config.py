@@ -4,17 +4,17 @@ import dataclasses
 import inspect
 import json
 import math
+import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, get_args
 
 from torch import nn
 
 import models
 
-Numbers = float | Sequence[float]  # one for all seeds, or one a seed
 MakeNetwork = Callable[..., nn.Module]  # called with (in_features, seeds=...), gives a trunk with `out_features`
 
 
@@ -32,71 +32,63 @@ class Bound:
     words: str
 
 
+def is_number(x: Any, kinds: Any = int | float) -> bool:
+    """Whether x is such a number; True and False are none."""
+    return isinstance(x, kinds) and not isinstance(x, bool)
+
+
+# The type of a field says what it may be, and whether it may be one number a seed.
+PerSeed = float | Sequence[float]
+SHARE = Bound(lambda x: is_number(x) and 0 <= x <= 1, "a number from 0 to 1")
+POSITIVE = Bound(lambda x: is_number(x) and 0 < x < math.inf, "a number above 0")
+NOT_NEGATIVE = Bound(lambda x: is_number(x) and 0 <= x < math.inf, "a number of at least 0")
+Count = Annotated[int, Bound(lambda x: is_number(x, int) and x >= 1, "a whole number of at least 1")]
+CountOrZero = Annotated[int, Bound(lambda x: is_number(x, int) and x >= 0, "a whole number of at least 0")]
+Switch = Annotated[bool, Bound(lambda x: isinstance(x, bool), "True or False")]
+Share, SharePerSeed = Annotated[float, SHARE], Annotated[PerSeed, SHARE]
+Positive, PositivePerSeed = Annotated[float, POSITIVE], Annotated[PerSeed, POSITIVE]
+NotNegative, NotNegativePerSeed = Annotated[float, NOT_NEGATIVE], Annotated[PerSeed, NOT_NEGATIVE]
+
+
 @dataclass(frozen=True)
 class AgentConfig:
     """Hyper-parameters that every agent has."""
 
-    normalize_obs: bool = False  # by running mean and variance of each component
-    normalize_reward: bool = False  # by the running spread of the discounted return
-    sequence_length: int | None = None  # L, steps that a memory unrolls in an update; None: up to 16
+    normalize_obs: Switch = False
+    """By running mean and variance of each component; for observations of very different sizes."""
+    normalize_reward: Switch = False
+    """By the running spread of the discounted return; for returns far from 1, which a critic learns slowly."""
+    sequence_length: Count | None = None
+    """L, steps that a recurrent network unrolls in an update, usually 8 to 64: more remember longer and cost more.
+    None: up to 16."""
+    num_envs: Count = 1
+    """N, environments of one seed, usually 1 to 16: more give less correlated data, and fewer updates a step."""
+    learning_rate: PositivePerSeed = 1e-3
+    """Of the optimizer, usually 1e-4 to 3e-3: higher learns faster, until it no longer learns."""
+    gamma: SharePerSeed = 0.99
+    """Discount per step, usually 0.9 to 0.999: higher looks farther ahead, and learns slower."""
+    anneal_steps: Count | None = None
+    """Steps of each seed over which the learning rate falls to a twentieth, usually the whole run; None: constant."""
 
 
-# What each hyper-parameter may be, whichever agent has it: a test, and the same in words.
-COUNT = (lambda x: isinstance(x, int) and x >= 1, "a whole number of at least 1")
-COUNT_OR_ZERO = (lambda x: isinstance(x, int) and x >= 0, "a whole number of at least 0")
-SHARE = (lambda x: 0 <= x <= 1, "a number from 0 to 1")
-POSITIVE = (lambda x: 0 < x < math.inf, "a number above 0")
-NOT_NEGATIVE = (lambda x: 0 <= x < math.inf, "a number of at least 0")
-LIMITS = {
-    "num_envs": COUNT,
-    "num_steps": COUNT,
-    "num_epochs": COUNT,
-    "batch_size": COUNT,
-    "buffer_size": COUNT,
-    "train_every": COUNT,
-    "num_updates": COUNT,
-    "target_every": COUNT,
-    "noise_every": COUNT,
-    "exploration_steps": COUNT,
-    "anneal_steps": COUNT,
-    "n_step": COUNT,
-    "sequence_length": COUNT,
-    "policy_delay": COUNT,
-    "learning_starts": COUNT_OR_ZERO,
-    "gamma": SHARE,
-    "gae_lambda": SHARE,
-    "tau": SHARE,
-    "final_epsilon": SHARE,
-    "priority_exponent": SHARE,
-    "importance_exponent": SHARE,
-    "learning_rate": POSITIVE,
-    "clip_range": POSITIVE,
-    "max_grad_norm": POSITIVE,
-    "entropy_weight": NOT_NEGATIVE,
-    "noise_std": NOT_NEGATIVE,
-    "target_noise_std": NOT_NEGATIVE,
-    "target_noise_clip": NOT_NEGATIVE,
-    "value_weight": NOT_NEGATIVE,
-}
+def hyperparameter(config_class: type, name: str) -> tuple[bool, bool, Bound]:
+    """Whether a field may be None, whether it may be one number a seed, and its bound."""
+    hint = typing.get_type_hints(config_class, include_extras=True)[name]
+    parts = [hint, *get_args(hint)]
+    (bounded,) = (part for part in parts if hasattr(part, "__metadata__"))  # a field without a bound is a mistake
+    return type(None) in parts, get_args(bounded)[0] == PerSeed, bounded.__metadata__[0]
 
 
 def check_config(config: Any, num_seeds: int) -> None:
     """Raise ValueError for a hyper-parameter out of its range, or one per seed (where allowed) of the wrong length."""
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        optional = "None" in str(field.type)
-        if (optional and value is None) or field.name not in LIMITS:
-            continue
-        fits, words = LIMITS[field.name]
-        if field.type == Numbers and isinstance(value, Sequence) and not isinstance(value, str):
-            if len(value) != num_seeds:
-                raise ValueError(f"{field.name}: found {len(value)} numbers, expected one, or {num_seeds} (one a seed)")
-            values = value
-        else:
-            values = [value]
-        for number in values:
-            if isinstance(number, bool) or not isinstance(number, int | float) or not fits(number):
-                raise ValueError(f"{field.name}: found {number!r}, expected {words}")
+        value, (optional, per_seed, bound) = getattr(config, field.name), hyperparameter(type(config), field.name)
+        values = value if per_seed and isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        if values is value and len(value) != num_seeds:
+            raise ValueError(f"{field.name}: found {len(value)} numbers, expected one, or {num_seeds} (one a seed)")
+        for number in () if optional and value is None else values:
+            if not bound.holds(number):
+                raise ValueError(f"{field.name}: found {number!r}, expected {bound.words}")
 
 
 def make_config(config_class: type, num_seeds: int, hyperparameters: dict[str, Any]) -> Any:
@@ -112,9 +104,9 @@ def make_config(config_class: type, num_seeds: int, hyperparameters: dict[str, A
 
 def describe_network(network: MakeNetwork) -> dict[str, Any] | None:
     """The name and keywords of a network of the zoo, as JSON can hold them; None for any other."""
-    made, keywords = (network.func, network.keywords) if isinstance(network, partial) else (network, {})
-    name = getattr(made, "__name__", "")
-    if getattr(models, name, None) is not made or (isinstance(network, partial) and network.args):
+    constructor, keywords = (network.func, network.keywords) if isinstance(network, partial) else (network, {})
+    name = getattr(constructor, "__name__", "")
+    if getattr(models, name, None) is not constructor or (isinstance(network, partial) and network.args):
         return None
     try:
         return {"name": name, "keywords": json.loads(json.dumps(keywords))}
@@ -124,7 +116,7 @@ def describe_network(network: MakeNetwork) -> dict[str, Any] | None:
 
 def restore_network(description: dict[str, Any]) -> MakeNetwork:
     """The inverse of `describe_network`."""
-    made = getattr(models, description["name"], None)
-    if not (inspect.isclass(made) and issubclass(made, nn.Module)):
+    constructor = getattr(models, description["name"], None)
+    if not (inspect.isclass(constructor) and issubclass(constructor, nn.Module)):
         raise ValueError(f"network: found {description['name']!r}, expected a network of the zoo")
-    return partial(made, **description["keywords"])
+    return partial(constructor, **description["keywords"])

@@ -8,7 +8,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
-from agents.common.cartpole import CartPoleRows, episode_seed
+from agents.common.cartpole import CartPoleBatch, episode_seed
 
 Maker = Callable[[], gym.Env]
 
@@ -57,31 +57,35 @@ def import_path(env: str) -> str:
     return spec.id if package == "gymnasium" else f"{package}:{spec.id}"
 
 
-def native_entry_point(spec: EnvSpec) -> bool:
-    """Whether the world comes with a batch of its own in which a row depends on its own seed alone."""
+def has_native_batch(spec: EnvSpec) -> bool:
+    """Whether there is a native batch in which each environment depends on its own seed alone."""
     entry_point = spec.vector_entry_point
     creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
     return getattr(creator, "row_streams", False)
 
 
-def native_rows(env: str, num_rows: int, env_kwargs: dict[str, Any]) -> VectorEnv | None:
-    """The world's own batch in which a row depends on its own seed alone; None where it has none."""
+def make_native_batch(env: str, count: int, env_kwargs: dict[str, Any]) -> VectorEnv | None:
+    """A native batch in which each environment depends on its own seed alone; None where there is none."""
     spec = find_spec(env)
     if spec.id.startswith("CartPole-") and set(env_kwargs) <= {"sutton_barto_reward"}:
-        return CartPoleRows(num_rows, max_episode_steps=spec.max_episode_steps or 500, **env_kwargs)
-    if not native_entry_point(spec):
+        return CartPoleBatch(count, max_episode_steps=spec.max_episode_steps or 500, **env_kwargs)
+    if not has_native_batch(spec):
         return None
-    return gym.make_vec(
-        env, num_rows, vectorization_mode="vector_entry_point", autoreset_mode=AutoresetMode.SAME_STEP, **env_kwargs
-    )
+    mode = AutoresetMode.SAME_STEP
+    return gym.make_vec(env, count, vectorization_mode="vector_entry_point", autoreset_mode=mode, **env_kwargs)
 
 
-def make_rows(env: str | Maker, num_rows: int, env_kwargs: dict[str, Any]) -> VectorEnv:
-    """`num_rows` environments as one batch that restarts an ended episode within the same step."""
-    if isinstance(env, str) and (native := native_rows(env, num_rows, env_kwargs)) is not None:
+def make_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> VectorEnv:
+    """`count` environments as one batch that restarts an ended episode within the same step.
+
+    Raises ValueError for keywords beside a function that makes an environment.
+    """
+    if isinstance(env, str) and (native := make_native_batch(env, count, env_kwargs)) is not None:
         return native
+    if not isinstance(env, str) and env_kwargs:
+        raise ValueError("env_kwargs: given beside a maker; expected an environment id (bind them to the maker)")
 
     def make() -> gym.Env:
         return Replayable(gym.make(env, disable_env_checker=True, **env_kwargs) if isinstance(env, str) else env())
 
-    return SyncVectorEnv([make] * num_rows, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+    return SyncVectorEnv([make] * count, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)

@@ -1,6 +1,6 @@
 """Running statistics of observations and rewards, one set a seed.
 
-S seed, B batch, F features.
+S seed, N environments of one seed, B batch, F features.
 """
 
 import torch
@@ -35,3 +35,22 @@ class RunningMeanStd(nn.Module):
         shape = len(x), *[1] * (x.dim() - 2), -1
         mean, std = self.mean.to(x).view(shape), (self.var + 1e-8).sqrt().to(x).view(shape)
         return ((x - mean) / std).clamp(-10, 10)
+
+
+class RewardScaling(nn.Module):
+    """Rewards divided by the running standard deviation of the discounted return, as in SB3's VecNormalize."""
+
+    discounted: Tensor  # (S, N), the return of each episode so far
+
+    def __init__(self, gamma: Tensor, num_envs: int):
+        super().__init__()
+        self.gamma = gamma  # (S, 1)
+        self.returns = RunningMeanStd(len(gamma), 1)
+        self.register_buffer("discounted", torch.zeros(len(gamma), num_envs))
+
+    def forward(self, reward: Tensor, done: Tensor) -> Tensor:
+        """Rewards (S, N), scaled and within +-10; an episode that is `done` begins a new return."""
+        self.discounted = self.discounted * self.gamma + reward
+        self.returns.update(self.discounted[..., None])
+        self.discounted = self.discounted * (1 - done)
+        return (reward / (self.returns.var + 1e-8).sqrt().to(reward)).clamp(-10, 10)

@@ -1,71 +1,130 @@
 """What DQN, SAC and TD3 share: a replay buffer, and updates from random samples of it.
 
-S seed, N environments of one seed, B minibatch, L steps of a sequence.
+S seed, N environments of one seed, B minibatch, L steps of a sequence (1 without a recurrent network), n steps of
+reward, F features, A action components.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
+import torch
 from torch import Tensor
 
 from agents.common.agent import Agent
-from agents.common.config import AgentConfig, Numbers, Role
+from agents.common.config import AgentConfig, Count, CountOrZero, PositivePerSeed, Role, Share
+from agents.common.encoder import Encoder
+from agents.common.prioritized import Priorities
 from agents.common.replay import Replay, Transitions
-from agents.common.vec_env import Step
+from agents.common.returns import n_step_return
 from models.streams import uniform
 
 
 @dataclass(frozen=True)
 class OffPolicyConfig(AgentConfig):
-    """Hyper-parameters of all three."""
+    """Hyper-parameters of all three; the defaults are SB3's."""
 
-    num_envs: int = 1  # N, environments of one seed
-    learning_rate: Numbers = 1e-3  # of Adam
-    gamma: Numbers = 0.98  # discount per step
-    batch_size: int = 64  # B
-    buffer_size: int = 100_000  # transitions kept of each seed
-    learning_starts: int = 100  # steps of each seed before the first update
-    train_every: int = 1  # steps of each environment between updates
-    num_updates: int = 1  # updates each time
-    noise_every: int = 1  # steps of each environment between new noises of exploration
-    tau: float = 0.01  # share by which target networks follow at each update; 1 copies
-    anneal_steps: int | None = None  # steps of each seed over which the learning rate falls to a twentieth
+    learning_rate: PositivePerSeed = 3e-4  # of Adam
+    batch_size: Count = 256
+    """B, samples of an update, usually 32 to 256: larger is steadier and slower."""
+    buffer_size: Count = 1_000_000
+    """Transitions kept of each seed, usually all of a run: fewer forget what went wrong long ago."""
+    learning_starts: CountOrZero = 100
+    """Steps of each seed before the first update, usually 100 to 10,000: more begin with more varied samples."""
+    train_every: Count = 1
+    """Steps of each environment between updates, usually 1 to 4."""
+    num_updates: Count = 1
+    """Updates each time, usually 1 to 8: more learn more from each step, and may overfit to the buffer."""
+    noise_every: Count = 1
+    """Steps of each environment between new exploration noise, usually 1: held, it leads farther (arXiv:2005.05719)."""
+    n_step: Count = 1
+    """Steps of reward before a target network's value, usually 1 to 5: more spreads rewards faster, and varies more."""
+    tau: Share = 0.005
+    """Share by which target networks follow at each update, usually 0.005 to 0.02: higher is faster, less steady."""
 
 
-class OffPolicy(Agent):
-    window = 1  # consecutive steps that one sample needs
+ConfigType = TypeVar("ConfigType", bound=OffPolicyConfig)
 
-    def make_replay(self) -> None:
-        config, encoder = self.config, self.encoder
-        self.gamma = self.per_seed(config.gamma)[..., None]  # (S, 1, 1)
-        self.replay = Replay(
-            len(self), config.buffer_size, encoder.packed_size, self.vec_env.action_size, self.obs.dtype
-        )
-        self.which = self.noise_stream(uniform, Role.REPLAY, (config.num_updates, config.batch_size))
+
+class Batch(NamedTuple):
+    """Samples of each seed. A page sees B samples; of sequences, each step is one."""
+
+    obs: Tensor  # (S, B, L + n - 1, O); `features` makes (S, B L, F) of it
+    action: Tensor  # (S, B L, A)
+    reward: Tensor  # (S, B L), discounted sum of n rewards
+    discount: Tensor  # (S, B L), of the value after them: gamma^n, or 0 where the task ended
+    next_obs: Tensor  # (S, B, L + n - 1, O)
+    last: Tensor | None  # (S, B, L), index of the last of the n steps; None if n is 1
+    index: Tensor  # (S, B), where the samples lie in the buffer
+    weight: Tensor | None  # (S, B L), in the loss; None if all count alike
+
+
+def soft_update(target: Tensor, source: Tensor, tau: float) -> None:
+    """target <- (1 - tau) target + tau source, parameters (S, P) of two networks."""
+    target.lerp_(source, tau)
+
+
+class OffPolicy(Agent[ConfigType]):
+    priorities: Priorities | None
+    filling = ("replay.obs", "replay.next_obs", "replay.numbers", "priorities.priority")
+
+    def build_replay(self) -> None:
+        config = self.config
+        self.priorities = None
+        self.window = self.sequence_length + config.n_step - 1  # consecutive steps that one sample needs
+        if config.buffer_size < self.window * config.num_envs:
+            expected = f"at least {self.window * config.num_envs}, the steps of one sample in each environment"
+            raise ValueError(f"buffer_size: found {config.buffer_size}, expected {expected}")
+        sizes = self.encoder.packed_size, self.vec_env.action_size
+        self.replay = Replay(len(self), config.buffer_size, *sizes, self.obs.dtype)
+        self.uniforms = self.noise_stream(uniform, Role.REPLAY, (config.num_updates, config.batch_size))
 
     def act(self, features: Tensor) -> Tensor:
-        """Sample actions; noise that is held for some steps leads farther than new noise at each (arXiv:2005.05719)."""
         return self.policy(features).sample(self.noise(self.iteration // self.config.noise_every))
 
-    def observe(self, action: Tensor, step: Step) -> None:
-        config = self.config
-        self.replay.add(self.num_timesteps, self.obs, action, step.reward, step.terminated, step.done, step.next_obs)
-        seen = self.num_timesteps + config.num_envs
-        if seen <= max(config.learning_starts, (self.window - 1) * config.num_envs):
+    def observe(self, step: Transitions) -> None:
+        config, stored = self.config, self.num_timesteps + self.config.num_envs
+        self.replay.add(self.num_timesteps, step)
+        if self.priorities is not None:
+            self.priorities.add(self.num_timesteps, config.num_envs, self.window)
+        if stored <= max(config.learning_starts, (self.window - 1) * config.num_envs):
             return
         if self.iteration % config.train_every == 0:
-            self.anneal()
-            which = self.which(self.iteration)  # (S, U, B)
+            if config.anneal_steps:
+                self.anneal()
+            uniforms = self.uniforms(self.iteration)  # (S, U, B)
             for number in range(config.num_updates):
-                self.update(self.draw(seen, which[:, number]), number)
-        self.follow()
+                self.update(self.sample_batch(stored, uniforms[:, number]), number)
+        self.update_targets()
 
-    def draw(self, seen: int, which: Tensor) -> Transitions:
-        """A minibatch (S, B, L, ...) of the first `seen` transitions, by uniform numbers (S, B)."""
-        return self.replay.sample(seen, which, self.window, self.config.num_envs)
+    def sample_batch(self, stored: int, uniforms: Tensor) -> Batch:
+        """B samples of the first `stored` transitions, by numbers (S, B) in [0, 1)."""
+        config, length, weight = self.config, self.sequence_length, None
+        if self.priorities is None:
+            oldest, count = self.replay.num_sequences(stored, self.window, config.num_envs)
+            index = oldest + (uniforms * count).long()
+        else:
+            index, weight = self.priorities.sample(stored, uniforms)
+            weight = weight.repeat_interleave(length, 1)
+        samples = self.replay.sequences(index, self.window, config.num_envs)  # (S, B, L + n - 1, ...)
+        reward, discount, last = samples.reward, samples.discount, None
+        if config.n_step > 1:
+            windows = (x.unfold(2, config.n_step, 1) for x in (reward, discount, samples.done))  # (S, B, L, n)
+            reward, discount, last = n_step_return(*windows)
+            last = last + torch.arange(length)
+        action, reward, discount = (x.flatten(1, 2) for x in (samples.action[:, :, :length], reward, discount))
+        return Batch(samples.obs, action, reward, discount, samples.next_obs, last, index, weight)
 
-    def update(self, batch: Transitions, number: int) -> None:
+    def features(self, batch: Batch) -> Tensor:
+        """Features (S, B L, F) of the observations that were acted on."""
+        return self.encoder(batch.obs[:, :, : self.sequence_length]).flatten(1, 2)
+
+    def next_features(self, batch: Batch, encoder: Encoder | None = None) -> Tensor:
+        """Features (S, B L, F) of the observations after n steps."""
+        return (encoder or self.encoder).after(batch.obs, batch.next_obs, batch.last).flatten(1, 2)
+
+    def update(self, batch: Batch, number: int) -> None:
         """Learn from a minibatch; `number` counts the updates of one step."""
         raise NotImplementedError
 
-    def follow(self) -> None:
+    def update_targets(self) -> None:
         """Move target networks where that does not belong to an update."""

@@ -1,98 +1,120 @@
 """What REINFORCE, A2C and PPO share: a policy, a critic, and a rollout of T steps to learn from once it is full.
 
-S seed, N environments of one seed, T steps of a rollout, L steps of a sequence, C sequences, F features.
+S seed, N environments of one seed, T steps of a rollout, L steps of a sequence, C sequences, B minibatch, F features.
+Sequences are for recurrent networks: elsewhere L is 1.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from agents.common.agent import SEQUENCE_LENGTH, Agent
-from agents.common.config import AgentConfig, Numbers
-from agents.common.replay import Replay, Transitions
+from agents.common.config import AgentConfig, Count, NotNegative, NotNegativePerSeed, PerSeed, Positive, Role
+from agents.common.replay import Replay, Transitions, gather_samples
 from agents.common.returns import gae
-from agents.common.vec_env import Step
+from agents.common.spaces import num_choices
 from models import Adam, CategoricalPolicy, GaussianPolicy, RMSprop, Value
+from models.streams import permutations
 
 
 @dataclass(frozen=True)
 class OnPolicyConfig(AgentConfig):
     """Hyper-parameters of all three."""
 
-    normalize_obs: bool = True
-    normalize_reward: bool = True
-    num_envs: int = 8  # N, environments of one seed
-    num_steps: int = 128  # T, length of one rollout
-    learning_rate: Numbers = 1e-3
-    gamma: Numbers = 0.98  # discount per step
-    entropy_weight: Numbers = 0.0  # of the bonus for staying undecided
-    value_weight: float = 0.5  # of the critic's squared error
-    max_grad_norm: float | None = None
-    anneal_steps: int | None = None  # steps over which the learning rate falls to a twentieth
+    num_steps: Count = 2048
+    """T, steps of one rollout, usually 5 (A2C) to 2048 (PPO): more give better advantages, and fewer updates."""
+    entropy_weight: NotNegativePerSeed = 0.0
+    """Of the bonus for random actions, usually 0 to 0.02: higher explores longer, and ends less sure."""
+    value_weight: NotNegative = 0.5
+    """Of the critic's squared error, usually 0.5 to 1: matters where policy and critic share a network."""
+    max_grad_norm: Positive | None = 0.5
+    """Longer gradients are shortened to this norm, usually 0.5; lower makes steps safer and slower. None: no limit."""
 
 
-class OnPolicy(Agent):
+ConfigType = TypeVar("ConfigType", bound=OnPolicyConfig)
+
+
+class OnPolicy(Agent[ConfigType]):
     optimizer_class: Any = Adam
 
     def build(self) -> None:
-        config, worlds = self.config, self.vec_env
+        config, vec_env = self.config, self.vec_env
         if config.num_steps % self.sequence_length:
             raise ValueError(
                 f"sequence_length: found {self.sequence_length}, expected a divisor of num_steps, {config.num_steps}"
             )
-        if worlds.choices is None:
-            self.policy = GaussianPolicy(self.make_trunk(), worlds.action_size, seeds=self.streams)
+        choices = num_choices(vec_env.action_space)
+        if choices is None:
+            self.policy = GaussianPolicy(self.trunk(), vec_env.action_size, seeds=self.streams)
         else:
-            self.policy = CategoricalPolicy(self.make_trunk(), worlds.choices, seeds=self.streams)
-        self.critic = Value(self.make_trunk(), seeds=self.streams)
+            self.policy = CategoricalPolicy(self.trunk(), choices, seeds=self.streams)
+        self.critic = Value(self.trunk(), seeds=self.streams)
         self.optimizer: Adam | RMSprop = self.optimizer_class(
             [*self.encoder.parameters(), *self.policy.parameters(), *self.critic.parameters()],
             self.per_seed(config.learning_rate).flatten(),
             max_grad_norm=config.max_grad_norm,
         )
-        self.gamma = self.per_seed(config.gamma)[..., None]  # (S, 1, 1)
-        self.entropy_weight = self.per_seed(config.entropy_weight)[..., None]
+        self.entropy_weight = self.per_seed(config.entropy_weight)  # (S, 1)
         size = config.num_steps * config.num_envs
-        self.rollout = Replay(len(self), size, self.encoder.packed_size, worlds.action_size, self.obs.dtype)
+        self.rollout = Replay(len(self), size, self.encoder.packed_size, vec_env.action_size, self.obs.dtype)
 
     @property
     def default_sequence_length(self) -> int:
         steps = self.config.num_steps
         return max(length for length in range(1, SEQUENCE_LENGTH + 1) if steps % length == 0)
 
-    def observe(self, action: Tensor, step: Step) -> None:
-        self.rollout.add(self.num_timesteps, self.obs, action, step.reward, step.terminated, step.done, step.next_obs)
+    def observe(self, step: Transitions) -> None:
+        self.rollout.add(self.num_timesteps, step)
         if (self.iteration + 1) % self.config.num_steps == 0:
-            self.anneal()
-            self.update(self.rollout.all(self.config.num_envs))
+            if self.config.anneal_steps:
+                self.anneal()
+            self.update(self.rollout.rollout(self.config.num_envs))
 
     def update(self, rollout: Transitions) -> None:
         """Learn from a rollout, fields (S, T, N, ...)."""
         raise NotImplementedError
 
     def features(self, obs: Tensor) -> Tensor:
-        """Of every step alone: (S, T, N, O) -> (S, T, N, F)."""
+        """Of every step by itself: (S, T, N, O) -> (S, T, N, F)."""
         return self.encoder(obs.flatten(1, 2)).unflatten(1, obs.shape[1:3])
 
     @torch.no_grad()
-    def advantages(self, rollout: Transitions, gae_lambda: Numbers) -> tuple[Tensor, Tensor]:
-        """How much better each action was than the critic thought, and the return that it should have thought.
+    def advantages(self, rollout: Transitions, gae_lambda: PerSeed) -> tuple[Tensor, Tensor]:
+        """Generalized advantages, and the returns that the critic should learn: their sums with its values; (S, T, N).
 
-        Both (S, T, N): generalized advantages, and their sums with the critic's values.
+        An advantage says how much better an action was than the critic expected.
         """
         value, next_value = (self.critic(self.features(obs)) for obs in (rollout.obs, rollout.next_obs))
-        decay = self.per_seed(gae_lambda)[..., None]
-        advantage = gae(rollout.reward, value, next_value, rollout.terminated, rollout.done, self.gamma, decay)
+        decay = self.per_seed(gae_lambda)[..., None]  # (S, 1, 1)
+        advantage = gae(rollout.reward, rollout.discount, rollout.done, value, next_value, decay)
         return advantage, advantage + value
 
-    def in_sequences(self, *fields: Tensor) -> list[Tensor]:
-        """Steps of environments cut into stretches: (S, T, N, ...) -> (S, C, L, ...) with C = T / L N."""
+    def sequences(self, *fields: Tensor) -> list[Tensor]:
+        """Steps of environments cut into sequences: (S, T, N, ...) -> (S, C, L, ...) with C = T / L N."""
         return [x.unflatten(1, (-1, self.sequence_length)).transpose(2, 3).flatten(1, 2) for x in fields]
 
+    def batch(self, obs: Tensor, *fields: Tensor) -> list[Tensor]:
+        """A whole rollout as one batch: fields (S, T, N, ...) to observations (S, C, L, O) and others (S, B, ...)."""
+        sequences, *others = self.sequences(obs, *fields)
+        return [sequences, *(x.flatten(1, 2) for x in others)]
+
+    def minibatches(self, num_epochs: int, batch_size: int, *fields: Tensor) -> Iterator[list[Tensor]]:
+        """Random minibatches of whole sequences; each epoch has an order of its own. Fields as of `batch`."""
+        obs, *others = self.sequences(*fields)  # the others travel as one table
+        table = torch.cat([x.reshape(*x.shape[:3], -1) for x in others], -1)  # (S, C, L, all components)
+        orders = permutations(self.seeds, (Role.UPDATE, self.iteration), num_epochs, obs.shape[1])
+        for order in orders.unbind(1):  # (S, C)
+            for index in order.split(max(1, batch_size // self.sequence_length), 1):
+                first, samples = gather_samples(index, obs, table)
+                parts = samples.split([math.prod(x.shape[3:]) for x in others], -1)
+                yield [first, *(part.reshape(len(index), -1, *x.shape[3:]) for part, x in zip(parts, others))]  # noqa: B905
+
     def evaluate_actions(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of sequences (S, C, L, ...): the critic's value, log pi(a | s), and the policy's entropy; all (S, C, L)."""
-        features = self.encoder(obs)  # (S, C, L, F)
+        """Of observations (S, C, L, O) and actions (S, B, A): the critic's value, log pi(a | s) and entropy; (S, B)."""
+        features = self.encoder(obs).flatten(1, 2)  # (S, B, F) with B = C L
         distribution = self.policy(features)
         return self.critic(features), distribution.log_prob(action), distribution.entropy

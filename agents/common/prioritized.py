@@ -1,6 +1,6 @@
 """Prioritized replay (arXiv:1511.05952).
 
-S seed, N environments of one seed, B minibatch, C capacity.
+S seed, N environments of one seed, B minibatch, L steps of a sequence, C capacity.
 """
 
 import torch
@@ -8,22 +8,26 @@ from torch import Tensor, nn
 
 
 class Priorities(nn.Module):
-    """How likely each transition of a ring is drawn: its last error to a power (arXiv:1511.05952, section 3.3).
+    """How likely each transition of a ring is sampled: its last error to a power (section 3.3).
 
     Cumulative sums instead of a tree: over some ten thousand transitions of all seeds they cost less than one update.
+
+    Args:
+        exponent: alpha of eq. 1; 0 samples uniformly.
+        importance: beta of section 3.4; 1 undoes the bias of the sampling in full.
     """
 
-    priority: Tensor  # (S, C), 0 where no stretch can begin
+    priority: Tensor  # (S, C), 0 where no sequence can begin
     largest: Tensor  # (S, 1)
 
-    def __init__(self, seeds: int, capacity: int, exponent: float):
+    def __init__(self, seeds: int, capacity: int, exponent: float, importance: float):
         super().__init__()
-        self.exponent = exponent
+        self.exponent, self.importance = exponent, importance
         self.register_buffer("priority", torch.zeros(seeds, capacity))
         self.register_buffer("largest", torch.ones(seeds, 1))
 
     def add(self, t: int, num_envs: int, length: int) -> None:
-        """N transitions follow the first t: the stretches of `length` steps that end with them can now be drawn."""
+        """N transitions follow the first t: the sequences of `length` steps that end with them can now be sampled."""
         capacity = self.priority.shape[1]
         new = torch.arange(t, t + num_envs)
         self.priority[:, new % capacity] = 0.0
@@ -31,21 +35,22 @@ class Priorities(nn.Module):
         if begin[0] >= 0:
             self.priority[:, begin % capacity] = self.largest
 
-    def draw(self, t: int, noise: Tensor, importance: float) -> tuple[Tensor, Tensor]:
-        """First rows (S, B) of stretches among the first t transitions, and their weights in the loss (eq. 1 and 3.4).
+    def sample(self, t: int, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+        """First indices (S, B) of sequences among the first t transitions, and their weights in the loss (eq. 1, 3.4).
 
-        `noise` (S, B) is uniform in [0, 1).
+        `uniforms` (S, B) lie in [0, 1).
         """
         priority = self.priority[:, :t]
         sums = priority.double().cumsum(1)  # (S, min(t, C))
         total = sums[:, -1:]
-        row = torch.searchsorted(sums, noise * total, right=True).clamp_(max=sums.shape[1] - 1)
+        index = torch.searchsorted(sums, uniforms * total, right=True).clamp_(max=sums.shape[1] - 1)
         count = (priority > 0).sum(1, keepdim=True)
-        weight = (count * priority.gather(1, row) / total).pow(-importance)
-        return row, (weight / weight.amax(1, keepdim=True)).to(self.priority)
+        weight = (count * priority.gather(1, index) / total).pow(-self.importance)
+        return index, (weight / weight.amax(1, keepdim=True)).to(self.priority)
 
-    def update(self, row: Tensor, error: Tensor) -> None:
-        """New errors (S, B) of the stretches that begin at `row`."""
+    def update(self, index: Tensor, error: Tensor) -> None:
+        """New errors of the sequences that begin at `index` (S, B): (S, B L), step after step."""
+        error = error.unflatten(1, (index.shape[1], -1)).mean(2)
         priority = (error + 1e-6) ** self.exponent
         self.largest = torch.maximum(self.largest, priority.amax(1, keepdim=True))
-        self.priority.scatter_(1, row, priority)
+        self.priority.scatter_(1, index, priority)

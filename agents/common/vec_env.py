@@ -1,4 +1,4 @@
-"""S x N environments stepped as one batch, a random stream to each row.
+"""S x N environments stepped as one batch, with a random stream to each.
 
 S seed, N environments of one seed, O observation, A action components.
 """
@@ -9,26 +9,22 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import SyncVectorEnv
 from torch import Tensor
 
-from agents.common.make_env import Maker, Replayable, make_rows
+from agents.common.make_env import Maker, Replayable, make_batch
+from agents.common.spaces import ActionMap, check_spaces
 from models.streams import stream_seed
 
 
 class Step(NamedTuple):
-    """What one step of all environments brought. A time limit truncates; only `terminated` ends the world."""
+    """What one step of all environments brought. A time limit truncates; only `terminated` ends the task."""
 
     reward: Tensor  # (S, N)
     terminated: Tensor  # (S, N), bool
-    truncated: Tensor  # (S, N), bool
-    next_obs: Tensor  # (S, N, O), what the action led to, never a reset frame
+    done: Tensor  # (S, N), 1 where the episode ended, terminated or truncated, else 0
+    next_obs: Tensor  # (S, N, O), where the action led to, never a reset frame
     obs: Tensor  # (S, N, O), what to act on next: the first frame of a new episode where one ended
-
-    @property
-    def done(self) -> Tensor:
-        return self.terminated | self.truncated
 
 
 class VecEnv:
@@ -46,48 +42,23 @@ class VecEnv:
     def __init__(
         self, env: str | Maker, env_kwargs: dict[str, Any], seeds: Sequence[int], num_envs: int, path: Sequence[int]
     ):
-        if not isinstance(env, str) and env_kwargs:
-            raise ValueError("env_kwargs: given beside a maker; expected an environment id (bind them to the maker)")
-        self.seeds, self.num_envs, self.path = seeds, num_envs, path
-        self.rows = make_rows(env, len(seeds) * num_envs, env_kwargs)
-        self.observation_space, self.action_space = self.rows.single_observation_space, self.rows.single_action_space
-        if not isinstance(self.observation_space, Box):
-            raise ValueError(f"env: found observation space {self.observation_space}, expected a Box")
-        if isinstance(self.action_space, Box):
-            if not self.action_space.is_bounded():
-                raise ValueError(f"env: found action space {self.action_space}, expected a Box with finite bounds")
-        elif not isinstance(self.action_space, Discrete | MultiDiscrete) or len(self.action_space.shape or ()) > 1:
-            raise ValueError(f"env: found action space {self.action_space}, expected Discrete, MultiDiscrete or Box")
-        self.returns = np.zeros(self.rows.num_envs)  # of the running episodes
-        self.finished = np.full(self.rows.num_envs, np.nan)  # return of each row's newest complete episode
-
-    @property
-    def obs_size(self) -> int:
-        """O: components of an observation, flattened."""
-        return int(np.prod(self.observation_space.shape))  # type: ignore[arg-type]
+        self.env = make_batch(env, len(seeds) * num_envs, env_kwargs)
+        self.observation_space, self.action_space = self.env.single_observation_space, self.env.single_action_space
+        check_spaces(self.observation_space, self.action_space)
+        self.shape = len(seeds), num_envs
+        self.env_seeds = [stream_seed(seed, *path, index) for seed in seeds for index in range(num_envs)]
+        self.to_env = ActionMap(self.action_space)
+        self.is_uint8 = self.observation_space.dtype == np.uint8
+        self.obs_size = int(np.prod(self.observation_space.shape))  # type: ignore[arg-type]
+        self.action_size = int(np.prod(self.action_space.shape))  # type: ignore[arg-type]
+        self.returns = np.zeros(self.env.num_envs)  # of the episodes that are under way
+        self.finished = np.full(self.env.num_envs, np.nan)  # return of each environment's newest complete episode
 
     @property
     def in_features(self) -> int | tuple[int, ...]:
         """What a network is made for: the shape of an image, the size of anything else."""
         shape = self.observation_space.shape or ()
         return shape if len(shape) == 3 else self.obs_size
-
-    @property
-    def is_uint8(self) -> bool:
-        return self.observation_space.dtype == np.uint8
-
-    @property
-    def choices(self) -> list[int] | None:
-        """How many discrete actions there are, of each choice that is made at once; None where actions are numbers."""
-        space = self.action_space
-        if isinstance(space, MultiDiscrete):
-            return space.nvec.tolist()
-        return [int(space.n)] if isinstance(space, Discrete) else None
-
-    @property
-    def action_size(self) -> int:
-        """A: components of an action."""
-        return int(np.prod(self.action_space.shape))  # type: ignore[arg-type]
 
     def expect_actions(self, kind: type[gym.Space]) -> None:
         """Raise ValueError unless actions are of this kind."""
@@ -96,77 +67,69 @@ class VecEnv:
 
     def reset(self) -> Tensor:
         """Start the first episodes; observations (S, N, O)."""
-        seeds = [stream_seed(seed, *self.path, index) for seed in self.seeds for index in range(self.num_envs)]
-        obs, _ = self.rows.reset(seed=seeds)  # type: ignore[arg-type]
-        return self._obs(obs)
+        obs, _ = self.env.reset(seed=self.env_seeds)  # type: ignore[arg-type]
+        return self.to_tensor(obs).clone().view(*self.shape, -1)
 
     def step(self, action: Tensor) -> Step:
-        """One step of all: `action` (S, N, A) of indices, or in [-1, 1] (clipped) over the world's bounds."""
-        obs, reward, terminated, truncated, info = self.rows.step(self.to_env(action.flatten(0, 1)))
-        obs_tensor = next_obs = self._obs(obs)
+        """One step of all: `action` (S, N, A) of indices, or in [-1, 1] (clipped) over the bounds of the space."""
+        obs, reward, terminated, truncated, info = self.env.step(self.to_env(action.flatten(0, 1)).numpy())
         self.returns += reward
         done = terminated | truncated
+        obs = next_obs = self.to_tensor(obs).clone().view(*self.shape, -1)  # environments reuse their memory
         if done.any():
-            next_obs = obs_tensor.clone()
-            final = np.stack(list(info["final_obs"][done])).reshape(done.sum(), -1)
-            next_obs.view(len(done), -1)[done] = self.to_network(final)
-            self.finished[done] = self.returns[done]
-            self.returns[done] = 0.0
-        reward, terminated, truncated = (self._by_seed(x).squeeze(-1) for x in (reward, terminated, truncated))
-        return Step(reward, terminated, truncated, next_obs, obs_tensor)
+            next_obs = obs.clone()
+            next_obs.view(len(done), -1)[done] = self.to_tensor(np.stack(list(info["final_obs"][done]))).flatten(1)
+            self.finished[done], self.returns[done] = self.returns[done], 0.0
+        reward, done = (torch.tensor(x, dtype=torch.get_default_dtype()).view(self.shape) for x in (reward, done))
+        return Step(reward, torch.tensor(terminated).view(self.shape), done, next_obs, obs)
 
-    def to_env(self, action: Tensor) -> np.ndarray:
-        """The world's own actions for (..., A): indices, or [-1, 1] (clipped) mapped to the bounds of the Box."""
-        space, array = self.action_space, action.numpy(force=True)
-        if isinstance(space, Discrete):
-            return array[..., 0] + int(space.start)
-        if isinstance(space, MultiDiscrete):
-            return (array + space.start).astype(space.dtype)
-        array = array.reshape(*array.shape[:-1], *space.shape).clip(-1, 1)  # type: ignore[misc]
-        return (space.low + (array + 1) / 2 * (space.high - space.low)).astype(space.dtype)  # type: ignore[union-attr]
-
-    def to_network(self, obs: np.ndarray | Tensor) -> Tensor:
+    def to_tensor(self, obs: np.ndarray | Tensor) -> Tensor:
         """Observations as agents hold them: bytes stay bytes, all else is of the default dtype."""
         return torch.as_tensor(obs, dtype=torch.uint8 if self.is_uint8 else torch.get_default_dtype())
 
     def mean_return(self) -> np.ndarray:
         """Mean of the newest complete episode of each environment, (S,); NaN before the first."""
-        finished = self.finished.reshape(len(self.seeds), self.num_envs)
+        finished = self.finished.reshape(self.shape)
         count = np.isfinite(finished).sum(1)
         return np.where(count > 0, np.nansum(finished, 1) / np.maximum(count, 1), np.nan)
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Everything that the next step depends on, as arrays."""
         state = {"returns": self.returns.copy(), "finished": self.finished.copy()}
-        if not isinstance(self.rows, SyncVectorEnv):
-            return state | self.rows.get_state()  # type: ignore[attr-defined]
-        worlds = [world for world in self.rows.envs if isinstance(world, Replayable)]
-        actions = [np.asarray(action) for world in worlds for action in world.actions]
+        if not isinstance(self.env, SyncVectorEnv):
+            return state | self.env.get_state()  # type: ignore[attr-defined]
+        envs = [env for env in self.env.envs if isinstance(env, Replayable)]
+        actions = [np.asarray(action) for env in envs for action in env.actions]
         state["actions"] = np.stack(actions) if actions else np.zeros(0)
-        state["lengths"] = np.array([len(world.actions) for world in worlds])
-        state["seeds"] = np.array([world.seed for world in worlds], np.uint64)
-        state["episodes"] = np.array([world.episode for world in worlds])
+        state["lengths"] = np.array([len(env.actions) for env in envs])
+        state["seeds"] = np.array([env.seed for env in envs], np.uint64)
+        state["episodes"] = np.array([env.episode for env in envs])
         return state
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Go on from what `get_state` returned."""
         state = dict(state)
         self.returns, self.finished = state.pop("returns").copy(), state.pop("finished").copy()
-        if not isinstance(self.rows, SyncVectorEnv):
-            self.rows.set_state(state)  # type: ignore[attr-defined]
+        if not isinstance(self.env, SyncVectorEnv):
+            self.env.set_state(state)  # type: ignore[attr-defined]
             return
-        actions = np.split(state["actions"], np.cumsum(state["lengths"])[:-1])
-        for world, *told in zip(self.rows.envs, state["seeds"], state["episodes"], actions, strict=True):
-            world.restore(int(told[0]), int(told[1]), told[2])  # type: ignore[attr-defined]
+        episodes = zip(state["seeds"], state["episodes"], episode_actions(state), strict=True)
+        for env, (seed, episode, actions) in zip(self.env.envs, episodes, strict=True):
+            env.restore(int(seed), int(episode), actions)  # type: ignore[attr-defined]
 
     def close(self) -> None:
-        self.rows.close()
+        self.env.close()
 
-    def _obs(self, rows: np.ndarray) -> Tensor:
-        # A copy: the worlds write their next observations into the same memory.
-        return self.to_network(rows).clone().reshape(len(self.seeds), self.num_envs, -1)
 
-    def _by_seed(self, rows: np.ndarray) -> Tensor:
-        """(S * N, ...) -> (S, N, everything else flattened)."""
-        tensor = torch.tensor(rows, dtype=torch.bool if rows.dtype == bool else torch.get_default_dtype())
-        return tensor.reshape(len(self.seeds), self.num_envs, -1)
+def episode_actions(state: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """The actions of each environment's episode so far; a state holds them one after the other."""
+    return np.split(state["actions"], np.cumsum(state["lengths"])[:-1])
+
+
+def extract_state(state: dict[str, np.ndarray], index: int, num_envs: int) -> dict[str, np.ndarray]:
+    """The state of the environments of one seed, out of that of all."""
+    own = slice(index * num_envs, (index + 1) * num_envs)
+    extracted = {name: array[own] for name, array in state.items() if name != "actions"}
+    if "actions" in state:
+        extracted["actions"] = np.concatenate(episode_actions(state)[own])
+    return extracted
