@@ -13,7 +13,10 @@ from models import RMSprop
 
 @dataclass(frozen=True)
 class A2CConfig(OnPolicyConfig):
-    """Hyper-parameters; the defaults are SB3's."""
+    """Hyper-parameters; the defaults are SB3's.
+
+    The paper runs 16 environments at once (`num_envs`).
+    """
 
     num_steps: Count = 5
     learning_rate: PositivePerSeed = 7e-4  # of RMSprop
@@ -32,5 +35,6 @@ class A2C(OnPolicy[A2CConfig]):
         value, log_prob, entropy = self.evaluate_actions(obs, action)  # (S, B)
         error = (target - value) ** 2
         loss = -log_prob * advantage - self.entropy_weight * entropy + self.config.value_weight * error
-        self.optimizer.step(loss.mean(1))
-        self.losses = {"loss": loss.mean(1)}
+        loss = loss.mean(1)  # (S,)
+        self.optimizer.step(loss)
+        self.losses = {"loss": loss}

@@ -49,8 +49,8 @@ class PPO(OnPolicy[PPOConfig]):
         fields = rollout.obs, rollout.action, log_prob, advantage, target
         minibatches = self.minibatches(config.num_epochs, config.batch_size, *fields)
         for obs, action, old_log_prob, advantage, target in minibatches:
-            value, log_prob, entropy = self.evaluate_actions(obs, action)  # (S, B)
-            surrogate = clipped_surrogate(log_prob, old_log_prob, advantage, clip_range)
+            value, log_prob, entropy = self.evaluate_actions(obs, action)
+            surrogate = clipped_surrogate(log_prob, old_log_prob, advantage, clip_range)  # (S, B)
             loss = config.value_weight * (value - target) ** 2 - surrogate - self.entropy_weight * entropy
             self.optimizer.step(loss.mean(1))
         self.losses = {"loss": loss.mean(1)}

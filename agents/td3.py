@@ -1,8 +1,7 @@
 """Twin delayed deep deterministic policy gradient (arXiv:1802.09477): off-policy, continuous actions.
 
-The step from SAC: the policy is deterministic, noise is only added to explore and to smooth the target's actions.
-
-S seed, B minibatch, F features, A action components.
+The step from SAC (letters as there): the policy is deterministic; noise is only added to explore and to smooth the
+actions of the target.
 """
 
 import copy

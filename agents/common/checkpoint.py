@@ -28,7 +28,7 @@ def save(path: str | os.PathLike, arrays: dict[str, np.ndarray], meta: dict[str,
     """Write arrays and JSON-able `meta`, all of it or nothing: a file is there only once it is complete."""
     text = json.dumps({"format": FORMAT, **meta})
     blank = save_tensors(
-        {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+        {name: np.asarray(array, order="C") for name, array in arrays.items()},
         metadata={"balancier": text, "sha256": BLANK.decode()},
     )
     digest = hashlib.sha256(blank).hexdigest().encode()

@@ -1,4 +1,4 @@
-"""What every agent owes: independent seeds, exact resuming, SB3's face, clear errors."""
+"""What every agent owes: independent seeds, exact resuming, SB3's interface, clear errors."""
 
 import subprocess
 import sys
@@ -19,9 +19,9 @@ from tests.agents.probes import One
 PENDULUM = dict.fromkeys(AGENTS, "balancier/Pendulum-v0") | {"dqn": "balancier/PendulumDiscrete-v0"}
 OFF_POLICY = {"learning_starts": 20, "batch_size": 8, "buffer_size": 300}
 SMALL = {
-    "dqn": OFF_POLICY | {"exploration_steps": 200, "num_envs": 2},
-    "reinforce": {"num_envs": 2, "num_steps": 100},
-    "a2c": {"num_envs": 2},
+    "dqn": OFF_POLICY | {"exploration_steps": 200, "num_envs": 2, "train_every": 1, "target_every": 1, "tau": 0.01},
+    "reinforce": {"num_envs": 2, "num_steps": 100, "normalize_obs": True, "normalize_reward": True},
+    "a2c": {"num_envs": 2, "normalize_obs": True, "normalize_reward": True},
     "ppo": {"num_envs": 2, "num_steps": 16, "num_epochs": 2, "batch_size": 8},
     "sac": OFF_POLICY,
     "td3": OFF_POLICY,
@@ -34,14 +34,14 @@ def make(name, env=None, **more):
 
 
 def foreign(name):
-    """A world that offers neither a batch nor a way to read its state."""
+    """An environment with neither a native batch nor a way to read its state."""
     return "Pendulum-v1" if name in ("sac", "td3") else "CartPole-v1"
 
 
 @pytest.mark.parametrize("name", AGENTS)
-@pytest.mark.parametrize("world", [PENDULUM.get, foreign])
-def test_seeds_together_are_seeds_alone(name, world, float64):
-    together, alone = (AGENTS[name](f"envs:{world(name)}", seeds=seeds, network=NETWORK, **SMALL[name])
+@pytest.mark.parametrize("env_of", [PENDULUM.get, foreign])
+def test_seeds_together_are_seeds_alone(name, env_of, float64):
+    together, alone = (AGENTS[name](f"envs:{env_of(name)}", seeds=seeds, network=NETWORK, **SMALL[name])
                        for seeds in ([3, 11, 12], [11]))  # fmt: skip
     before = {key: parameter.clone() for key, parameter in alone.named_parameters()}
     for agent in together, alone:
@@ -69,12 +69,12 @@ agent.save(sys.argv[2])
 
 
 @pytest.mark.parametrize("name", AGENTS)
-@pytest.mark.parametrize("world", [PENDULUM.get, foreign])
-def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(name, world, tmp_path):
+@pytest.mark.parametrize("env_of", [PENDULUM.get, foreign])
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(name, env_of, tmp_path):
     """Stopped in mid-episode and mid-rollout (230 = 3 * 64 + 38), resumed by another process."""
     straight, half, whole = (tmp_path / part for part in ("straight", "half", "whole"))
-    AGENTS[name](f"envs:{world(name)}", seeds=[3, 11], network=NETWORK, **SMALL[name]).learn(450).save(straight)
-    agent = AGENTS[name](f"envs:{world(name)}", seeds=[3, 11], network=NETWORK, **SMALL[name]).learn(230)
+    AGENTS[name](f"envs:{env_of(name)}", seeds=[3, 11], network=NETWORK, **SMALL[name]).learn(450).save(straight)
+    agent = AGENTS[name](f"envs:{env_of(name)}", seeds=[3, 11], network=NETWORK, **SMALL[name]).learn(230)
     agent.save(half)
     subprocess.run([sys.executable, "-c", RESUME, half, whole, "220"], check=True)
     (expected, meta), (found, found_meta) = checkpoint.load(straight), checkpoint.load(whole)
@@ -109,9 +109,9 @@ def test_one_replica_is_what_sb3_calls_a_model(name):
     action, state = one.predict(obs[1, 0])
     assert state is None
     assert one.action_space.contains(action if name != "dqn" else int(action))
-    world = gym.make(f"envs:{PENDULUM[name]}")
-    world.reset(seed=1)
-    mean, spread = evaluate_policy(one, world, n_eval_episodes=3, warn=False)
+    env = gym.make(f"envs:{PENDULUM[name]}")
+    env.reset(seed=1)
+    mean, spread = evaluate_policy(one, env, n_eval_episodes=3, warn=False)
     assert -2200 < mean < 0
     assert spread > 0
 
@@ -201,12 +201,12 @@ def test_bad_seeds_are_refused(seeds):
     (SAC, "CartPole-v1", "expected a Box"),
     (PPO, "FrozenLake-v1", "observation space"),
 ])  # fmt: skip
-def test_worlds_that_do_not_fit_are_refused(kind, env, words):
+def test_environments_that_do_not_fit_are_refused(kind, env, words):
     with pytest.raises(ValueError, match=words):
         kind(env, seeds=1)
 
 
-def test_an_unknown_world_is_named():
+def test_an_unknown_environment_is_named():
     with pytest.raises(gym.error.Error, match="Nowhere"):
         PPO("Nowhere-v0")
 

@@ -10,8 +10,8 @@ import torch
 
 import agents
 from agents import DQN, PPO, SAC, TD3
-from agents.evaluation import TEST_SEED, evaluate
-from agents.export import CHOICE, OnnxModel, choose
+from agents.evaluation import SELECTION_SEED, TEST_SEED, evaluate, select_best
+from agents.export import OnnxModel, to_module, to_onnx
 from models import CNN, GRU, LSTM, MLP
 
 PENDULUM, DISCRETE = "envs:balancier/Pendulum-v0", "envs:balancier/PendulumDiscrete-v0"
@@ -69,7 +69,7 @@ def make(name):
     obs = obs.astype(space.dtype)
     if isinstance(agent, DQN):  # no action is the best on average
         with torch.no_grad():
-            rows = agent.vec_env.to_network(obs).flatten(1).expand(2, 200, -1)
+            rows = agent.vec_env.to_tensor(obs).flatten(1).expand(2, 200, -1)
             agent.policy.values.head.bias[:, -5:] -= agent.policy(agent.encoder(rows)).values.mean(1)
     return agent, obs
 
@@ -80,11 +80,11 @@ def test_module_and_file_act_like_the_replica(name, tmp_path):
     expected, _ = agent[1].predict(obs)
     assert len(np.unique(expected, axis=0)) > 1
     assert not np.array_equal(expected, agent[0].predict(obs)[0])
-    agent[1].to_onnx(tmp_path / "policy.onnx")
+    to_onnx(agent[1], tmp_path / "policy.onnx")
     model = OnnxModel(tmp_path / "policy.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["policy.onnx"]
     tolerance = 0.0 if expected.dtype == np.int64 else 1e-5
-    for found in (agent[1].to_module()(torch.from_numpy(obs)).numpy(force=True), model.predict(obs)[0]):
+    for found in (to_module(agent[1])(torch.from_numpy(obs)).numpy(force=True), model.predict(obs)[0]):
         assert found.dtype == expected.dtype
         np.testing.assert_allclose(found, expected, atol=tolerance, rtol=0)
     # Any number of observations, a single one too.
@@ -97,10 +97,10 @@ def test_a_choice_that_is_missing_is_never_made(tmp_path):
     agent = PPO(Odd, seeds=SEEDS)
     with torch.no_grad():
         agent.policy.logits.head.bias[:] = torch.arange(15.0)
-    agent[1].to_onnx(tmp_path / "policy.onnx")
+    to_onnx(agent[1], tmp_path / "policy.onnx")
     obs = np.zeros((1, 2, 3))
     highest = [[1 + 1, -4 + 4, 7 + 2]]
-    np.testing.assert_array_equal(agent[1].to_module()(torch.from_numpy(obs)).numpy(), highest)
+    np.testing.assert_array_equal(to_module(agent[1])(torch.from_numpy(obs)).numpy(), highest)
     np.testing.assert_array_equal(OnnxModel(tmp_path / "policy.onnx").predict(obs)[0], highest)
 
 
@@ -108,10 +108,10 @@ def test_a_choice_that_is_missing_is_never_made(tmp_path):
     partial(PPO, network=partial(GRU, hidden_size=8), num_steps=32, normalize_obs=True),
     partial(SAC, network=partial(LSTM, hidden_size=8), batch_size=8),
 ])  # fmt: skip
-def test_a_memory_remembers_through_an_episode(make, tmp_path):
+def test_a_recurrent_state_lasts_through_an_episode(make, tmp_path):
     agent = make(PENDULUM, env_kwargs=ANGLE, seeds=SEEDS).learn(130)
-    replica, module = agent[1], agent[1].to_module()
-    replica.to_onnx(tmp_path / "policy.onnx")
+    replica, module = agent[1], to_module(agent[1])
+    to_onnx(replica, tmp_path / "policy.onnx")
     model, world = OnnxModel(tmp_path / "policy.onnx"), gym.make("balancier/Pendulum-v0", **ANGLE)
     obs, _ = world.reset(seed=1)
     state = of_module = of_file = None
@@ -130,14 +130,14 @@ def test_a_memory_remembers_through_an_episode(make, tmp_path):
     np.testing.assert_allclose(model.predict(obs, of_file, [True])[0], replica.predict(obs)[0], atol=1e-5)
     with pytest.raises(ValueError, match="deterministic: found False"):
         model.predict(obs, deterministic=False)
-    judged = [evaluate(one, PENDULUM, range(3), ANGLE) for one in (replica, model)]
-    np.testing.assert_allclose(judged[0], judged[1], rtol=1e-3)
+    tested = [evaluate(one, PENDULUM, range(3), ANGLE) for one in (replica, model)]
+    np.testing.assert_allclose(tested[0], tested[1], rtol=1e-3)
 
 
 def test_a_module_shares_nothing_with_the_agent():
     agent = PPO(PENDULUM, seeds=SEEDS, normalize_obs=True, num_steps=32).learn(256)
     obs = torch.randn(20, 3)
-    module, before = agent[1].to_module(), agent[1].predict(obs.numpy())[0]
+    module, before = to_module(agent[1]), agent[1].predict(obs.numpy())[0]
     agent.learn(512)
     assert abs(agent[1].predict(obs.numpy())[0] - before).max() > 1e-4
     np.testing.assert_array_equal(module(obs).numpy(force=True), before)
@@ -152,12 +152,12 @@ def test_a_module_shares_nothing_with_the_agent():
     partial(PPO, PENDULUM, env_kwargs=ANGLE, network=partial(GRU, hidden_size=4), num_envs=2, num_steps=32),
     partial(SAC, PENDULUM, learning_starts=60),
     partial(TD3, Lopsided, learning_starts=60),
-    partial(DQN, "CartPole-v1", num_envs=2, learning_starts=60, prioritized=True, n_step=3),
+    partial(DQN, "CartPole-v1", num_envs=2, learning_starts=60, prioritized=True, n_step=3, train_every=1),
 ])  # fmt: skip
-def test_a_replica_taken_out_goes_on_as_if_it_had_been_alone(make, float64):
+def test_an_extracted_replica_goes_on_as_if_it_had_been_alone(make, float64):
     """In mid-rollout and mid-episode, and with a learning rate of its own."""
     together = make(seeds=[3, 11, 12], learning_rate=[1e-3, 3e-3, 1e-4]).learn(90)
-    one, never = together[1].alone(), make(seeds=[11], learning_rate=3e-3)
+    one, never = together.extract(1), make(seeds=[11], learning_rate=3e-3)
     begun = {key: value.clone() for key, value in one.policy.state_dict().items()}
     together.learn(20)
     one.learn(60)
@@ -170,7 +170,7 @@ def test_a_replica_taken_out_goes_on_as_if_it_had_been_alone(make, float64):
 
 def test_one_file_holds_one_replica(tmp_path):
     agent = SAC(PENDULUM, seeds=SEEDS).learn(150)
-    agent[1].save(tmp_path / "replica.safetensors")
+    agent.extract(1).save(tmp_path / "replica.safetensors")
     loaded = agents.load(tmp_path / "replica.safetensors")
     assert loaded.seeds == (11,)
     obs = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
@@ -180,7 +180,7 @@ def test_one_file_holds_one_replica(tmp_path):
 
 
 class Aim(gym.Env):
-    """One step, whose reward is minus the distance to 0.5, or to -0.5 on the judged starts."""
+    """One step, whose reward is minus the distance to 0.5, or to -0.5 on the test starts."""
 
     observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
     action_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
@@ -188,7 +188,7 @@ class Aim(gym.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         if seed is not None:
-            self.target = -0.5 if TEST_SEED <= seed < CHOICE else 0.5
+            self.target = -0.5 if TEST_SEED <= seed < SELECTION_SEED else 0.5
         return np.zeros(1, np.float32), {}
 
     def step(self, action):
@@ -202,17 +202,17 @@ def aim():
     gym.registry.pop("Aim-v0")
 
 
-def test_the_best_is_chosen_on_starts_that_are_not_judged(aim):
+def test_the_best_is_selected_on_starts_that_no_test_uses(aim):
     agent = PPO(aim, seeds=[5, 6, 7, 8])
     with torch.no_grad():
         agent.policy.mean.head.weight.zero_()
         agent.policy.mean.head.bias[:, 0] = torch.tensor([-0.5, 0.0, 0.4, 0.9])
-    best, returns = choose(agent)
+    best, returns = select_best(agent)
     np.testing.assert_allclose(returns, [-1.0, -0.5, -0.1, -0.4], atol=1e-6)
     assert best == 2
     assert evaluate(agent, aim, range(TEST_SEED, TEST_SEED + 3)).mean(1).argmax() == 0
     with pytest.raises(ValueError, match="came from a function"):
-        choose(PPO(Aim, seeds=2))
+        select_best(PPO(Aim, seeds=2))
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxscript"])
@@ -220,5 +220,5 @@ def test_what_is_not_installed_is_named(missing, tmp_path, monkeypatch):
     replica = PPO(PENDULUM, seeds=1)[0]
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match=rf"found no package {missing}, .*balancier\[onnx\]"):
-        replica.to_onnx(tmp_path / "policy.onnx")
+        to_onnx(replica, tmp_path / "policy.onnx")
     assert list(tmp_path.iterdir()) == []

@@ -8,25 +8,29 @@ import torch
 from agents import A2C, DQN, PPO, REINFORCE, SAC, TD3
 from agents.common.actor_critic import twin_q
 from agents.common.on_policy import OnPolicy
+from agents.common.spaces import num_choices
 from models import MLP
 from tests.agents.probes import Forever, Later, Match, Mortal, One, Seen, maker
 
 GAMMA = 0.8
 COMMON = {"seeds": [3, 11], "network": partial(MLP, hidden=(32,)), "gamma": GAMMA, "learning_rate": 3e-3}
-PPO_SETTINGS = {"num_envs": 8, "num_steps": 32, "batch_size": 64, "learning_rate": 1e-3}
-PLAIN = {"normalize_obs": False, "normalize_reward": False}
+PPO_SETTINGS = {"num_envs": 8, "num_steps": 32, "batch_size": 64, "learning_rate": 1e-3, "anneal_steps": 100_000}
+PPO_SETTINGS |= {"max_grad_norm": None}
+DQN_SETTINGS = {"learning_starts": 50, "tau": 0.05, "exploration_steps": 400, "final_epsilon": 0.2}
+DQN_SETTINGS |= {"batch_size": 128, "train_every": 1, "target_every": 1, "anneal_steps": 15_000}
+A2C_SETTINGS = {"num_envs": 8, "num_steps": 5, "gae_lambda": 0.9, "value_weight": 0.4, "learning_rate": 1e-2}
 AGENTS = {
-    "dqn": (DQN, "discrete", {"learning_starts": 50, "tau": 0.05, "exploration_steps": 400, "final_epsilon": 0.2}),
+    "dqn": (DQN, "discrete", DQN_SETTINGS),
     "ppo discrete": (PPO, "discrete", PPO_SETTINGS),
     "ppo continuous": (PPO, "continuous", PPO_SETTINGS),
-    "a2c discrete": (A2C, "discrete", {"num_steps": 5, "learning_rate": 1e-2} | PLAIN),
+    "a2c discrete": (A2C, "discrete", A2C_SETTINGS),
     "reinforce discrete": (
         REINFORCE,
         "discrete",
-        {"num_steps": 10, "learning_rate": 1e-2, "anneal_steps": 24_000} | PLAIN,
+        {"num_steps": 10, "learning_rate": 1e-2, "anneal_steps": 24_000, "max_grad_norm": None},
     ),
-    "sac": (SAC, "continuous", {"learning_starts": 50, "tau": 0.05}),
-    "td3": (TD3, "continuous", {"learning_starts": 50, "tau": 0.05, "noise_std": 0.3}),
+    "sac": (SAC, "continuous", {"learning_starts": 50, "tau": 0.05, "batch_size": 64}),
+    "td3": (TD3, "continuous", {"learning_starts": 50, "tau": 0.05, "noise_std": 0.3, "batch_size": 64}),
 }
 STEPS = {DQN: 1500, PPO: 12_000, A2C: 24_000, REINFORCE: 24_000, SAC: 1500, TD3: 1500}
 
@@ -77,7 +81,7 @@ def test_the_better_action_is_found(name):
     agent = learn("reinforce discrete", Match, baseline=False) if without else learn(name, Match)
     for seen in (-1.0, 1.0):
         best, _ = agent.predict(torch.full((2, 1, 1), seen))
-        if agent.vec_env.choices:
+        if num_choices(agent.vec_env.action_space):
             assert (best == int(seen > 0)).all()
         else:
             assert abs(best - 0.5 * seen).max() < 0.2
@@ -86,7 +90,7 @@ def test_the_better_action_is_found(name):
 
 
 @pytest.mark.parametrize("name", ["dqn", "ppo discrete", "ppo continuous", "a2c discrete", "td3"])
-def test_a_time_limit_does_not_end_the_world(name):
+def test_a_time_limit_does_not_end_the_task(name):
     """V = 1 / (1 - gamma) although every episode is cut after five steps."""
     close(value(learn(name, Forever), 0.0), 1 / (1 - GAMMA), 0.1)
 
@@ -103,7 +107,7 @@ def test_soft_values_see_through_a_time_limit_too():
 
 
 @pytest.mark.parametrize("name", ["dqn", "ppo discrete", "ppo continuous", "a2c discrete", "td3"])
-def test_an_end_of_the_world_is_an_end(name):
+def test_a_termination_is_an_end(name):
     """What a time limit treated as an end would give: a finite sum, far below 1 / (1 - gamma)."""
     agent = learn(name, Mortal)
     close(value(agent, -2.0), sum(GAMMA**t for t in range(5)))

@@ -10,12 +10,13 @@ from stable_baselines3.common.buffers import ReplayBufferSamples
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 
 from agents import A2C, AGENTS, DQN, PPO, SAC, TD3
+from agents.common.off_policy import Batch
 from agents.common.replay import Transitions
-from agents.sb3 import from_sb3, pairs
+from agents.sb3 import from_sb3, pairs, to_sb3
 from models import MLP
 
 NETWORK = partial(MLP, hidden=(16, 16), activation="tanh")
-STEPS, ENVS, BATCH = 8, 2, 32
+STEPS, ENVS, BATCH, GAMMA = 8, 2, 32, 0.9
 
 
 class Plain(gym.Env):
@@ -32,7 +33,7 @@ class Plain(gym.Env):
 
 
 def random_batch(discrete, *shape):
-    """Fields (1, *shape, ...) with ends of the world, and time limits that do not end it."""
+    """Fields (1, *shape, ...) with terminations, and time limits that are none."""
     generator = torch.Generator().manual_seed(1)
     obs, next_obs = torch.randn(2, 1, *shape, 3, generator=generator)
     action = torch.randn(1, *shape, 2, generator=generator).clamp(-0.9, 0.9)
@@ -40,7 +41,14 @@ def random_batch(discrete, *shape):
         action = torch.randint(4, (1, *shape, 1), generator=generator).float()
     end = torch.rand(1, *shape, generator=generator)
     reward = torch.randn(1, *shape, generator=generator)
-    return Transitions(obs, action, reward, (end < 0.1).float(), (end < 0.25).float(), next_obs)
+    return Transitions(obs, action, reward, GAMMA * (end >= 0.1).float(), (end < 0.25).float(), next_obs)
+
+
+def samples_of(batch):
+    """Transitions (1, B, 1, ...) as an agent samples them."""
+    action, reward, discount = (x.flatten(1, 2) for x in (batch.action, batch.reward, batch.discount))
+    index = torch.zeros(1, BATCH, dtype=torch.int64)
+    return Batch(batch.obs, action, reward, discount, batch.next_obs, None, index, None)
 
 
 def flat(batch):
@@ -72,7 +80,7 @@ def test_one_update_on_policy(kind, discrete):
     """
     common = {"gamma": 0.9, "gae_lambda": 0.8, "max_grad_norm": 0.5, "learning_rate": 1e-3, "value_weight": 0.5}
     more = {"anneal_steps": None, "entropy_weight": 0.01, "num_envs": ENVS, "num_steps": STEPS}
-    more |= {"num_epochs": 1, "batch_size": STEPS * ENVS} if kind is PPO else PLAIN
+    more |= {"num_epochs": 1, "batch_size": STEPS * ENVS} if kind is PPO else {}
     agent = kind(partial(Plain, discrete), seeds=1, network=NETWORK, **common, **more)
     theirs = {"gamma": 0.9, "gae_lambda": 0.8, "max_grad_norm": 0.5, "learning_rate": 1e-3, "ent_coef": 0.01}
     theirs |= {"n_steps": STEPS, "vf_coef": 0.5}
@@ -81,7 +89,7 @@ def test_one_update_on_policy(kind, discrete):
     else:
         rmsprop = {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"alpha": 0.99, "eps": 1e-5}}
         theirs |= {"use_rms_prop": False, "policy_kwargs": rmsprop}
-    model, before = agent[0].to_sb3(**theirs), weights(agent)
+    model, before = to_sb3(agent[0], **theirs), weights(agent)
     batch = random_batch(discrete, STEPS, ENVS)
     buffer_class = type(model.rollout_buffer)
     buffer = buffer_class(STEPS, model.observation_space, model.action_space, "cpu", 0.8, 0.9, ENVS)
@@ -91,7 +99,7 @@ def test_one_update_on_policy(kind, discrete):
         with torch.no_grad():
             value, log_prob, _ = model.policy.evaluate_actions(obs, action[:, 0].long() if discrete else action)
             # What SB3's collect_rollouts does at a time limit.
-            cut = batch.done[0, t] * (1 - batch.terminated[0, t])
+            cut = batch.done[0, t] * (batch.discount[0, t] > 0)
             reward = batch.reward[0, t] + 0.9 * cut * model.policy.predict_values(batch.next_obs[0, t]).flatten()
         buffer.add(obs.numpy(), action.numpy(), reward.numpy(), first, value.flatten(), log_prob)
         first = batch.done[0, t].numpy()
@@ -108,9 +116,6 @@ def test_one_update_on_policy(kind, discrete):
         torch.testing.assert_close(agent.policy.log_std[0], model.policy.log_std, atol=1e-5, rtol=0)
 
 
-PLAIN = {"normalize_obs": False, "normalize_reward": False}
-
-
 def silent():
     from stable_baselines3.common.logger import Logger
 
@@ -121,7 +126,8 @@ class Fixed:
     """A replay buffer that always gives the same batch."""
 
     def __init__(self, batch):
-        obs, action, reward, terminated, _, next_obs = flat(batch)
+        obs, action, reward, discount, _, next_obs = flat(batch)
+        terminated = (discount == 0).float()
         self.batch = ReplayBufferSamples(obs, action, next_obs, terminated[:, None], reward[:, None])
 
     def sample(self, *_, **__):
@@ -135,14 +141,14 @@ def test_one_update_of_dqn():
         max_grad_norm=0.1,
     )  # fmt: skip
     with torch.no_grad():
-        agent.flat_target.add_(0.1)
-    model, before = agent[0].to_sb3(gamma=0.9, learning_rate=1e-3, max_grad_norm=0.1, batch_size=BATCH), weights(agent)
+        agent.target_params.add_(0.1)
+    model, before = to_sb3(agent[0], gamma=0.9, learning_rate=1e-3, max_grad_norm=0.1, batch_size=BATCH), weights(agent)
     batch = random_batch(True, BATCH, 1)
     samples = Fixed(batch)
     samples.batch = samples.batch._replace(actions=samples.batch.actions.long())
     model.replay_buffer, model._logger = samples, silent()
     model.train(1, BATCH)
-    agent.update(batch, 0)
+    agent.update(samples_of(batch), 0)
     assert_same(agent, model, before)
 
 
@@ -152,15 +158,15 @@ def test_one_update_of_sac(monkeypatch):
     )
     with torch.no_grad():
         agent.log_temperature.fill_(-1.0)
-    model, before = agent[0].to_sb3(gamma=0.9, tau=0.05, learning_rate=1e-3, batch_size=BATCH), weights(agent)
+    model, before = to_sb3(agent[0], gamma=0.9, tau=0.05, learning_rate=1e-3, batch_size=BATCH), weights(agent)
     batch = random_batch(False, BATCH, 1)
     noise, next_noise = torch.randn(2, BATCH, 2)
-    agent.draws = lambda _: torch.stack([noise, next_noise])[None, None, :, :, None]
+    agent.update_noise = lambda _: torch.stack([noise, next_noise])[None, None, :, :, None]
     queue = [noise, next_noise]
     monkeypatch.setattr("torch.distributions.normal._standard_normal", lambda *_, **__: queue.pop(0))
     model.replay_buffer, model._logger = Fixed(batch), silent()
     model.train(1, BATCH)
-    agent.update(batch, 0)
+    agent.update(samples_of(batch), 0)
     assert_same(agent, model, before)
     torch.testing.assert_close(agent.log_temperature[0], model.log_ent_coef, atol=1e-5, rtol=0)
 
@@ -170,38 +176,37 @@ def test_one_update_of_td3(monkeypatch):
         partial(Plain, False), seeds=1, network=NETWORK, gamma=0.9, tau=0.05, learning_rate=1e-3, batch_size=BATCH,
         policy_delay=1,
     )  # fmt: skip
-    model = agent[0].to_sb3(gamma=0.9, tau=0.05, learning_rate=1e-3, batch_size=BATCH, policy_delay=1)
+    model = to_sb3(agent[0], gamma=0.9, tau=0.05, learning_rate=1e-3, batch_size=BATCH, policy_delay=1)
     before, batch, noise = weights(agent), random_batch(False, BATCH, 1), torch.randn(BATCH, 2)
-    agent.draws = lambda _: noise[None, None, None, :, None]
+    agent.update_noise = lambda _: noise[None, None, None, :, None]
     monkeypatch.setattr(torch.Tensor, "normal_", lambda self, mean, std: self.copy_(mean + std * noise))
     model.replay_buffer, model._logger = Fixed(batch), silent()
     model.train(1, BATCH)
-    agent.update(batch, 0)
+    agent.update(samples_of(batch), 0)
     assert_same(agent, model, before)
 
 
 @pytest.mark.parametrize("name", ["dqn", "ppo", "a2c", "sac", "td3"])
 def test_weights_travel_to_sb3_and_back(name, tmp_path):
     env = "balancier/PendulumDiscrete-v0" if name == "dqn" else "balancier/Pendulum-v0"
-    more = PLAIN if name == "a2c" else {}
-    agent = AGENTS[name](f"envs:{env}", seeds=[3, 11], network=NETWORK, **more).learn(300)
+    agent = AGENTS[name](f"envs:{env}", seeds=[3, 11], network=NETWORK).learn(300)
     obs = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     expected, _ = agent[1].predict(obs)
     assert len(np.unique(expected)) > 1
-    model = agent[1].to_sb3()
+    model = to_sb3(agent[1])
     np.testing.assert_allclose(model.predict(obs, deterministic=True)[0], expected, atol=1e-5)
     model.save(tmp_path / "model.zip")
-    back = from_sb3(tmp_path / "model.zip", f"envs:{env}", **more)
+    back = from_sb3(tmp_path / "model.zip", f"envs:{env}")
     np.testing.assert_allclose(back[0].predict(obs)[0], expected, atol=1e-5)
 
 
 def test_what_sb3_does_not_have_is_refused(tmp_path):
     agent = AGENTS["reinforce"]("CartPole-v1", seeds=1)
     with pytest.raises(ValueError, match="found a REINFORCE"):
-        agent[0].to_sb3()
+        to_sb3(agent[0])
     agent = DQN("CartPole-v1", seeds=1, dueling=True)
     with pytest.raises(ValueError, match="expected an MLP"):
-        agent[0].to_sb3()
+        to_sb3(agent[0])
     (tmp_path / "nonsense.zip").write_bytes(b"no model")
     with pytest.raises(ValueError, match=r"nonsense.zip: found no SB3 model"):
         from_sb3(tmp_path / "nonsense.zip", "CartPole-v1")

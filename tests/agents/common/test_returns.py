@@ -18,16 +18,16 @@ def test_hand_computed_advantages():
     """gamma 0.5, lambda 0.5, so that the decay is a quarter; rewards 1, 2, 3, values 4, 2, 1, and 8 afterwards."""
     reward, value, next_value, never = column(1, 2, 3), column(4, 2, 1), column(2, 1, 8), column(0, 0, 0)
     # deltas: 1 + 1 - 4 = -2;  2 + 0.5 - 2 = 0.5;  3 + 4 - 1 = 6
-    found = gae(reward, value, next_value, never, never, 0.5, 0.5)
+    found = gae(reward, never + 0.5, never, value, next_value, 0.5)
     torch.testing.assert_close(found, column(-2 + 0.25 * (0.5 + 0.25 * 6), 0.5 + 0.25 * 6, 6))
 
 
 def test_an_end_takes_the_next_value_out_and_a_time_limit_does_not():
     reward, value, next_value = column(1, 2, 3), column(4, 2, 1), column(2, 1, 8)
     ends = column(0, 1, 0)
-    ended = gae(reward, value, next_value, ends, ends, 0.5, 0.5)
+    ended = gae(reward, 0.5 * (1 - ends), ends, value, next_value, 0.5)
     torch.testing.assert_close(ended, column(-2 + 0.25 * 0.0, 0.0, 6))  # the second delta is 2 - 2
-    cut = gae(reward, value, next_value, column(0, 0, 0), ends, 0.5, 0.5)
+    cut = gae(reward, column(0.5, 0.5, 0.5), ends, value, next_value, 0.5)
     torch.testing.assert_close(cut, column(-2 + 0.25 * 0.5, 0.5, 6))
 
 
@@ -41,22 +41,22 @@ def test_with_lambda_one_it_is_the_discounted_return_less_the_value(seed, gamma,
     discounted = last[:, 0]
     for t in reversed(range(steps)):
         discounted = reward[:, t] + gamma * discounted
-    found = gae(reward, value, next_value, never, never, gamma, 1.0)
+    found = gae(reward, never + gamma, never, value, next_value, 1.0)
     torch.testing.assert_close(found[:, 0], discounted - value[:, 0])
 
 
 def test_each_seed_has_its_own_discount():
-    reward, value = torch.ones(2, 3, 1), torch.zeros(2, 3, 1)
-    found = gae(reward, value, value, value, value, torch.tensor([0.5, 1.0]).reshape(2, 1, 1), 1.0)
+    reward, zeros = torch.ones(2, 3, 1), torch.zeros(2, 3, 1)
+    found = gae(reward, torch.tensor([0.5, 1.0]).reshape(2, 1, 1).expand(2, 3, 1), zeros, zeros, zeros, 1.0)
     torch.testing.assert_close(found[:, 0, 0], torch.tensor([1.75, 3.0]))
 
 
 def test_hand_computed_n_step_returns():
-    """gamma 0.5; rewards 1, 2, 4: uncut, cut by a time limit, ended by the world, ended at the last step."""
+    """gamma 0.5; rewards 1, 2, 4: uncut, truncated, terminated, terminated at the last step."""
     reward = torch.tensor([1.0, 2.0, 4.0]).expand(1, 1, 4, 3)
     done = torch.tensor([[[[0, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]]]).float()
     terminated = torch.tensor([[[[0, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]]]]).float()
-    found, discount, last = n_step_return(reward, terminated, done, torch.tensor([[[0.5]]]))
+    found, discount, last = n_step_return(reward, 0.5 * (1 - terminated), done)
     torch.testing.assert_close(found, torch.tensor([[[3.0, 2.0, 2.0, 3.0]]]))
     torch.testing.assert_close(discount, torch.tensor([[[0.125, 0.25, 0.0, 0.0]]]))
     assert last.tolist() == [[[2, 1, 1, 2]]]
@@ -79,25 +79,26 @@ class Endless(gym.Env):
 
 def collect(mode, steps, limit):
     """Transitions from two environments whose episodes are cut after `limit` steps, and which of them are real."""
-    worlds = gym.vector.SyncVectorEnv([lambda: gym.wrappers.TimeLimit(Endless(), limit)] * 2, autoreset_mode=mode)
-    obs, _ = worlds.reset(seed=0)
-    over, rows = np.zeros(2, bool), []
+    vec_env = gym.vector.SyncVectorEnv([lambda: gym.wrappers.TimeLimit(Endless(), limit)] * 2, autoreset_mode=mode)
+    obs, _ = vec_env.reset(seed=0)
+    over, steps_taken = np.zeros(2, bool), []
     for _ in range(steps):
         if mode is AutoresetMode.DISABLED and over.any():
-            obs, _ = worlds.reset(options={"reset_mask": over})
+            obs, _ = vec_env.reset(options={"reset_mask": over})
             over = np.zeros(2, bool)
-        after, reward, terminated, truncated, info = worlds.step(worlds.action_space.sample())
+        after, reward, terminated, truncated, info = vec_env.step(vec_env.action_space.sample())
         final = after.copy()
         if mode is AutoresetMode.SAME_STEP and truncated.any():
             final[truncated] = np.stack(list(info["final_obs"][truncated]))
         real = ~over if mode is AutoresetMode.NEXT_STEP else np.ones(2, bool)  # the step after an end only resets
-        rows.append([obs[:, 0], final[:, 0], reward, terminated, truncated, real])
+        steps_taken.append([obs[:, 0], final[:, 0], reward, terminated, truncated, real])
         obs, over = after.copy(), terminated | truncated
-    return [torch.tensor(np.stack(part), dtype=torch.float64)[None] for part in zip(*rows, strict=True)]  # (1, T, 2)
+    fields = zip(*steps_taken, strict=True)
+    return [torch.tensor(np.stack(field), dtype=torch.float64)[None] for field in fields]  # (1, T, 2)
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_a_time_limit_does_not_end_the_world(mode):
+def test_a_time_limit_does_not_end_the_task(mode):
     gamma, limit = 0.9, 5
     obs, next_obs, reward, terminated, truncated, real = collect(mode, 60, limit)
     assert truncated.sum() >= 18
@@ -110,10 +111,10 @@ def test_a_time_limit_does_not_end_the_world(mode):
         table = torch.zeros(limit + 1, dtype=torch.float64)
         for _ in range(300):
             value, next_value = table[obs.long()], table[next_obs.long()]
-            target = value + gae(reward, value, next_value, terminated, truncated, gamma, 0.95)
+            target = value + gae(reward, gamma * (1 - terminated), truncated, value, next_value, 0.95)
             for steps in range(limit):
                 table[steps] = target[(obs == steps) & real.bool()].mean()
-            table[limit] = table[0]  # the world looks the same from everywhere
+            table[limit] = table[0]  # every state is alike
         return table
 
     torch.testing.assert_close(learned_value(terminated)[:limit], torch.full((limit,), 1 / (1 - gamma)).double())

@@ -1,4 +1,4 @@
-"""What stands between worlds and heads: memory that neither leaks nor goes stale, eyes, running statistics."""
+"""Encoders: a recurrent state that neither leaks nor goes stale, a CNN on bytes, running statistics."""
 
 from functools import partial
 
@@ -51,13 +51,13 @@ def test_what_was_stored_while_acting_is_what_a_sequence_gives(kind, float64):
     torch.testing.assert_close(after[:, :, 50:99], rows[:, :, 51:100, 3:])
     next_rows = agent.rollout.next_obs.unflatten(1, (256, 2)).transpose(1, 2)[:, :, 150:250]
     expected = agent.encoder(next_rows.flatten(1, 2)).unflatten(1, (2, 100))
-    torch.testing.assert_close(agent.encoder.after(rows, next_rows), expected)
+    torch.testing.assert_close(agent.encoder.after(rows, next_rows, None), expected)
 
 
 @pytest.mark.parametrize("make", [
     partial(PPO, "envs:balancier/Pendulum-v0", num_steps=32, num_envs=2, batch_size=32),
     partial(SAC, "envs:balancier/Pendulum-v0", learning_starts=40, batch_size=8),
-    partial(DQN, "envs:balancier/PendulumDiscrete-v0", learning_starts=40, batch_size=8, n_step=3),
+    partial(DQN, "envs:balancier/PendulumDiscrete-v0", learning_starts=40, batch_size=8, n_step=3, train_every=1),
 ])  # fmt: skip
 def test_seeds_with_a_memory_together_are_seeds_alone(make, float64):
     network = partial(GRU, hidden_size=8)
@@ -99,7 +99,7 @@ def test_running_statistics_are_those_of_all_numbers(sizes, seed):
     np.testing.assert_allclose(running.var, var, atol=1e-9)
 
 
-def test_judging_leaves_the_statistics_alone():
+def test_predicting_leaves_the_statistics_as_they_are():
     agent = PPO("envs:balancier/Pendulum-v0", seeds=2, normalize_obs=True, normalize_reward=True).learn(300)
     before = agent.encoder.statistics.mean.clone()
     assert before.abs().max() > 0
@@ -109,11 +109,11 @@ def test_judging_leaves_the_statistics_alone():
     torch.testing.assert_close(far, torch.full((2, 1, 3), 10.0))
 
 
-def test_pictures_stay_bytes_until_they_are_seen():
+def test_pictures_stay_bytes_until_the_cnn():
     network = partial(CNN, channels=(4, 4), hidden=16)
     agent = DQN(
         "envs:balancier/PendulumDiscrete-v0", env_kwargs={"observation": "pixels"}, seeds=2, network=network,
-        learning_starts=20, batch_size=8, buffer_size=100,
+        learning_starts=20, batch_size=8, buffer_size=100, train_every=1,
     )  # fmt: skip
     before = [parameter.clone() for parameter in agent.encoder.parameters()]
     agent.learn(40)
@@ -133,8 +133,8 @@ def test_a_sequence_must_divide_the_rollout():
 def test_bytes_are_scaled_or_normalized(float64):
     """Normalized bytes have mean 0 and spread 1 as they come; others lie in [0, 1]."""
     pictures = torch.randint(0, 256, (2, 500, 3), dtype=torch.uint8)
-    torch.testing.assert_close(Encoder(None, 3, 2, False, True)(pictures), pictures.double() / 255)
-    encoder = Encoder(None, 3, 2, True, True)
+    torch.testing.assert_close(Encoder(None, 3, True, 0)(pictures), pictures.double() / 255)
+    encoder = Encoder(None, 3, True, 2)
     assert isinstance(encoder.statistics, RunningMeanStd)
     encoder.statistics.update(pictures)
     seen = encoder(pictures)

@@ -1,11 +1,11 @@
-"""Gymnasium's batched cart and pole is its scalar one, row by row, bit for bit."""
+"""The batch of CartPole is Gymnasium's scalar one, environment by environment, bit for bit."""
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
-from agents.common.cartpole import CartPoleRows
-from agents.common.make_env import native_rows
+from agents.common.cartpole import CartPoleBatch
+from agents.common.make_env import make_native_batch
 from agents.evaluation import evaluate
 from models.streams import stream_seed
 
@@ -19,35 +19,35 @@ class Upright:
         return (obs[..., 2] + 0.5 * obs[..., 3] > 0).astype(np.int64), None
 
 
-def test_a_row_is_the_scalar_world_over_its_episodes():
-    rows, generator = native_rows("CartPole-v1", len(SEEDS), {}), np.random.default_rng(0)
-    worlds = [gym.make("CartPole-v1") for _ in SEEDS]
-    assert isinstance(rows, CartPoleRows)
+def test_each_is_the_scalar_env_over_its_episodes():
+    batch, generator = make_native_batch("CartPole-v1", len(SEEDS), {}), np.random.default_rng(0)
+    envs = [gym.make("CartPole-v1") for _ in SEEDS]
+    assert isinstance(batch, CartPoleBatch)
     episodes = np.zeros(len(SEEDS), int)
-    obs, _ = rows.reset(seed=SEEDS)
-    np.testing.assert_array_equal(obs, [world.reset(seed=seed)[0] for world, seed in zip(worlds, SEEDS, strict=True)])
+    obs, _ = batch.reset(seed=SEEDS)
+    np.testing.assert_array_equal(obs, [env.reset(seed=seed)[0] for env, seed in zip(envs, SEEDS, strict=True)])
     truncations = 0
     for _ in range(3000):
         action, _ = Upright().predict(obs)
         action = np.where(generator.random(len(SEEDS)) < [0.0, 0.02, 0.5], 1 - action, action)
-        obs, reward, terminated, truncated, info = rows.step(action)
-        for row, world in enumerate(worlds):
-            own, *others, _ = world.step(action[row])
-            assert others == [reward[row], terminated[row], truncated[row]]
+        obs, reward, terminated, truncated, info = batch.step(action)
+        for i, env in enumerate(envs):
+            own, *others, _ = env.step(action[i])
+            assert others == [reward[i], terminated[i], truncated[i]]
             truncations += others[2]
             if others[1] or others[2]:
-                np.testing.assert_array_equal(info["final_obs"][row], own)
-                episodes[row] += 1
-                own, _ = world.reset(seed=stream_seed(SEEDS[row], int(episodes[row])))
-            np.testing.assert_array_equal(obs[row], own)
+                np.testing.assert_array_equal(info["final_obs"][i], own)
+                episodes[i] += 1
+                own, _ = env.reset(seed=stream_seed(SEEDS[i], int(episodes[i])))
+            np.testing.assert_array_equal(obs[i], own)
     assert truncations >= 3
     assert episodes[2] > 50
 
 
 def test_a_state_restored_goes_on_as_the_other():
-    first, second = (native_rows("CartPole-v1", 3, {}) for _ in range(2))
-    assert isinstance(first, CartPoleRows)
-    assert isinstance(second, CartPoleRows)
+    first, second = (make_native_batch("CartPole-v1", 3, {}) for _ in range(2))
+    assert isinstance(first, CartPoleBatch)
+    assert isinstance(second, CartPoleBatch)
     first.reset(seed=SEEDS)
     second.reset(seed=[0, 0, 0])
     action = np.random.default_rng(1).integers(0, 2, (300, 3))
@@ -61,13 +61,13 @@ def test_a_state_restored_goes_on_as_the_other():
 
 
 @pytest.mark.parametrize("env_kwargs", [{}, {"sutton_barto_reward": True}])
-def test_judging_in_a_batch_is_judging_one_by_one(env_kwargs):
+def test_a_batch_gives_the_returns_that_single_environments_give(env_kwargs):
     starts = range(100, 110)
     returns = evaluate(Upright(), "CartPole-v1", starts, env_kwargs)
     for start, found in zip(starts, returns[0], strict=True):
-        world, total, done = gym.make("CartPole-v1", **env_kwargs), 0.0, False
-        obs, _ = world.reset(seed=start)
+        env, total, done = gym.make("CartPole-v1", **env_kwargs), 0.0, False
+        obs, _ = env.reset(seed=start)
         while not done:
-            obs, reward, terminated, truncated, _ = world.step(Upright().predict(obs)[0])
+            obs, reward, terminated, truncated, _ = env.step(Upright().predict(obs)[0])
             total, done = total + float(reward), terminated or truncated
         assert found == total
