@@ -24,7 +24,7 @@ import pooch
 import torch
 from torch import Tensor
 
-from envs.pendulum import START_RANGE, PendulumVectorEnv, PendulumWorld
+from envs.pendulum import START_RANGE, PendulumBase, PendulumVectorEnv
 from envs.physics import Pendulum, fixed, reward, transition
 
 NUM_TORQUES = 41  # of a pendulum whose torque is continuous; 5 torques already come within 0.2 of it
@@ -160,7 +160,7 @@ def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameter
     Raises:
         ValueError: for parameters that no pendulum has, or that are ranges.
     """
-    world = PendulumWorld("state", num_torques, None, parameters)
+    world = PendulumBase("state", num_torques, None, parameters)
     pendulum = fixed(world.pendulum)
     torques = np.linspace(-1, 1, num_torques or NUM_TORQUES) * float(pendulum.max_torque)  # type: ignore[arg-type]
     key = json.dumps([VERSION, asdict(pendulum), len(torques), num_steps, GRIDS, TOLERANCE, SETTLED], sort_keys=True)
