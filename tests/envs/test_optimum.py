@@ -43,9 +43,9 @@ def test_it_acts_like_an_agent():
     best, seeds = optimum(), [0, 1, 2]
     expected = optimal_returns("balancier/Pendulum-v0", seeds)
     for seed, value in zip(seeds, expected, strict=True):
-        world = gym.make("balancier/Pendulum-v0")
-        world.reset(seed=seed)
-        found, _ = evaluate_policy(best, _Reseeded(world, seed), n_eval_episodes=1, warn=False)
+        env = gym.make("balancier/Pendulum-v0")
+        env.reset(seed=seed)
+        found, _ = evaluate_policy(best, _Reseeded(env, seed), n_eval_episodes=1, warn=False)
         assert found == pytest.approx(value, abs=0.05)
     with pytest.raises(ValueError, match="needs the speed"):
         best.predict(np.zeros((1, 2)))
