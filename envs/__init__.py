@@ -1,4 +1,10 @@
-"""Worlds: importing this package registers them with Gymnasium."""
+"""The environments; `import envs` registers them with Gymnasium.
+
+| Id | Module |
+|---|---|
+| `balancier/Pendulum-v0`, `balancier/PendulumDiscrete-v0` | `envs.pendulum` |
+| `balancier/Curve-v0`, `balancier/Sequence-v0`, `balancier/Recall-v0`, `balancier/Frames-v0` | `envs.prediction` |
+"""
 
 import balancier
 

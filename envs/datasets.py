@@ -26,7 +26,7 @@ class Rollout(NamedTuple):
     obs: np.ndarray  # (n, T + 1, O)
     action: np.ndarray  # (n, T, ...)
     reward: np.ndarray  # (n, T)
-    info: dict[str, np.ndarray]  # of the reset: drawn parameters, (n,) each
+    info: dict[str, np.ndarray]  # of the reset: the drawn parameters, (n,) each
 
 
 def idle(space: gym.Space, num: int) -> Policy:
@@ -46,7 +46,7 @@ def random(space: gym.Space, num: int, seed: int = 0) -> Policy:
 
 
 def sinusoidal(space: gym.Space, num: int, seed: int = 0, steps_per_turn: tuple[float, float] = (20, 100)) -> Policy:
-    """Actions that swing over the whole range, each row with a period and phase of its own, in steps."""
+    """Actions that swing over the whole range; each environment has a random period, in steps, and a random phase."""
     assert isinstance(space, gym.spaces.Box)
     generator, column = np.random.default_rng(seed), (num, *[1] * len(space.shape))
     rate = 2 * np.pi / generator.uniform(*steps_per_turn, column)
@@ -56,7 +56,7 @@ def sinusoidal(space: gym.Space, num: int, seed: int = 0, steps_per_turn: tuple[
 
 
 def trained(agent: Any, deterministic: bool = True) -> Policy:
-    """What one trained agent does; anything with SB3's `predict(obs, deterministic=)` will do."""
+    """The actions of one trained agent, or of any object with SB3's `predict(obs, deterministic=)`."""
     return lambda obs, t: agent.predict(obs, deterministic=deterministic)[0]
 
 
@@ -73,67 +73,67 @@ def roll_out(
     """Run `num_episodes` environments side by side for `num_steps` steps.
 
     Args:
-        policy: one of this module's (called with action space and number of rows), or an own function of observations
-            and step; None for no action.
-        seed: of the first environment; the others follow.
+        policy: `idle`, `random` or `sinusoidal`, or a function of observations and step; None for no action.
+        seed: of the first environment; the others get the seeds that follow.
         options: of the reset.
 
     Raises:
         ValueError: if an episode ends before `num_steps`.
     """
-    worlds = gym.make_vec(env_id, num_episodes, **env_kwargs)
-    obs, info = worlds.reset(seed=seed, options=options)
+    batch = gym.make_vec(env_id, num_episodes, **env_kwargs)
+    obs, info = batch.reset(seed=seed, options=options)
     if policy is None or policy in (idle, random, sinusoidal):
-        policy = (policy or idle)(worlds.single_action_space, num_episodes)  # type: ignore[operator,call-arg]
-    seen, actions, rewards = [obs], [], []
+        policy = (policy or idle)(batch.single_action_space, num_episodes)  # type: ignore[operator,call-arg]
+    observations, actions, rewards = [obs], [], []
     for t in range(num_steps):
         action = policy(obs, t)  # type: ignore[call-arg,arg-type]
-        obs, reward, terminated, truncated, _ = worlds.step(action)
-        seen.append(obs.copy())
+        obs, reward, terminated, truncated, _ = batch.step(action)
+        observations.append(obs.copy())
         actions.append(action)
         rewards.append(reward)
         if t < num_steps - 1 and (terminated | truncated).any():  # type: ignore[operator]
             raise ValueError(f"num_steps: found {num_steps}, but an episode ended after {t + 1} steps")
-    worlds.close()
+    batch.close()
     drawn = {name: np.array(value) for name, value in info.items() if not name.startswith("_")}
-    return Rollout(np.stack(seen, 1), np.stack(actions, 1), np.stack(rewards, 1), drawn)  # type: ignore[arg-type]
+    return Rollout(np.stack(observations, 1), np.stack(actions, 1), np.stack(rewards, 1), drawn)  # type: ignore[arg-type]
 
 
 def angles(obs: np.ndarray) -> np.ndarray:
-    """Continuous angles (..., T), rad, from a pendulum's observations (..., T, O); 0 upright at the first turn."""
+    """Continuous angles (..., T), rad, from observations (..., T, O) of a pendulum; 0 upright, first in [-pi, pi]."""
     return np.unwrap(np.arctan2(obs[..., 1].astype(np.float64), obs[..., 0].astype(np.float64)))
 
 
 def swings(count: int, num_steps: int, *, seed: int = 0, **parameters: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Angles (count, num_steps), rad from the bottom, of freely swinging pendulums, and what was drawn for each.
+    """Angles (count, num_steps), rad from the bottom, of freely swinging pendulums, and the values drawn for each.
 
-    The pendulums of `balancier/Sequence-v0`; other `parameters` as `envs.physics.Pendulum` has them. Different seeds
-    below 2**32 share no pendulum.
+    They are the pendulums of `balancier/Sequence-v0`; `parameters` of `envs.physics.Pendulum` change them. Different
+    seeds below 2**32 share no pendulum.
     """
     parts = []
-    for first in range(0, count, CHUNK):  # as many at once as the processor's cache likes
+    for first in range(0, count, CHUNK):  # as many at once as fit the processor's cache
         num = min(CHUNK, count - first)
         start = swing_starts(np.random.default_rng([seed, first]).random((num, 2)))
-        told = {"seed": seed * 2**32 + first, "options": {"state": start}, "max_episode_steps": num_steps}
-        rollout = roll_out("balancier/Pendulum-v0", num, num_steps - 1, **told, **(SWINGING | parameters))
+        reset: dict[str, Any] = {"seed": seed * 2**32 + first, "options": {"state": start}}
+        keywords = SWINGING | parameters | {"max_episode_steps": num_steps}
+        rollout = roll_out("balancier/Pendulum-v0", num, num_steps - 1, **reset, **keywords)
         parts.append({"angle": angles(-rollout.obs), "speed": start[:, 1], **rollout.info})  # half a turn: 0 is down
     together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return together.pop("angle"), together
 
 
 def windows(series: np.ndarray, length: int, stride: int = 1) -> np.ndarray:
-    """All stretches of `length` steps: (n, T, ...) -> (n k, length, ...), k = (T - length) // stride + 1.
+    """All windows of `length` steps: (n, T, ...) -> (n k, length, ...), k = (T - length) // stride + 1.
 
     Raises ValueError if the series are shorter than a window.
     """
     if not 1 <= length <= series.shape[1]:
         raise ValueError(f"length: found {length}, expected 1 to {series.shape[1]}, the steps of a series")
-    cut = np.lib.stride_tricks.sliding_window_view(series, length, axis=1)[:, ::stride]  # (n, k, ..., length)
-    return np.moveaxis(cut, -1, 2).reshape(-1, length, *series.shape[2:])
+    views = np.lib.stride_tricks.sliding_window_view(series, length, axis=1)[:, ::stride]  # (n, k, ..., length)
+    return np.moveaxis(views, -1, 2).reshape(-1, length, *series.shape[2:])
 
 
-class Scale(NamedTuple):
-    """Mean and standard deviation of each component, taken from training data."""
+class Standardize(NamedTuple):
+    """Subtract the mean and divide by the standard deviation of each component, both taken from training data."""
 
     mean: Tensor
     std: Tensor
@@ -145,34 +145,41 @@ class Scale(NamedTuple):
         return x * self.std + self.mean
 
 
-def scale_of(x: Tensor) -> Scale:
-    """Over every axis but the last; a component that never changes keeps its unit."""
-    rows = x.reshape(-1, x.shape[-1]).double()
-    std = rows.std(0, correction=0)
-    return Scale(rows.mean(0).to(x.dtype), torch.where(std > 0, std, 1.0).to(x.dtype))
+def scale_of(x: Tensor) -> Standardize:
+    """Mean and standard deviation over every axis but the last; a constant component is only shifted (std 1)."""
+    samples = x.reshape(-1, x.shape[-1]).double()
+    std = samples.std(0, correction=0).to(x.dtype)
+    constant = (samples.amax(0) == samples.amin(0)) | (std == 0)  # rounding gives equal numbers a std above 0
+    return Standardize(samples.mean(0).to(x.dtype), torch.where(constant, 1.0, std).to(x.dtype))
 
 
 def split(count: int, validation: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers to train and to validate on, at random; `validation` is the share of the second."""
-    held = round(count * validation)
-    if not 0 < held < count:
-        raise ValueError(f"validation: found {validation} of {count} rows, expected at least one row on each side")
+    """Random training and validation indices, sorted; `validation` is the share of the second."""
+    held_out = round(count * validation)
+    if not 0 < held_out < count:
+        raise ValueError(
+            f"validation: found {validation} of {count} samples, expected at least one sample on each side"
+        )
     order = np.random.default_rng(seed).permutation(count)
-    return np.sort(order[held:]), np.sort(order[:held])
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
 def datasets(
     x: np.ndarray, y: np.ndarray, *, validation: float = 0.2, seed: int = 0, normalize: bool = True
-) -> tuple[TensorDataset, TensorDataset, tuple[Scale, Scale]]:
-    """Training and validation data from episodes x (n, ..., X) and y (n, ..., Y), and the scales of x and y.
+) -> tuple[TensorDataset, TensorDataset, tuple[Standardize, Standardize]]:
+    """Training and validation data from episodes x (n, ..., X) and y (n, ..., Y), and how x and y were standardized.
 
-    Episodes are never cut apart by the split; the scales come from the training part alone, and are 0 and 1 without
-    `normalize`.
+    An episode lies either in the training part or in the validation part. Mean and standard deviation come from the
+    training part only; without `normalize` they are 0 and 1.
     """
     both = [torch.as_tensor(part, dtype=torch.get_default_dtype()) for part in (x, y)]
-    train, held = (torch.from_numpy(rows) for rows in split(len(x), validation, seed))
+    train, held_out = (torch.from_numpy(indices) for indices in split(len(x), validation, seed))
     scales = [scale_of(part[train]) for part in both]
     if not normalize:
-        scales = [Scale(torch.zeros_like(scale.mean), torch.ones_like(scale.std)) for scale in scales]
+        scales = [Standardize(torch.zeros_like(scale.mean), torch.ones_like(scale.std)) for scale in scales]
     parts = [scale.apply(part) for scale, part in zip(scales, both, strict=True)]
-    return TensorDataset(*(p[train] for p in parts)), TensorDataset(*(p[held] for p in parts)), (scales[0], scales[1])
+    return (
+        TensorDataset(*(p[train] for p in parts)),
+        TensorDataset(*(p[held_out] for p in parts)),
+        (scales[0], scales[1]),
+    )

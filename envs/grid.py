@@ -1,9 +1,9 @@
 """A pendulum on a grid: a decision process small enough for a table.
 
-The pendulum stands on points of an even grid of angle x speed. A torque takes it to where the world's own equations
-say; from there it falls onto one of the four points around, the nearer the likelier (by bilinear weights), so that on
-average it goes exactly where the pendulum goes (Munos and Moore 1999, "Barycentric interpolators for continuous space
-and time reinforcement learning"). What the grid adds is noise: the coarser it is, the more.
+The state is a point of an even grid of angle x speed. A torque takes the pendulum to the place that its equations of
+motion give. The next state is one of the four grid points around that place, drawn with bilinear weights as
+probabilities. On average the state therefore moves exactly as the pendulum does (Munos and Moore 1999, "Barycentric
+interpolators for continuous space and time reinforcement learning"). The grid adds noise; a coarser grid adds more.
 
 X points, U torques.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.physics import Pendulum, fixed, reward, transition
+from envs.physics import Array, Pendulum, fixed, namespace, reward, transition
 
 Corners = tuple[np.ndarray, np.ndarray]  # four points, and the weight of each
 
@@ -25,8 +25,8 @@ class Grid:
     speeds: np.ndarray  # rad/s, evenly from the lowest to the highest
     torques: np.ndarray  # (U,), N m
     reward: np.ndarray  # (X, U)
-    next_point: np.ndarray  # (X, U, 4), what may follow
-    probability: np.ndarray  # (X, U, 4) of each
+    next_point: np.ndarray  # (X, U, 4), the points that may follow
+    probability: np.ndarray  # (X, U, 4) of each of them
 
     @property
     def process(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,11 +47,24 @@ def around(angles: np.ndarray, speeds: np.ndarray, angle: np.ndarray, speed: np.
     """As `Grid.around`; speeds beyond the grid count as its edge."""
     x = (np.asarray(angle, float) - angles[0]) / (2 * np.pi) * len(angles)
     y = (np.asarray(speed, float) - speeds[0]) / (speeds[1] - speeds[0])
-    i, j = np.floor(x), np.clip(np.floor(y), 0, len(speeds) - 2)
-    x, y = x - i, np.clip(y - j, 0, 1)
+    i, j, weight = bilinear(x, np.clip(y, 0, len(speeds) - 1), len(speeds) - 1)
     low, high = ((np.mod(i + k, len(angles)) * len(speeds) + j).astype(np.int64) for k in (0, 1))
-    point = np.stack([low, low + 1, high, high + 1], -1)
-    return point, np.stack([(1 - x) * (1 - y), (1 - x) * y, x * (1 - y), x * y], -1)
+    return np.stack([low, low + 1, high, high + 1], -1), weight
+
+
+def bilinear(x: Array, y: Array, num_cells: int, dtype: str = "float64") -> tuple[Array, Array, Array]:
+    """Bilinear interpolation between points with whole coordinates, for NumPy arrays or torch tensors x and y (...).
+
+    The place (x, y) lies in the cell with the corners (i, j), (i, j + 1), (i + 1, j) and (i + 1, j + 1). y lies between
+    0 and `num_cells`. x has no edge: where it is periodic, the caller wraps i and i + 1.
+
+    Returns:
+        i and j (...), whole floats, and the weights (..., 4) of the corners in that order, of type `dtype`.
+    """
+    library = namespace(x)
+    i, j = library.floor(x), library.clip(library.floor(y), None, num_cells - 1)
+    x, y = (library.asarray(part, dtype=getattr(library, dtype)) for part in (x - i, y - j))
+    return i, j, library.stack([(1 - x) * (1 - y), (1 - x) * y, x * (1 - y), x * y], -1)
 
 
 def pendulum_grid(num_angles: int, num_speeds: int, num_torques: int, pendulum: Pendulum | None = None) -> Grid:

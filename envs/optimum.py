@@ -1,17 +1,19 @@
-"""The best that can be done with a pendulum: its exact controller, by finite-horizon dynamic programming.
+"""The optimal controller of a pendulum, by finite-horizon dynamic programming.
 
     V_0 = 0,  V_k(s) = max_u r(s, u) + V_{k-1}(f(s, u))     (Bellman's equation, k steps left, no discount)
 
-on the world's own equations f and r, with V on a grid of angle x speed and bilinear in between. The grid is refined
-until the return that the controller achieves from the start distribution no longer moves.
+V_k is the value with k steps left. f and r are the environment's own equations. V is held on a grid of angle x speed
+and is bilinear in between. The grid is refined until the mean return of the controller over the start distribution no
+longer changes.
 
 K steps left, G grid points, U torques, n starts.
 """
 
+import contextlib
 import hashlib
+import io
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,13 +26,15 @@ import pooch
 import torch
 from torch import Tensor
 
-from envs.pendulum import START_RANGE, PendulumVectorEnv, PendulumWorld
+import balancier
+from envs.grid import bilinear
+from envs.pendulum import START_RANGE, PendulumBase, PendulumVectorEnv
 from envs.physics import Pendulum, fixed, reward, transition
 
 NUM_TORQUES = 41  # of a pendulum whose torque is continuous; 5 torques already come within 0.2 of it
-GRIDS = ((100, 61), (200, 121), (400, 241), (800, 481))  # angles x speeds, the next if the value moves by more than
-TOLERANCE = 0.5
-SETTLED = 1e-3  # further steps left change no value by more: V has become that of an endless horizon
+GRIDS = ((100, 61), (200, 121), (400, 241), (800, 481))  # angles x speeds; the next one while the value changes
+TOLERANCE = 0.5  # by at least this much
+SETTLED = 1e-3  # if one more step changes no value by more, V is taken as that of an endless horizon
 VERSION = 1  # of the files in the cache
 
 
@@ -39,13 +43,13 @@ class Optimum:
     """The optimal controller of one pendulum for `num_steps` steps; it acts like an agent (`predict`)."""
 
     pendulum: Pendulum
-    torques: np.ndarray  # (U,), N m, what it chooses from
+    torques: np.ndarray  # (U,), N m, to choose from
     num_steps: int
     tables: np.ndarray  # (K, angles + 1, speeds) float32, V_0, V_1, ...; the last holds for all further steps
     discrete: bool  # whether actions are indices of torques
 
     def choose(self, angle: np.ndarray, speed: np.ndarray, steps_left: int) -> np.ndarray:
-        """Index (...) into `torques` of the best torque: the one with the highest reward plus value of what follows."""
+        """Index (...) into `torques` of the best torque: the highest reward plus value of the next state."""
         angle, speed = np.asarray(angle, float)[..., None], np.asarray(speed, float)[..., None]
         next_angle, next_speed = map(torch.from_numpy, transition(angle, speed, self.torques, self.pendulum))
         table = torch.from_numpy(self.tables[min(max(steps_left - 1, 0), len(self.tables) - 1)])
@@ -55,7 +59,7 @@ class Optimum:
     def value(self, angle: np.ndarray, speed: np.ndarray, steps_left: int | None = None) -> np.ndarray:
         """The return from these angles and speeds, by default with the whole horizon left, (...).
 
-        What the controller achieves in the world itself, not what the table says, which interpolation blurs.
+        The controller is run on the exact equations: the values in the table have an error from interpolation.
         """
         angle, speed = np.broadcast_arrays(np.asarray(angle, float), np.asarray(speed, float))
         total = np.zeros(angle.shape)
@@ -66,7 +70,7 @@ class Optimum:
         return total
 
     def returns(self, starts: np.ndarray) -> np.ndarray:
-        """What the controller achieves from starts (n, 2) of angle and speed, (n,)."""
+        """Returns (n,) of the controller from starts (n, 2) of angle and speed."""
         return self.value(*np.asarray(starts, float).T)
 
     def predict(
@@ -100,15 +104,13 @@ class Optimum:
 
 
 def corners(angle: Tensor, speed: Tensor, shape: Any, pendulum: Pendulum) -> tuple[Tensor, Tensor]:
-    """For bilinear interpolation: index (...) of the lower corner, and the weights (..., 4) of the four."""
-    angles, speeds = shape[0] - 1, shape[1]  # the row of the angle pi repeats that of -pi
+    """Index (...) of the table's cell that holds each angle and speed, and the weights (..., 4) of its corners."""
+    angles, speeds = shape[0] - 1, shape[1]  # the values at the angle pi repeat those at -pi
     x = (angle / (2 * np.pi) + 0.5) * angles
     x = (x - torch.floor(x / angles) * angles).clamp(0, angles * (1 - 1e-7))
     y = (speed / float(pendulum.max_speed) + 1) * ((speeds - 1) / 2)  # type: ignore[arg-type]
     y = y.clamp(0, (speeds - 1) * (1 - 1e-7))
-    i, j = x.floor(), y.floor()
-    x, y = (x - i).float(), (y - j).float()
-    weight = torch.stack([(1 - x) * (1 - y), (1 - x) * y, x * (1 - y), x * y], -1)
+    i, j, weight = bilinear(x, y, speeds - 1, "float32")
     return i.long() * (speeds - 1) + j.long(), weight
 
 
@@ -150,18 +152,17 @@ def start_value(optimum: Optimum) -> float:
 def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameters: Any) -> Optimum:
     """The optimal controller of a fixed pendulum, computed once and then read from the cache.
 
-    The cache is a folder of the user's, or the one that the environment variable BALANCIER_CACHE names.
+    The cache is in the user's cache folder, or in the folder that the environment variable BALANCIER_CACHE names.
 
     Args:
-        num_torques: choose from so many evenly spaced torques; None for any torque.
+        num_torques: number of evenly spaced torques to choose from; None for a continuous torque.
         num_steps: length of an episode.
         parameters: fields of `Pendulum`.
 
     Raises:
         ValueError: for parameters that no pendulum has, or that are ranges.
     """
-    world = PendulumWorld("state", num_torques, None, parameters)
-    pendulum = fixed(world.pendulum)
+    pendulum = fixed(PendulumBase("state", num_torques, None, parameters).pendulum)
     torques = np.linspace(-1, 1, num_torques or NUM_TORQUES) * float(pendulum.max_torque)  # type: ignore[arg-type]
     key = json.dumps([VERSION, asdict(pendulum), len(torques), num_steps, GRIDS, TOLERANCE, SETTLED], sort_keys=True)
     folder = Path(os.environ.get("BALANCIER_CACHE") or pooch.os_cache("balancier"))
@@ -171,14 +172,13 @@ def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameter
         return Optimum(pendulum, torques, num_steps, tables, num_torques is not None)
     before = -np.inf
     for grid in GRIDS:
-        tables = solve(pendulum, torques, num_steps, grid)
-        found = Optimum(pendulum, torques, num_steps, tables, num_torques is not None)
-        value = start_value(found)
+        best = Optimum(pendulum, torques, num_steps, solve(pendulum, torques, num_steps, grid), num_torques is not None)
+        value = start_value(best)
         if abs(value - before) < TOLERANCE:
             break
         before = value
-    write_cache(path, key, found.tables)
-    return found
+    write_cache(path, key, best.tables)
+    return best
 
 
 def read_cache(path: Path, key: str) -> np.ndarray | None:
@@ -191,19 +191,12 @@ def read_cache(path: Path, key: str) -> np.ndarray | None:
 
 
 def write_cache(path: Path, key: str, tables: np.ndarray) -> None:
-    """Keep the tables if the folder can be written to: all of the file or nothing."""
-    try:
+    """Keep the tables if the folder can be written to."""
+    buffer = io.BytesIO()
+    np.savez(buffer, tables=tables, key=np.array(key))
+    with contextlib.suppress(OSError):  # without the cache the next call only takes longer
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, tables=tables, key=np.array(key))
-            os.replace(beside, path)
-        except BaseException:
-            os.unlink(beside)
-            raise
-    except OSError:
-        pass  # a cache that cannot be written only costs time
+        balancier.write_file(path, buffer.getvalue())
 
 
 def optimal_returns(env_id: str, seeds: Sequence[int], **env_kwargs: Any) -> np.ndarray | None:
@@ -216,10 +209,10 @@ def optimal_returns(env_id: str, seeds: Sequence[int], **env_kwargs: Any) -> np.
         name = "balancier/Pendulum-v0"
     if name not in ("balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"):
         return None
-    rows = gym.make_vec(name, len(seeds), vectorization_mode="vector_entry_point", **env_kwargs)
-    assert isinstance(rows, PendulumVectorEnv)
-    if rows.pendulum.ranges:
+    batch = gym.make_vec(name, len(seeds), vectorization_mode="vector_entry_point", **env_kwargs)
+    assert isinstance(batch, PendulumVectorEnv)
+    if batch.pendulum.ranges:
         return None
-    rows.reset(seed=list(seeds))
-    best = optimum(num_torques=rows.num_torques, num_steps=rows.max_episode_steps, **asdict(rows.pendulum))
-    return best.returns(np.stack([rows.angle, rows.speed], 1))
+    batch.reset(seed=list(seeds))
+    best = optimum(num_torques=batch.num_torques, num_steps=batch.max_episode_steps, **asdict(batch.pendulum))
+    return best.returns(np.stack([batch.angle, batch.speed], 1))

@@ -3,7 +3,6 @@
 n environments of a batch, O observation components.
 """
 
-from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Literal, get_args
 
@@ -12,21 +11,20 @@ import numpy as np
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.spaces import Box, Discrete
 from gymnasium.utils.seeding import np_random
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.vector import AutoresetMode
 
 from envs import raster
 from envs.physics import Pendulum, clip, reward, transition
-from envs.seeding import row_seeds
+from envs.vector import IndependentVectorEnv
 
 Observation = Literal["state", "angle", "pixels"]
 START_RANGE = (np.pi, 1.0)  # rad and rad/s: episodes start uniformly within +- these
 RESET_OPTIONS = ("x_init", "y_init", "state")
-BLOCK = 64  # episodes whose random numbers a row of a batch draws at once
+BLOCK = 64  # episodes whose random numbers an environment of a batch draws at once
 
 
-class PendulumWorld:
-    """What the scalar environment and the batch share: spaces, parameters, checks."""
+class PendulumBase:
+    """The part that the scalar environment and the batch share: spaces, parameters, checks."""
 
     angle: Any  # now, rad
     last_angle: Any  # one step ago; at an episode's start as now
@@ -71,7 +69,7 @@ class PendulumWorld:
         return obs
 
     def torque(self, action: Any, shape: tuple[int, ...], pendulum: Pendulum) -> np.ndarray:
-        """The torque that an action stands for, clipped; ValueError for one that is none."""
+        """The torque of an action, clipped; ValueError for an action that is none."""
         action = np.asarray(action)
         if self.num_torques is not None:
             if action.shape != shape or not np.issubdtype(action.dtype, np.integer):
@@ -83,12 +81,14 @@ class PendulumWorld:
             raise ValueError(f"action: found {action!r}, expected numbers of shape {(*shape, 1)}")
         # The torque keeps the action's precision: Gymnasium computes with it in float32 too.
         torque = clip(action.reshape(shape), pendulum.max_torque)
-        # One sum finds any NaN; infinities would have become the largest torque, so they are looked for as such.
+        # One sum finds any NaN. Infinities became the largest torque, so the actions themselves are searched for them.
         if not np.isfinite(action.sum()) and not np.isfinite(action).all():
             raise ValueError(f"action: found {action!r}, expected finite numbers")
         return torque
 
-    def start(self, uniform: np.ndarray, options: dict[str, Any] | None) -> tuple[np.ndarray, np.ndarray, Pendulum]:
+    def draw_start(
+        self, uniform: np.ndarray, options: dict[str, Any] | None
+    ) -> tuple[np.ndarray, np.ndarray, Pendulum]:
         """Angle, speed and parameters of new episodes from numbers (..., 2 + number of ranges) in [0, 1)."""
         options = options or {}
         for name in options:
@@ -112,12 +112,13 @@ class PendulumWorld:
         return drawn[..., 0], drawn[..., 1], pendulum
 
 
-class PendulumEnv(PendulumWorld, gym.Env):
+class PendulumEnv(PendulumBase, gym.Env):
     """A pendulum that a motor too weak to lift it has to swing up and balance.
 
-    With default parameters the same world as Gymnasium's `Pendulum-v1`, step for step. A step of 0.05 s costs
-    angle^2 + 0.1 speed^2 + 0.001 torque^2 (the angle wrapped to [-pi, pi), 0 upright); the reward is minus that.
-    Episodes start anywhere, up to 1 rad/s fast, and are truncated after 200 steps; they never terminate.
+    With default parameters it is the same environment as Gymnasium's `Pendulum-v1`, step for step. A step of 0.05 s
+    costs angle^2 + 0.1 speed^2 + 0.001 torque^2 (the angle wrapped to [-pi, pi), 0 upright); the reward is the negative
+    cost. Episodes start at any angle with a speed of up to 1 rad/s. They are truncated after 200 steps and never
+    terminate.
 
     | Observation | Unit | Min | Max |
     |---|---|---|---|
@@ -147,13 +148,13 @@ class PendulumEnv(PendulumWorld, gym.Env):
     | `inertia`, "rod" or "point" | "rod" | |
     | `integrator`, "euler" (semi-implicit) or "rk4" | "euler" | |
     | `observation`, "state", "angle" or "pixels" | "state" | |
-    | `num_torques` | 5 in the discrete world | |
+    | `num_torques` | 5 in `balancier/PendulumDiscrete-v0` | |
     | `render_mode`, "human" or "rgb_array" | None | |
 
-    Each number may be a range `(low, high)`, from which every episode draws anew; the drawn values are in `info`.
+    Each number may be a range `(low, high)`. Every episode then draws a new value from it; the values are in `info`.
 
-    Pixels show a red rod on white, its pivot in the middle, at the nearest of 4,096 angles (`envs.raster.frames`). Of
-    the parameters only a length that is a range can be seen, as a share of the range's upper end.
+    Pixels show a red rod on white, its pivot in the middle, at the nearest of 4,096 angles (`envs.raster.frames`). A
+    length that is a range is drawn as a share of the range's upper end; no other parameter can be seen.
 
     `reset` takes the options `x_init` and `y_init` (limits of the start's angle and speed, as Gymnasium's) and `state`
     (the exact angle and speed).
@@ -174,7 +175,7 @@ class PendulumEnv(PendulumWorld, gym.Env):
         render_mode: str | None = None,
         **parameters: Any,
     ):
-        PendulumWorld.__init__(self, observation, num_torques, render_mode, parameters)
+        PendulumBase.__init__(self, observation, num_torques, render_mode, parameters)
         self.observation_space, self.action_space = self.obs_space, self.act_space
         self.render_mode, self.viewer = render_mode, None
         self.angle = self.last_angle = self.speed = None
@@ -185,7 +186,7 @@ class PendulumEnv(PendulumWorld, gym.Env):
             raise ClosedEnvironmentError("the pendulum was closed; make a new one")
         super().reset(seed=seed)
         uniform = self.np_random.random(2 + len(self.pendulum.ranges))
-        self.angle, self.speed, self.drawn = self.start(uniform, options)
+        self.angle, self.speed, self.drawn = self.draw_start(uniform, options)
         self.last_angle, self.last_torque = self.angle, 0.0
         if self.viewer is not None:
             self.viewer.restart()
@@ -234,15 +235,13 @@ class PendulumEnv(PendulumWorld, gym.Env):
         self.closed = True
 
 
-class PendulumVectorEnv(PendulumWorld, VectorEnv):
-    """A batch of pendulums stepped as arrays; row i is `PendulumEnv` reset with its seed, episode after episode.
+class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
+    """A batch of pendulums stepped as arrays; number i is `PendulumEnv` reset with its seed, episode after episode.
 
-    Keywords as `PendulumEnv`, and `autoreset_mode`: how an episode's end and the next one's start follow each other (as
-    in Gymnasium). A row's random numbers depend on its own seed alone. Observations and actions as in Gymnasium's
-    vector environments: (n, O) or (n, 6, 32, 32), (n, 1) or (n,).
+    Keywords as `PendulumEnv`, and `autoreset_mode`: how the next episode follows an episode's end (as in Gymnasium).
+    The random numbers of an environment depend on its own seed alone. Observations and actions as in Gymnasium's vector
+    environments: (n, O) or (n, 6, 32, 32), (n, 1) or (n,).
     """
-
-    row_streams = True
 
     def __init__(
         self,
@@ -255,129 +254,59 @@ class PendulumVectorEnv(PendulumWorld, VectorEnv):
         render_mode: str | None = None,
         **parameters: Any,
     ):
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
-            raise ValueError(f"num_envs: found {num_envs!r}, expected a whole number of at least 1")
-        PendulumWorld.__init__(self, observation, num_torques, render_mode, parameters)
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.metadata = self.metadata | {"autoreset_mode": self.autoreset_mode}
-        self.num_envs, self.max_episode_steps, self.render_mode = num_envs, max_episode_steps, render_mode
-        self.single_observation_space, self.single_action_space = self.obs_space, self.act_space
-        self.observation_space = batch_space(self.obs_space, num_envs)
-        self.action_space = batch_space(self.act_space, num_envs)
-        self.seeds: np.ndarray | None = None  # (n,) uint64
+        PendulumBase.__init__(self, observation, num_torques, render_mode, parameters)
+        IndependentVectorEnv.__init__(
+            self, num_envs, self.obs_space, self.act_space, max_episode_steps, autoreset_mode, render_mode
+        )
+        self.batch_shape = (num_envs,)
+        self.angle, self.last_angle, self.speed = np.zeros((3, num_envs))
+        self.episodes = np.zeros(num_envs, np.int64)  # begun since the seed was given
+        self.generators: list[Any] = [None] * num_envs
+        self.block = np.empty((num_envs, BLOCK, 2 + len(self.pendulum.ranges)))  # random numbers of BLOCK episodes
         self.drawn = self.pendulum
-        self.no_ends = np.zeros(num_envs, np.bool_)
-        self.row_state = ["angle", "speed", "steps", "episodes"] + ["last_angle"] * self.pixels
+        if self.pendulum.ranges:
+            self.drawn = self.pendulum.at({name: np.ones(num_envs) for name in self.pendulum.ranges})
+        self.state_names = ("angle", "speed", "steps", "episodes", *["last_angle"] * self.pixels, "seeds")
 
-    def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None):
-        if self.closed:
-            raise ClosedEnvironmentError("the pendulums were closed; make new ones")
-        options = dict(options or {})
-        mask = options.pop("reset_mask", None)
-        if mask is not None:
-            mask = np.asarray(mask)
-            if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
-                raise ValueError(
-                    f"options: found reset_mask {mask!r}, expected {self.num_envs} booleans, not all false"
-                )
-        self._seed(seed)
-        rows = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
-        info = self._start(rows, options)
-        return self.observe(), info
+    def begin_stream(self, index: int) -> None:
+        assert self.seeds is not None
+        self.generators[index], self.episodes[index] = np_random(int(self.seeds[index]))[0], 0
 
-    def step(self, actions: Any):
-        if self.closed:
-            raise ClosedEnvironmentError("the pendulums were closed; make new ones")
-        if self.seeds is None:
-            raise ResetNeeded("the pendulums have no state yet; call reset before step")
-        torque = self.torque(actions, (self.num_envs,), self.drawn)
-        rewards = reward(self.angle, self.speed, torque)
-        self.last_angle = self.angle
-        self.angle, self.speed = transition(self.angle, self.speed, torque, self.drawn)
-        self.steps += 1
-        self.oldest += 1
-        if self.oldest < self.max_episode_steps:  # the usual step: no episode can end
-            return self.observe(), rewards, self.no_ends.copy(), self.no_ends.copy(), {}
-        return self._step_with_ends(rewards)
-
-    def _step_with_ends(self, rewards: np.ndarray):
-        """What differs between the autoreset modes: a step in which episodes end or, afterwards, begin."""
-        info: dict[str, Any] = {}
-        truncated = self.steps >= self.max_episode_steps
-        if self.autoreset_mode is AutoresetMode.NEXT_STEP:
-            begin = self.steps > self.max_episode_steps  # ended one step ago; this step only starts them anew
-            if begin.any():
-                info = self._start(np.flatnonzero(begin), {})
-                rewards = np.where(begin, 0.0, rewards)
-                truncated = truncated & ~begin
-        elif self.autoreset_mode is AutoresetMode.SAME_STEP:
-            if truncated.any():
-                final = self.observe()
-                info = {"final_obs": final, "_final_obs": truncated, "final_info": {}, "_final_info": truncated}
-                info |= self._start(np.flatnonzero(truncated), {})
-        elif (self.steps > self.max_episode_steps).any():
-            raise ResetNeeded('an episode has ended; reset it with options={"reset_mask": ...}, autoreset is disabled')
-        self.oldest = int(self.steps.max())
-        return self.observe(), rewards, self.no_ends.copy(), truncated, info
-
-    def _seed(self, seed: int | Sequence[int | None] | None) -> None:
-        """New random streams for the rows that get a seed; for all of them before the first reset."""
-        if seed is None and self.seeds is not None:
-            return
-        seeds = row_seeds(seed, self.num_envs)
-        fresh = np.random.SeedSequence().generate_state(self.num_envs, np.uint64)
-        if self.seeds is None:
-            self.seeds, self.episodes = fresh.copy(), np.zeros(self.num_envs, np.int64)
-            self.angle, self.last_angle, self.speed = np.zeros((3, self.num_envs))
-            self.steps, self.oldest = np.zeros(self.num_envs, np.int64), 0
-            self.generators: list[Any] = [None] * self.num_envs
-            self.block = np.empty((self.num_envs, BLOCK, 2 + len(self.pendulum.ranges)))
-            if self.pendulum.ranges:
-                self.drawn = self.pendulum.at({name: np.ones(self.num_envs) for name in self.pendulum.ranges})
-        for row, given in enumerate(seeds):
-            if given is not None or self.generators[row] is None:
-                self.seeds[row] = fresh[row] if given is None else given
-                self.generators[row], self.episodes[row] = np_random(int(self.seeds[row]))[0], 0
-
-    def _start(self, rows: np.ndarray, options: dict[str, Any]) -> dict[str, Any]:
-        """Begin new episodes in these rows; the info of their reset."""
-        offset = self.episodes[rows] % BLOCK
-        for row in rows[offset == 0]:
-            self.generators[row].random(out=self.block[row])
-        self.episodes[rows] += 1
-        angle, speed, drawn = self.start(self.block[rows, offset], options)
+    def begin_episodes(self, indices: np.ndarray, options: dict[str, Any]) -> dict[str, Any]:
+        offset = self.episodes[indices] % BLOCK
+        for index in indices[offset == 0]:
+            self.generators[index].random(out=self.block[index])
+        self.episodes[indices] += 1
+        angle, speed, drawn = self.draw_start(self.block[indices, offset], options)
         self.angle, self.last_angle, self.speed = self.angle.copy(), self.last_angle.copy(), self.speed.copy()
-        self.angle[rows], self.last_angle[rows], self.speed[rows], self.steps[rows] = angle, angle, speed, 0
-        self.oldest = int(self.steps.max())
+        self.angle[indices], self.last_angle[indices], self.speed[indices] = angle, angle, speed
         if not self.pendulum.ranges:
             return {}
         mask, info = np.zeros(self.num_envs, np.bool_), {}
-        mask[rows] = True
+        mask[indices] = True
         values = {name: np.array(getattr(self.drawn, name)) for name in self.pendulum.ranges}
         for name, value in values.items():
-            value[rows] = getattr(drawn, name)
+            value[indices] = getattr(drawn, name)
             info |= {name: np.where(mask, value, 0.0), f"_{name}": mask}
         self.drawn = self.pendulum.at(values)
         return info
 
+    def advance(self, actions: Any) -> np.ndarray:
+        torque = self.torque(actions, self.batch_shape, self.drawn)
+        rewards = reward(self.angle, self.speed, torque)
+        self.last_angle = self.angle
+        self.angle, self.speed = transition(self.angle, self.speed, torque, self.drawn)
+        return rewards
+
     def get_state(self) -> dict[str, np.ndarray]:
         """Everything that the next step depends on, random streams included."""
-        if self.seeds is None:
-            raise ResetNeeded("the pendulums have no state yet; call reset first")
-        state = {name: getattr(self, name) for name in (*self.row_state, "seeds")}
-        state |= {name: getattr(self.drawn, name) for name in self.pendulum.ranges}
-        return {name: np.array(value) for name, value in state.items()}
+        drawn = {name: np.array(getattr(self.drawn, name)) for name in self.pendulum.ranges}
+        return super().get_state() | drawn
 
-    def set_state(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from what `get_state` returned, in another process too."""
-        state = {name: np.array(value) for name, value in state.items()}
-        self._seed([int(seed) for seed in state.pop("seeds")])
-        for name in self.row_state:
-            setattr(self, name, state.pop(name))
-        self.oldest = int(self.steps.max())
-        self.drawn = self.pendulum.at(state)
-        # The current block of a row begins after all its earlier blocks; PCG64 jumps there.
-        for row, episodes in enumerate(self.episodes):
+    def restore_episodes(self, state: dict[str, np.ndarray]) -> None:
+        self.drawn = self.pendulum.at({name: np.array(state[name]) for name in self.pendulum.ranges})
+        # The current block of random numbers begins after all earlier blocks; PCG64 jumps there.
+        for index, episodes in enumerate(self.episodes):
             if episodes:
-                self.generators[row].bit_generator.advance((int(episodes) - 1) // BLOCK * self.block[row].size)
-                self.generators[row].random(out=self.block[row])
+                self.generators[index].bit_generator.advance((int(episodes) - 1) // BLOCK * self.block[index].size)
+                self.generators[index].random(out=self.block[index])

@@ -1,7 +1,7 @@
-"""The pendulum's equations, written once for every world, data set, optimum and picture that has a pendulum in it.
+"""The pendulum's equations, written once for every environment, data set, optimum and picture of a pendulum.
 
 Pure functions of NumPy arrays or torch tensors of any leading shape: never in place, differentiable, on any device.
-The angle is 0 upright and grows counter-clockwise, in radians; speed is its rate in rad/s; torque, in N m, is positive
+The angle is in rad, 0 upright, and grows counter-clockwise. Speed is its rate in rad/s. Torque is in N m, positive
 counter-clockwise.
 """
 
@@ -25,7 +25,7 @@ class Pendulum:
     A number may also be a range `(low, high)`, from which every episode draws its own value, or an array of values.
 
     Raises:
-        ValueError: for a value that no pendulum has, and for a range whose ends are the wrong way round.
+        ValueError: for a value that no pendulum has, and for a range whose lower end is not the first.
     """
 
     length: float | Range = 1.0  # m
@@ -103,7 +103,8 @@ def _check_number(name: str, value: Any) -> None:
         raise ValueError(f"{name}: found the range {value!r}, expected its lower end first")
 
 
-def _namespace(x: Array) -> Any:
+def namespace(x: Array) -> Any:
+    """The library whose functions take x."""
     return torch if isinstance(x, torch.Tensor) else np
 
 
@@ -114,17 +115,17 @@ def sin(x: Array) -> Array:
     """
     if isinstance(x, np.ndarray | np.float64):
         return torch.from_numpy(np.atleast_1d(x)).sin().numpy().reshape(np.shape(x))
-    return _namespace(x).sin(x)
+    return namespace(x).sin(x)
 
 
 def clip(x: Array, limit: Array) -> Array:
     """x, or +-limit beyond it."""
-    return _namespace(x).clip(x, -limit, limit)
+    return namespace(x).clip(x, -limit, limit)
 
 
 def wrap(angle: Array) -> Array:
     """The same direction in [-pi, pi)."""
-    turns = _namespace(angle).floor(angle * (1 / (2 * math.pi)) + 0.5)
+    turns = namespace(angle).floor(angle * (1 / (2 * math.pi)) + 0.5)
     return angle - turns * (2 * math.pi)
 
 
@@ -161,14 +162,14 @@ def transition(angle: Array, speed: Array, torque: Array, pendulum: Pendulum) ->
 
 
 def reward(angle: Array, speed: Array, torque: Array) -> Array:
-    """Minus the cost of a step that starts here: angle^2 + 0.1 speed^2 + 0.001 torque^2, the angle wrapped."""
+    """The negative cost of a step that starts here: angle^2 + 0.1 speed^2 + 0.001 torque^2, the angle wrapped."""
     upright = wrap(angle)
     return -(upright * upright + 0.1 * (speed * speed) + 0.001 * (torque * torque))
 
 
 def energy(angle: Array, speed: Array, pendulum: Pendulum) -> Array:
     """Kinetic and potential energy, J; zero at rest and horizontal."""
-    return 0.5 * pendulum.moment_of_inertia * speed**2 + pendulum.weight_torque * _namespace(angle).cos(angle)
+    return 0.5 * pendulum.moment_of_inertia * speed**2 + pendulum.weight_torque * namespace(angle).cos(angle)
 
 
 def fixed(pendulum: Pendulum) -> Pendulum:

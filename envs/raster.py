@@ -1,6 +1,6 @@
 """Small pictures of pendulums, drawn many at a time as arrays: no window, no pygame.
 
-n pictures, F frames in a row, C = 3 colors, H = W = size.
+n pictures, F frames of one observation, C = 3 colors, H = W = size.
 """
 
 from functools import cache
@@ -9,8 +9,8 @@ import numpy as np
 
 SIZE = 32
 LENGTH, WIDTH = 0.8, 0.12  # of the usual rod, as shares of half the picture
-ANGLES = 4096  # in which `frames` draws a rod: 0.09 degrees apart, its tip then moves by 0.02 pixels
-LENGTHS = 256  # shares of the usual length in which it does: 0.05 pixels apart
+ANGLES = 4096  # of the rods that `frames` shows: 0.09 degrees apart, 0.02 pixels at the tip
+LENGTHS = 256  # of these rods, as shares of the usual length: 0.05 pixels apart
 ROD = np.array([176, 32, 32], np.float32)
 PIVOT = np.array([20, 20, 20], np.float32)
 BACKGROUND = np.array([255, 255, 255], np.float32)
@@ -50,9 +50,9 @@ def draw(
 def frames(angle: np.ndarray, length: np.ndarray | float | None = None) -> np.ndarray:
     """Pictures (..., F * 3, 32, 32) uint8 of the usual rod at angles (..., F), rad: F frames, one after the other.
 
-    They are looked up and not drawn, about a hundred times faster than by `draw`, at the nearest of `ANGLES`
-    angles; equal angles give equal bytes however many are asked for at once. `length` (...), from 0 to 1, shortens the
-    rod to that share of its length, to the nearest of `LENGTHS`; its end is then cut rather than round.
+    They come from a table of `ANGLES` angles, about a hundred times faster than from `draw`, and show the nearest of
+    them. Equal angles give equal bytes in every batch. `length` (...), from 0 to 1, shortens the rod to that share of
+    its length, to the nearest of `LENGTHS`; its end is then straight and not round.
     """
     pictures = _rods().take(sector(angle, ANGLES), axis=0)  # (..., F, 3, H * W)
     if length is not None:
@@ -72,7 +72,7 @@ def _rods() -> np.ndarray:
 
 @cache
 def _masks() -> np.ndarray:
-    """White beyond the reach of rods of all lengths, black within, (LENGTHS + 1, 32 * 32) uint8."""
+    """For each length, white outside the rod's reach and black inside, (LENGTHS + 1, 32 * 32) uint8."""
     ticks = (np.arange(SIZE) + 0.5) * (2 / SIZE) - 1
     distance = np.hypot(ticks, ticks[:, None]).reshape(-1)
     reach = np.linspace(0, LENGTH, LENGTHS + 1)[:, None] + WIDTH / 2
@@ -80,14 +80,14 @@ def _masks() -> np.ndarray:
 
 
 def sector(angle: np.ndarray, classes: int = 10) -> np.ndarray:
-    """Which of `classes` equal sectors an angle points into; sector 0 is centered on upright. int64."""
+    """Number (int64) of the sector, of `classes` equal ones, that an angle points into; 0 is centered on upright."""
     return np.floor(np.asarray(angle) * classes / (2 * np.pi) + 0.5).astype(np.int64) % classes
 
 
 def labeled_frames(generator: np.random.Generator, count: int, classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures (count, 3, 32, 32) uint8 of pendulums that differ in place, size, color, and noise, and their sector.
+    """Pictures (count, 3, 32, 32) uint8 of pendulums that differ in place, size, color and noise, and their sectors.
 
-    Angles keep a tenth of a sector away from its edges, so that the classes can be told apart.
+    Angles keep a tenth of a sector away from its edges, so that the classes can be distinguished.
     """
     label = generator.integers(classes, size=count)
     angle = (label + generator.uniform(-0.4, 0.4, count)) * (2 * np.pi / classes)

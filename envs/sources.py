@@ -1,5 +1,8 @@
 """Data sets of endless episodes: points, a noisy curve, swinging pendulums, a memory task, pictures.
 
+A `Source` holds the spaces of one data set and draws its episodes. `envs.prediction` makes an environment of it, and
+the lessons on regression draw from it directly.
+
 n episodes, T steps of an episode.
 """
 
@@ -15,11 +18,22 @@ from envs import raster
 from envs.physics import Pendulum, transition, wrap
 
 BLOCK = 32  # episodes drawn at once
+FREE = -1  # a target that every prediction meets
+
+# A pendulum to identify: length and mass are hidden. It swings freely from a start within SWING_RANGE of its rest.
+SWINGING: dict[str, Any] = {
+    "length": (0.5, 2.0),
+    "mass": (0.5, 2.0),
+    "damping": 0.2,
+    "inertia": "point",
+    "integrator": "rk4",
+}
+SWING_RANGE = (1.5, 1.0)  # rad from the bottom and rad/s
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where episodes come from: `draw(generator, count)` gives what is shown (count, T, ...) and the truths."""
+    """Where episodes come from: `draw(generator, count)` gives observations (count, T, ...) and their targets."""
 
     observation_space: Box
     action_space: Box | Discrete
@@ -30,30 +44,35 @@ class Source:
         """The `number`th BLOCK of episodes of a seed: a function of the two alone, so nothing needs to be kept."""
         return self.draw(np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,))), BLOCK)
 
-    def loss(self, guess: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """Of guesses (n, ...) about truths (n, ...), (n,) float64; ValueError for guesses that are none."""
+    def loss(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Loss (n,) float64 of predictions (n, ...) for targets (n, ...).
+
+        Raises:
+            ValueError: for predictions of another shape, not finite, or no class.
+        """
         space = self.action_space
-        if guess.shape != truth.shape:
-            raise ValueError(f"action: found shape {guess.shape}, expected {truth.shape}")
+        if prediction.shape != target.shape:
+            raise ValueError(f"action: found shape {prediction.shape}, expected {target.shape}")
         if isinstance(space, Discrete):
-            if not np.issubdtype(guess.dtype, np.integer) or (guess < 0).any() or (guess >= space.n).any():
-                raise ValueError(f"action: found {guess!r}, expected whole numbers from 0 to {space.n - 1}")
-            return (guess != truth).astype(np.float64)
-        if not np.issubdtype(guess.dtype, np.number) or not np.isfinite(guess).all():
-            raise ValueError(f"action: found {guess!r}, expected finite numbers")
-        return np.square(np.clip(guess, space.low, space.high) - truth, dtype=np.float64).reshape(len(guess), -1).sum(1)
+            if not np.issubdtype(prediction.dtype, np.integer) or ((prediction < 0) | (prediction >= space.n)).any():
+                raise ValueError(f"action: found {prediction!r}, expected whole numbers from 0 to {space.n - 1}")
+            return (prediction != target).astype(np.float64)
+        if not np.issubdtype(prediction.dtype, np.number) or not np.isfinite(prediction).all():
+            raise ValueError(f"action: found {prediction!r}, expected finite numbers")
+        error = np.clip(prediction, space.low, space.high) - target
+        return np.square(error, dtype=np.float64).reshape(len(error), -1).sum(1)
 
 
 def points(x: np.ndarray, y: np.ndarray) -> Source:
     """A data set of points or images x (N, ...) with targets y: numbers (N, A), or whole numbers (N,) for classes."""
     if len(x) != len(y) or not len(x):
-        raise ValueError(f"x and y: found {len(x)} and {len(y)} rows, expected as many of each, and at least one")
+        raise ValueError(f"x and y: found {len(x)} and {len(y)} samples, expected as many of each, and at least one")
     classes = y.ndim == 1 and np.issubdtype(y.dtype, np.integer)
     low, high = (0, 255) if x.dtype == np.uint8 else (float(x.min()), float(x.max()))
 
     def draw(generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = generator.integers(len(x), size=(count, 1))
-        return x[rows], y[rows]
+        indices = generator.integers(len(x), size=(count, 1))
+        return x[indices], y[indices]
 
     observation_space = Box(low, high, x.shape[1:], x.dtype.type)  # type: ignore[arg-type]
     action_space = Discrete(int(y.max()) + 1) if classes else _symmetric(np.abs(y).max(), y.shape[1:])
@@ -71,39 +90,26 @@ def curve(noise: float = 0.1) -> Source:
     return Source(Box(0, 1, (1,), np.float32), _symmetric(1.5, (1,)), 1, draw)
 
 
-# A pendulum to identify: hanging down, its length and mass hidden, swinging freely from START_RANGE of its rest.
-SWINGING: dict[str, Any] = {
-    "length": (0.5, 2.0),
-    "mass": (0.5, 2.0),
-    "damping": 0.2,
-    "inertia": "point",
-    "integrator": "rk4",
-}
-
-
-SWING_RANGE = (1.5, 1.0)  # rad from the bottom and rad/s
-
-
 def swing_starts(uniform: np.ndarray) -> np.ndarray:
     """Angle (0 upright) and speed of hanging pendulums from numbers (..., 2) in [0, 1)."""
     return np.array([np.pi, 0.0]) + np.array(SWING_RANGE) * (2 * uniform - 1)
 
 
 def sequence(num_steps: int = 50, **parameters: Any) -> Source:
-    """The angle of a pendulum hanging down, whose length and mass are hidden; the guess is the next angle, in rad.
+    """The angle of a hanging pendulum whose length and mass are hidden; the target is the next angle, in rad.
 
-    Parameters are those of `envs.physics.Pendulum`; by default a point mass of 0.5 to 2 kg on 0.5 to 2 m, damped by
-    0.2 N m s and integrated by RK4. Angles are measured from the bottom, starts lie within 1.5 rad and 1 rad/s.
+    Parameters are those of `envs.physics.Pendulum`. The default is a point mass of 0.5 to 2 kg on 0.5 to 2 m, damped by
+    0.2 N m s and integrated by RK4. Angles are measured from the bottom; starts lie within 1.5 rad and 1 rad/s of rest.
     """
     pendulum = Pendulum(**(SWINGING | parameters))
 
     def draw(generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         uniform = generator.random((count, 2 + len(pendulum.ranges)))
-        own = pendulum.draw(uniform[:, 2:]) if pendulum.ranges else pendulum
+        drawn = pendulum.draw(uniform[:, 2:]) if pendulum.ranges else pendulum
         angle, speed = swing_starts(uniform[:, :2]).T
         angles = [angle]
         for _ in range(num_steps):
-            angle, speed = transition(angle, speed, 0.0, own)
+            angle, speed = transition(angle, speed, 0.0, drawn)
             angles.append(angle)
         series = wrap(np.stack(angles, 1) - np.pi)[..., None]  # (count, T + 1, 1), 0 at the bottom
         return series[:, :-1].astype(np.float32), series[:, 1:]
@@ -112,10 +118,10 @@ def sequence(num_steps: int = 50, **parameters: Any) -> Source:
 
 
 def recall(delay: int = 20, cues: int = 2) -> Source:
-    """A memory task: a cue is shown at the first step only, then a blank; `delay` steps later, asked, answer with it.
+    """A memory task: the first observation shows a cue, the next ones are blank; the answer is due after `delay` steps.
 
-    The observation is the cue, one-hot, and a last component that is 1 when the answer is due. Guesses before that
-    are free.
+    The observation is the cue, one-hot, and a last component that is 1 when the answer is due. The answer is the cue;
+    predictions before it cost nothing.
     """
     if delay < 1 or cues < 2:
         raise ValueError(f"delay, cues: found {delay}, {cues}, expected at least 1 and 2")
@@ -125,18 +131,18 @@ def recall(delay: int = 20, cues: int = 2) -> Source:
         shown = np.zeros((count, delay + 1, cues + 1), np.float32)
         shown[np.arange(count), 0, cue] = 1.0
         shown[:, -1, -1] = 1.0
-        truth = np.full((count, delay + 1), FREE)
-        truth[:, -1] = cue
-        return shown, truth
+        target = np.full((count, delay + 1), FREE)
+        target[:, -1] = cue
+        return shown, target
 
     return Source(Box(0, 1, (cues + 1,), np.float32), Discrete(cues), delay + 1, draw)
 
 
-FREE = -1  # a truth that every guess meets
-
-
 def frames(images: np.ndarray | None = None, labels: np.ndarray | None = None) -> Source:
-    """Images (N, C, H, W) in ten classes; by default pictures of the pendulum, the class being where it points."""
+    """Images (N, C, H, W) with the labels of their classes; by default ten classes of pictures of the pendulum.
+
+    The class of such a picture is the sector that the pendulum points into (`envs.raster.labeled_frames`).
+    """
     if (images is None) != (labels is None):
         raise ValueError("images, labels: found one of them, expected both or none")
     if images is None or labels is None:
@@ -144,21 +150,26 @@ def frames(images: np.ndarray | None = None, labels: np.ndarray | None = None) -
     return points(images, labels.astype(np.int64))
 
 
-@cache
-def _pendulum_frames() -> tuple[np.ndarray, np.ndarray]:
-    return raster.labeled_frames(np.random.default_rng(0), 5_000)
-
-
 SOURCES: dict[str, Callable[..., Source]] = {"curve": curve, "sequence": sequence, "recall": recall, "frames": frames}
 
 
-def _symmetric(limit: float, shape: tuple[int, ...]) -> Box:
-    return Box(-float(limit), float(limit), shape, np.float32)
+def make_source(source: Source | str, options: dict[str, Any]) -> Source:
+    """The source itself, or the one of that name in SOURCES made with these keywords.
 
-
-def _source(source: Source | str, options: dict[str, Any]) -> Source:
+    Raises:
+        ValueError: for a name that is not in SOURCES.
+    """
     if isinstance(source, Source):
         return source
     if source not in SOURCES:
         raise ValueError(f"source: found {source!r}, expected a Source or one of {', '.join(SOURCES)}")
     return SOURCES[source](**options)
+
+
+@cache
+def _pendulum_frames() -> tuple[np.ndarray, np.ndarray]:
+    return raster.labeled_frames(np.random.default_rng(0), 5_000)
+
+
+def _symmetric(limit: float, shape: tuple[int, ...]) -> Box:
+    return Box(-float(limit), float(limit), shape, np.float32)

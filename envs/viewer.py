@@ -1,6 +1,6 @@
-"""The pendulum drawn with pygame: the one place that knows of it.
+"""The pendulum drawn with pygame; no other module imports pygame.
 
-The picture shows the rod and its bob, the trace of where the bob has been, the torque as an arc with an arrow head
+The picture shows the rod and its bob, the bob's last positions, the torque as an arc with an arrow head
 (counter-clockwise positive, its length proportional to the torque), and the state in numbers.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import pygame
 
 SIZE = 500  # pixels, width and height
-SCALE = 2  # drawn so many times larger and shrunk, which smooths every edge
+SCALE = 2  # the picture is drawn larger by this factor and shrunk, which smooths every edge
 ROD = 0.34 * SIZE  # pixels of the longest rod
 TRACE = 40  # steps of the past that are shown
 
@@ -77,7 +77,7 @@ class Viewer:
         self.window = None
 
     def _trace(self, rod: float, middle: float) -> None:
-        """Where the bob was, the longer ago the fainter."""
+        """The bob's last positions; older ones are fainter."""
         for age, (start, end) in enumerate(pairwise(self.trace)):
             share = (age + 1) / TRACE
             color = [round(paper + share * (bob - paper)) for paper, bob in zip(PAPER, BOB, strict=True)]
@@ -97,5 +97,5 @@ class Viewer:
 
 
 def _point(middle: float, radius: float, angle: float) -> tuple[float, float]:
-    """Where an angle lies on a circle around the pivot; the canvas counts downwards."""
+    """The point at an angle on a circle around the pivot; the y axis of the canvas points down."""
     return middle - radius * math.sin(angle), middle - radius * math.cos(angle)

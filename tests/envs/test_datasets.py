@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import envs  # noqa: F401  registers the worlds
+import envs  # noqa: F401  registers the environments
 from agents import SAC
-from envs import datasets, raster
+from envs import datasets
 from envs.physics import Pendulum, transition
 
 
@@ -70,37 +70,30 @@ def test_windows_are_slices(steps, length, stride):
             datasets.windows(series, length, stride)
         return
     found = datasets.windows(series, length, stride)
-    expected = [row[first : first + length] for row in series for first in range(0, steps - length + 1, stride)]
+    expected = [episode[first : first + length] for episode in series for first in range(0, steps - length + 1, stride)]
     np.testing.assert_array_equal(found, np.stack(expected))
 
 
-def test_scales_come_from_the_training_part_alone():
+def test_scales_come_from_the_training_part_only():
     x = np.random.default_rng(0).normal(5, 3, (100, 7, 2))
-    train, held, (scale, _) = datasets.datasets(x, x[:, 0], validation=0.25)
-    assert len(train), len(held) == (75, 25)
+    train, held_out, (scale, _) = datasets.datasets(x, x[:, 0], validation=0.25)
+    assert (len(train), len(held_out)) == (75, 25)
     torch.testing.assert_close(train.tensors[0].mean((0, 1)), torch.zeros(2), atol=1e-5, rtol=0)
     torch.testing.assert_close(train.tensors[0].std((0, 1), correction=0), torch.ones(2))
-    assert held.tensors[0].mean((0, 1)).abs().max() > 1e-3
-    rows = torch.cat([scale.undo(part.tensors[0]) for part in (train, held)])
-    torch.testing.assert_close(rows.flatten().sort().values, torch.tensor(x).float().flatten().sort().values)
+    assert held_out.tensors[0].mean((0, 1)).abs().max() > 1e-3
+    samples = torch.cat([scale.undo(part.tensors[0]) for part in (train, held_out)])
+    torch.testing.assert_close(samples.flatten().sort().values, torch.tensor(x).float().flatten().sort().values)
     with pytest.raises(ValueError, match="^validation: "):
         datasets.split(10, 1.0)
 
 
-def test_pictures_show_where_the_pendulum_points():
-    upright, left = raster.draw(np.array([0.0, np.pi / 2]))
-    assert upright.shape == (3, 32, 32)
-    dark = upright.min(0) < 128
-    rows, columns = np.nonzero(dark)
-    assert rows.min() < 6  # the bob at the top
-    assert abs(columns.mean() - 15.5) < 0.5
-    np.testing.assert_allclose(left[0], np.rot90(upright[0]), atol=2)
-    white = raster.draw(np.array([0.3]), length=0.0, width=0.0)
-    assert white.min() == 255
-
-
-def test_sectors_and_labels():
-    assert raster.sector(np.array([0.0, 0.3, -0.3, 0.7, 2 * np.pi])).tolist() == [0, 0, 0, 1, 0]
-    frames, labels = raster.labeled_frames(np.random.default_rng(0), 500)
-    assert frames.dtype == np.uint8
-    assert np.bincount(labels, minlength=10).min() > 20
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_constant_component_keeps_its_unit(dtype):
+    """Also 0.1, whose mean over many samples is not 0.1 to the last digit."""
+    x = torch.tensor([0.0, 0.1, -1e5 / 3, 0.0], dtype=dtype).repeat(7, 11, 1)
+    x[..., 3] = torch.arange(11)
+    scale = datasets.scale_of(x)
+    assert scale.mean.dtype == scale.std.dtype == dtype
+    torch.testing.assert_close(scale.std, torch.tensor([1.0, 1.0, 1.0, 10**0.5], dtype=dtype))
+    torch.testing.assert_close(scale.undo(scale.apply(x)), x)
+    torch.testing.assert_close(scale.apply(x)[..., 3].square().mean(), torch.ones((), dtype=dtype))

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.grid import pendulum_grid
+from envs.grid import bilinear, pendulum_grid
 from envs.physics import Pendulum, reward, transition, wrap
 
 GRID = pendulum_grid(12, 9, 5)
@@ -11,7 +12,7 @@ SIZES = {"num_angles": st.integers(3, 40), "num_speeds": st.integers(2, 40)}
 
 
 @given(**SIZES, angle=st.floats(-20, 20), speed=st.floats(-8, 8))
-def test_the_four_points_around_mean_the_place_itself(num_angles, num_speeds, angle, speed):
+def test_the_weighted_mean_of_the_four_points_is_the_place_itself(num_angles, num_speeds, angle, speed):
     grid = pendulum_grid(num_angles, num_speeds, 2)
     point, weight = grid.around(np.array(angle), np.array(speed))
     assert weight.sum() == pytest.approx(1, abs=1e-12)
@@ -40,7 +41,7 @@ def test_a_torque_takes_it_where_the_equations_say_on_average(num_angles, num_sp
     np.testing.assert_array_equal(grid.reward, reward(angle, speed, grid.torques))
 
 
-def test_points_know_their_place():
+def test_points_are_numbered_by_angle_and_speed():
     np.testing.assert_allclose(GRID.angles[[0, 6]], [-np.pi, 0])
     np.testing.assert_allclose(GRID.speeds, [-8, -6, -4, -2, 0, 2, 4, 6, 8])
     np.testing.assert_allclose(GRID.torques, [-2, -1, 0, 1, 2])
@@ -63,11 +64,23 @@ def test_speeds_beyond_count_as_the_edge():
             np.testing.assert_array_equal(found, expected)
 
 
-def test_it_looks_at_observations():
+def test_observations_are_angles_and_speeds():
     angle, speed = np.array([[0.1, 3.0], [-3.1, 1.0]]), np.array([[1.0, -7.9], [0.0, 8.0]])
-    seen, expected = GRID.look(np.stack([np.cos(angle), np.sin(angle), speed], -1)), GRID.around(angle, speed)
-    np.testing.assert_array_equal(seen[0], expected[0])
-    np.testing.assert_allclose(seen[1], expected[1], atol=1e-12)
+    found, expected = GRID.look(np.stack([np.cos(angle), np.sin(angle), speed], -1)), GRID.around(angle, speed)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-12)
+
+
+def test_bilinear_weights_by_hand_in_numpy_and_torch():
+    x, y = np.array([0.25, -1.5, 7.0]), np.array([2.5, 0.0, 3.0])  # the last y is the upper edge
+    i, j, weight = bilinear(x, y, 3)
+    assert i.tolist() == [0, -2, 7]
+    assert j.tolist() == [2, 0, 2]
+    np.testing.assert_array_equal(weight, [[0.375, 0.375, 0.125, 0.125], [0.5, 0, 0.5, 0], [0, 1, 0, 0]])
+    theirs = bilinear(torch.from_numpy(x), torch.from_numpy(y), 3, "float32")
+    assert theirs[2].dtype == torch.float32
+    for found, expected in zip(theirs, (i, j, weight), strict=True):
+        np.testing.assert_array_equal(found.numpy(), expected)
 
 
 @pytest.mark.parametrize(("size", "words"), [

@@ -14,6 +14,11 @@ def _own_cache(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.fixture
+def _coarse(monkeypatch):
+    monkeypatch.setattr("envs.optimum.GRIDS", ((40, 31),))
+
+
 def test_a_few_steps_against_every_sequence_of_torques():
     pendulum, torques, horizon = Pendulum(dt=0.1, max_torque=3.0), np.array([-3.0, 0.0, 3.0]), 6
     best = Optimum(pendulum, torques, horizon, solve(pendulum, torques, horizon, (200, 161)), True)
@@ -32,6 +37,7 @@ def test_a_few_steps_against_every_sequence_of_torques():
     assert np.mean(abs(found - brute) < 1e-9) > 0.8
 
 
+@pytest.mark.slow
 def test_the_default_pendulum():
     """Known from an independent computation: -127.3 on these twenty starts, -140.6 on two hundred."""
     assert optimal_returns("balancier/Pendulum-v0", range(20)).mean() == pytest.approx(-127.3, abs=0.7)
@@ -39,13 +45,14 @@ def test_the_default_pendulum():
     np.testing.assert_allclose(optimal_returns("Pendulum-v1", [3]), optimal_returns("balancier/Pendulum-v0", [3]))
 
 
+@pytest.mark.usefixtures("_coarse")
 def test_it_acts_like_an_agent():
     best, seeds = optimum(), [0, 1, 2]
     expected = optimal_returns("balancier/Pendulum-v0", seeds)
     for seed, value in zip(seeds, expected, strict=True):
-        world = gym.make("balancier/Pendulum-v0")
-        world.reset(seed=seed)
-        found, _ = evaluate_policy(best, _Reseeded(world, seed), n_eval_episodes=1, warn=False)
+        env = gym.make("balancier/Pendulum-v0")
+        env.reset(seed=seed)
+        found, _ = evaluate_policy(best, _Reseeded(env, seed), n_eval_episodes=1, warn=False)
         assert found == pytest.approx(value, abs=0.05)
     with pytest.raises(ValueError, match="needs the speed"):
         best.predict(np.zeros((1, 2)))
@@ -60,30 +67,54 @@ class _Reseeded(gym.Wrapper):
         return self.env.reset(seed=self.seed)
 
 
+@pytest.mark.slow
 def test_five_torques_are_nearly_as_good_and_two_a_little_worse():
     continuous = optimal_returns("balancier/Pendulum-v0", range(100)).mean()
     five = optimal_returns("balancier/PendulumDiscrete-v0", range(100)).mean()
     two = optimal_returns("balancier/PendulumDiscrete-v0", range(100), num_torques=2).mean()
     assert continuous - 0.5 < five < continuous + 0.1
     assert continuous - 4 < two < five
-    action, state = optimum(num_torques=5).predict(np.array([[-1.0, 0.0, 0.0]]))
-    assert action.shape == (1,)
+
+
+@pytest.mark.usefixtures("_coarse")
+def test_discrete_actions_are_indices_and_the_state_counts_steps():
+    best, obs = optimum(num_torques=5), np.array([[-1.0, 0.0, 0.0], [np.cos(0.1), np.sin(0.1), 0.0]])
+    action, state = best.predict(obs)
+    assert action.shape == (2,)
     assert action.dtype == np.int64
-    assert state == [1]
+    assert state.tolist() == [1, 1]
+    assert best.torques[action[1]] < 0  # back to upright
+    _, state = best.predict(obs, state, np.array([False, True]))
+    assert state.tolist() == [2, 1]
 
 
-def test_the_cache_is_read_and_a_damaged_one_is_made_anew(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("_coarse")
+def test_the_cache_is_read_and_a_damaged_one_is_computed_again(tmp_path, monkeypatch):
+    """The file's name is that of the first edition, so that files in users' caches stay valid."""
     monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path))
-    monkeypatch.setattr("envs.optimum.GRIDS", ((40, 31),))
     first = optimum(length=0.7)
     (file,) = tmp_path.iterdir()
-    monkeypatch.setattr("envs.optimum.solve", None)
-    np.testing.assert_array_equal(optimum(length=0.7).tables, first.tables)
-    monkeypatch.undo()
-    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path))
-    monkeypatch.setattr("envs.optimum.GRIDS", ((40, 31),))
+    assert file.name == "optimum-8db47af4e3a97017.npz"
+    with monkeypatch.context() as patch:
+        patch.setattr("envs.optimum.solve", None)
+        np.testing.assert_array_equal(optimum(length=0.7).tables, first.tables)
     file.write_bytes(file.read_bytes()[:1000])
     np.testing.assert_array_equal(optimum(length=0.7).tables, first.tables)
+
+
+@pytest.mark.usefixtures("_coarse")
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path / "file"))
+    assert optimum(length=0.7).tables.shape[1:] == (41, 31)
+
+
+def test_the_grid_is_refined_until_the_value_settles(tmp_path, monkeypatch):
+    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path))
+    monkeypatch.setattr("envs.optimum.GRIDS", ((10, 9), (12, 9), (14, 9), (16, 9)))
+    values = iter([-150.0, -149.0, -149.4])
+    monkeypatch.setattr("envs.optimum.start_value", lambda optimum: next(values))
+    assert optimum(length=0.8).tables.shape[1:] == (15, 9)  # the third changes the value by less than 0.5
 
 
 def test_where_there_is_no_optimum():

@@ -14,7 +14,7 @@ IDS = ["balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"]
 RANGES = {"length": (0.5, 2.0), "damping": (0.0, 0.5), "mass": (1, 3)}
 
 
-def batch(env_id, num_envs, **kwargs):
+def make_batch(env_id, num_envs, **kwargs):
     return gym.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point", **kwargs)
 
 
@@ -22,9 +22,9 @@ def test_a_thousand_episodes_are_gymnasiums():
     """Through the public interfaces, actions beyond the limits included."""
     episodes, steps = 1000, 200
     actions = np.random.default_rng(0).uniform(-2.5, 2.5, (steps, episodes, 1)).astype(np.float32)
-    rows = batch(IDS[0], episodes, autoreset_mode=AutoresetMode.DISABLED)
-    start, _ = rows.reset(seed=list(range(episodes)))
-    obs, rewards = map(np.array, zip(*(rows.step(action)[:2] for action in actions), strict=True))
+    batch = make_batch(IDS[0], episodes, autoreset_mode=AutoresetMode.DISABLED)
+    start, _ = batch.reset(seed=list(range(episodes)))
+    obs, rewards = map(np.array, zip(*(batch.step(action)[:2] for action in actions), strict=True))
     theirs = gym.make("Pendulum-v1", disable_env_checker=True)
     for episode in range(episodes):
         expected, _ = theirs.reset(seed=episode)
@@ -35,7 +35,7 @@ def test_a_thousand_episodes_are_gymnasiums():
             assert abs(obs[t, episode] - expected).max() < 1e-5
         assert not terminated
         assert truncated
-        np.testing.assert_allclose([rows.angle[episode], rows.speed[episode]], theirs.unwrapped.state, atol=1e-6)
+        np.testing.assert_allclose([batch.angle[episode], batch.speed[episode]], theirs.unwrapped.state, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
@@ -44,7 +44,7 @@ def test_a_thousand_episodes_are_gymnasiums():
 def test_a_batch_is_its_scalar_environments(env_id, mode, parameters):
     """Gymnasium's own SyncVectorEnv over our scalar environment says what each mode means."""
     seeds, steps = [5, 2**63 + 1, 7], 95
-    ours = batch(env_id, 3, autoreset_mode=mode, max_episode_steps=30, **parameters)
+    ours = make_batch(env_id, 3, autoreset_mode=mode, max_episode_steps=30, **parameters)
     theirs = gym.make_vec(env_id, 3, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode},
                           max_episode_steps=30, **parameters)  # fmt: skip
     np.testing.assert_array_equal(ours.reset(seed=seeds)[0], theirs.reset(seed=seeds)[0])
@@ -69,30 +69,30 @@ def test_a_batch_is_its_scalar_environments(env_id, mode, parameters):
             np.testing.assert_array_equal(ours.reset(options=dict(mask))[0], theirs.reset(options=dict(mask))[0])
 
 
-def test_many_episodes_of_a_row_are_those_of_the_scalar_environment():
-    """More episodes than a row draws numbers for at once."""
-    rows = batch(IDS[0], 2, max_episode_steps=1, autoreset_mode=AutoresetMode.SAME_STEP, **RANGES)
+def test_many_episodes_of_a_batch_are_those_of_the_scalar_environment():
+    """More episodes than an environment draws numbers for at once."""
+    batch = make_batch(IDS[0], 2, max_episode_steps=1, autoreset_mode=AutoresetMode.SAME_STEP, **RANGES)
     one = gym.make(IDS[0], max_episode_steps=1, **RANGES)
-    obs, _ = rows.reset(seed=[3, 4])
+    obs, _ = batch.reset(seed=[3, 4])
     expected, _ = one.reset(seed=4)
     for _ in range(150):
         np.testing.assert_array_equal(obs[1], expected)
-        obs, *_ = rows.step(np.zeros((2, 1), np.float32))
+        obs, *_ = batch.step(np.zeros((2, 1), np.float32))
         expected, _ = one.reset()
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_a_restored_batch_goes_on_as_if_nothing_had_happened(mode):
     def make():
-        return batch(IDS[0], 3, max_episode_steps=7, autoreset_mode=mode, **RANGES)
+        return make_batch(IDS[0], 3, max_episode_steps=7, autoreset_mode=mode, **RANGES)
 
-    def go(rows, steps):
+    def go(batch, steps):
         seen = []
         for action in np.random.default_rng(steps[0]).uniform(-2, 2, (len(steps), 3, 1)):
-            obs, reward, _, truncated, _ = rows.step(action)
+            obs, reward, _, truncated, _ = batch.step(action)
             seen.append((obs, reward[:, None], truncated[:, None]))
             if mode is AutoresetMode.DISABLED and truncated.any():
-                rows.reset(options={"reset_mask": truncated})
+                batch.reset(options={"reset_mask": truncated})
         return np.concatenate([np.concatenate(s, 1) for s in seen])
 
     one = make()
@@ -108,7 +108,7 @@ def test_a_restored_batch_goes_on_as_if_nothing_had_happened(mode):
 
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.parametrize("observation", ["state", "angle"])
-def test_both_checkers_are_content(env_id, observation):
+def test_both_checkers_pass(env_id, observation):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # SB3 prefers actions in [-1, 1]; Gymnasium's pendulum, and so ours, is driven by torques.
@@ -134,7 +134,7 @@ def test_hidden_speed():
     np.testing.assert_allclose(np.hypot(*obs), 1.0, atol=1e-6)
 
 
-def test_drawn_parameters_stay_in_their_ranges_and_are_told():
+def test_drawn_parameters_stay_in_their_ranges_and_are_in_info():
     one = gym.make(IDS[0], **RANGES)
     drawn = []
     for seed in range(50):
@@ -154,27 +154,27 @@ def test_starts_can_be_chosen():
         one.reset(seed=seed, options={"x_init": 0.1, "y_init": 0.01})
         assert abs(one.angle) <= 0.1
         assert abs(one.speed) <= 0.01
-    rows = batch(IDS[0], 2)
-    rows.reset(seed=0, options={"state": [(0.1, 0.2), (0.3, 0.4)]})
-    np.testing.assert_array_equal([rows.angle, rows.speed], [[0.1, 0.3], [0.2, 0.4]])
+    batch = make_batch(IDS[0], 2)
+    batch.reset(seed=0, options={"state": [(0.1, 0.2), (0.3, 0.4)]})
+    np.testing.assert_array_equal([batch.angle, batch.speed], [[0.1, 0.3], [0.2, 0.4]])
 
 
 @pytest.mark.parametrize("action", [[np.nan], [np.inf], [-np.inf], [1.0, 2.0], 1.0, [[1.0]], ["left"], None])
 def test_actions_that_are_none_are_refused_and_change_nothing(action):
-    one, rows = gym.make(IDS[0]).unwrapped, batch(IDS[0], 2)
+    one, batch = gym.make(IDS[0]).unwrapped, make_batch(IDS[0], 2)
     one.reset(seed=0)
-    rows.reset(seed=0)
+    batch.reset(seed=0)
     before = one.angle, one.speed
     with pytest.raises(ValueError, match="^action: found"):
         one.step(np.array(action) if action is not None else None)
     assert (one.angle, one.speed) == before
     with pytest.raises(ValueError, match="^action: found"):
-        rows.step(np.array([action, action]))
-    assert np.isfinite([rows.angle, rows.speed]).all()
+        batch.step(np.array([action, action]))
+    assert np.isfinite([batch.angle, batch.speed]).all()
 
 
 @pytest.mark.parametrize("action", [5, -1, 1.5, [1], None, "left"])
-def test_so_are_indices_of_no_torque(action):
+def test_indices_of_no_torque_are_refused(action):
     one = gym.make(IDS[1]).unwrapped
     one.reset(seed=0)
     with pytest.raises(ValueError, match="^action: found"):
@@ -201,21 +201,21 @@ def test_bad_options_are_named(options):
 
 
 def test_life_begins_with_reset_and_ends_with_close():
-    for world in gym.make(IDS[0], disable_env_checker=True).unwrapped, batch(IDS[0], 1):
+    for env in gym.make(IDS[0], disable_env_checker=True).unwrapped, make_batch(IDS[0], 1):
         with pytest.raises(ResetNeeded):
-            world.step(np.zeros(world.action_space.shape, np.float32))
-        world.reset(seed=0)
-        world.close()
-        world.close()
+            env.step(np.zeros(env.action_space.shape, np.float32))
+        env.reset(seed=0)
+        env.close()
+        env.close()
         with pytest.raises(ClosedEnvironmentError):
-            world.step(np.zeros(world.action_space.shape, np.float32))
+            env.step(np.zeros(env.action_space.shape, np.float32))
         with pytest.raises(ClosedEnvironmentError):
-            world.reset()
+            env.reset()
 
 
 def test_seeds_of_a_batch():
-    rows = batch(IDS[0], 3)
-    np.testing.assert_array_equal(rows.reset(seed=5)[0], rows.reset(seed=[5, 6, 7])[0])
-    assert not np.array_equal(rows.reset()[0], rows.reset()[0])
+    batch = make_batch(IDS[0], 3)
+    np.testing.assert_array_equal(batch.reset(seed=5)[0], batch.reset(seed=[5, 6, 7])[0])
+    assert not np.array_equal(batch.reset()[0], batch.reset()[0])
     with pytest.raises(ValueError, match="^seed: found 2 seeds, expected 3"):
-        rows.reset(seed=[1, 2])
+        batch.reset(seed=[1, 2])

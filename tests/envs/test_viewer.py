@@ -7,9 +7,9 @@ import envs  # noqa: F401  registers the ids
 
 
 def frames(**options):
-    world = gym.make("balancier/Pendulum-v0", render_mode="rgb_array", **options)
-    world.reset(seed=0, options={"state": (np.pi / 2, 0.0)})
-    return world
+    env = gym.make("balancier/Pendulum-v0", render_mode="rgb_array", **options)
+    env.reset(seed=0, options={"state": (np.pi / 2, 0.0)})
+    return env
 
 
 def center(frame, color, tolerance=30):
@@ -29,9 +29,9 @@ def test_the_bob_is_where_the_angle_says():
 def test_the_arrow_points_where_the_torque_pulls_and_is_as_long_as_it_is_large():
     seen = {}
     for torque in (-2.0, -1.0, 1.0, 2.0):
-        world = frames()
-        world.step(np.array([torque], np.float32))
-        frame = world.render()
+        env = frames()
+        env.step(np.array([torque], np.float32))
+        frame = env.render()
         frame[:110] = 255  # the numbers have the same color
         seen[torque] = center(frame, (30, 104, 168))
     for torque, (x, _, pixels) in seen.items():
@@ -40,18 +40,18 @@ def test_the_arrow_points_where_the_torque_pulls_and_is_as_long_as_it_is_large()
 
 
 def test_frames_are_bytes_and_a_new_episode_has_no_trace():
-    world = frames()
-    first = world.render()
+    env = frames()
+    first = env.render()
     assert first.shape == (500, 500, 3)
     assert first.dtype == np.uint8
     for _ in range(10):
-        world.step(np.zeros(1, np.float32))
-        world.render()
-    world.reset(options={"state": (np.pi / 2, 0.0)})
-    np.testing.assert_array_equal(world.render(), first)
+        env.step(np.zeros(1, np.float32))
+        env.render()
+    env.reset(options={"state": (np.pi / 2, 0.0)})
+    np.testing.assert_array_equal(env.render(), first)
 
 
-def test_what_cannot_be_rendered_says_so():
+def test_rendering_without_mode_or_episode_is_refused():
     with pytest.raises(ValueError, match="^render_mode: found None"):
         gym.make("balancier/Pendulum-v0").unwrapped.render()
     with pytest.raises(ResetNeeded):
@@ -59,8 +59,8 @@ def test_what_cannot_be_rendered_says_so():
 
 
 def test_a_window_opens_without_a_screen():
-    world = gym.make("balancier/Pendulum-v0", render_mode="human")
-    world.reset(seed=0)
-    world.step(np.zeros(1, np.float32))
-    assert world.render() is None
-    world.close()
+    env = gym.make("balancier/Pendulum-v0", render_mode="human")
+    env.reset(seed=0)
+    env.step(np.zeros(1, np.float32))
+    assert env.render() is None
+    env.close()

@@ -1,0 +1,176 @@
+"""The shell that our batches of environments share: seeds, `reset_mask`, the autoreset modes, errors of wrong use.
+
+n environments of a batch.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import ClosedEnvironmentError, ResetNeeded
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+Seed = int | Sequence[int | None] | None
+
+
+def resolve_env_seeds(seed: Seed, num_envs: int) -> list[int | None]:
+    """One seed for each environment from the seed of the first one, from a list, or from None (no seeds).
+
+    Raises:
+        ValueError: for a list of another length.
+    """
+    if seed is None:
+        return [None] * num_envs
+    if isinstance(seed, int | np.integer):
+        return [int(seed) + index for index in range(num_envs)]
+    if len(seed) != num_envs:
+        raise ValueError(f"seed: found {len(seed)} seeds, expected {num_envs}, one for each environment")
+    return list(seed)
+
+
+class IndependentVectorEnv(VectorEnv):
+    """A batch of n environments whose episodes all last `max_episode_steps`; each depends on its own seed alone.
+
+    A subclass says how one of its streams of episodes begins (`begin_stream`), how its next episode begins
+    (`begin_episodes`), what a step does (`advance`) and shows (`observe`), and how it goes on from a saved state
+    (`restore_episodes`). It names the arrays that the next step depends on in `state_names`.
+
+    Raises:
+        ValueError: for a number of environments below 1, and for seeds or a `reset_mask` of another length.
+        gymnasium.error.ResetNeeded: for a step before the first reset, or after an episode's end without autoreset.
+        gymnasium.error.ClosedEnvironmentError: for a step or reset after `close`.
+    """
+
+    independent_streams = True  # for those who need that environment i is the scalar environment with the same seed
+    terminates = False  # whether the last step of an episode terminates it; otherwise it truncates it
+    state_names: tuple[str, ...] = ("seeds", "steps")
+    seeds: np.ndarray | None = None  # (n,) uint64, None before the first reset
+
+    def __init__(
+        self,
+        num_envs: int,
+        observation_space: gym.Space,
+        action_space: gym.Space,
+        max_episode_steps: int,
+        autoreset_mode: AutoresetMode | str,
+        render_mode: str | None,
+    ):
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise ValueError(f"num_envs: found {num_envs!r}, expected a whole number of at least 1")
+        self.num_envs, self.max_episode_steps, self.render_mode = num_envs, max_episode_steps, render_mode
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = self.metadata | {"autoreset_mode": self.autoreset_mode}
+        self.single_observation_space, self.single_action_space = observation_space, action_space
+        self.observation_space = batch_space(observation_space, num_envs)
+        self.action_space = batch_space(action_space, num_envs)
+        self.steps = np.zeros(num_envs, np.int64)  # of the current episodes
+        self.most_steps = 0  # the largest of them
+        self.no_ends = np.zeros(num_envs, np.bool_)
+
+    def begin_stream(self, index: int) -> None:
+        """Environment `index` has a new seed; its next episode is the first of that seed."""
+        raise NotImplementedError
+
+    def begin_episodes(self, indices: np.ndarray, options: dict[str, Any]) -> dict[str, Any]:
+        """Begin the next episode of these environments; the info of their reset."""
+        raise NotImplementedError
+
+    def advance(self, actions: Any) -> np.ndarray:
+        """One step of all environments; the rewards. Bad actions raise ValueError and change nothing."""
+        raise NotImplementedError
+
+    def observe(self) -> np.ndarray:
+        """The observations now."""
+        raise NotImplementedError
+
+    def restore_episodes(self, state: dict[str, np.ndarray]) -> None:
+        """The arrays of `state_names` are set; set all else that depends on them and on the rest of the state."""
+        raise NotImplementedError
+
+    def reset(self, *, seed: Seed = None, options: dict[str, Any] | None = None):
+        """As Gymnasium's; the option `reset_mask` (n,) selects the environments that are reset, and seeded."""
+        if self.closed:
+            raise ClosedEnvironmentError("the environments were closed; make new ones")
+        options = dict(options or {})
+        indices = self._selected(options.pop("reset_mask", None))
+        self._seed(seed, indices)
+        return self._begin(indices, options)
+
+    def step(self, actions: Any):
+        if self.seeds is None or self.closed:
+            if self.closed:
+                raise ClosedEnvironmentError("the environments were closed; make new ones")
+            raise ResetNeeded("the environments have no state yet; call reset before step")
+        if self.most_steps + 1 >= self.max_episode_steps:
+            return self._step_with_ends(actions)
+        rewards = self.advance(actions)  # the usual step: no episode can end
+        self.steps += 1
+        self.most_steps += 1
+        return self.observe(), rewards, self.no_ends.copy(), self.no_ends.copy(), {}
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Everything that the next step depends on, random streams included."""
+        if self.seeds is None:
+            raise ResetNeeded("the environments have no state yet; call reset first")
+        return {name: np.array(getattr(self, name)) for name in self.state_names}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from what `get_state` returned, in another process too."""
+        self._seed([int(seed) for seed in state["seeds"]], np.arange(self.num_envs))
+        for name in self.state_names:
+            setattr(self, name, np.array(state[name]))
+        self.most_steps = int(self.steps.max())
+        self.restore_episodes(state)
+
+    def _selected(self, mask: Any) -> np.ndarray:
+        if mask is None:
+            return np.arange(self.num_envs)
+        mask = np.asarray(mask)
+        if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
+            raise ValueError(f"options: found reset_mask {mask!r}, expected {self.num_envs} booleans, not all false")
+        return np.flatnonzero(mask)
+
+    def _seed(self, seed: Seed, indices: np.ndarray) -> None:
+        """New random streams for those of `indices` that get a seed; at the first reset for every environment."""
+        first = self.seeds is None
+        if seed is None and not first:
+            return
+        seeds = resolve_env_seeds(seed, self.num_envs)
+        if self.seeds is None:
+            self.seeds = np.random.SeedSequence().generate_state(self.num_envs, np.uint64)
+        for index in range(self.num_envs) if first else indices:
+            if (given := seeds[index]) is not None:
+                self.seeds[index] = given
+            if first or given is not None:
+                self.begin_stream(index)
+
+    def _begin(self, indices: np.ndarray, options: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin new episodes; the observations of all environments and the info of those that begin."""
+        info = self.begin_episodes(indices, options)
+        self.steps[indices] = 0
+        self.most_steps = 0 if len(indices) == self.num_envs else int(self.steps.max())
+        return self.observe(), info
+
+    def _step_with_ends(self, actions: Any):
+        """A step in which episodes end or, afterwards, begin: here the autoreset modes differ."""
+        over = self.steps >= self.max_episode_steps  # ended one step ago
+        restart = over.any()
+        if restart and self.autoreset_mode is AutoresetMode.DISABLED:
+            raise ResetNeeded('an episode has ended; reset it with options={"reset_mask": ...}, autoreset is disabled')
+        rewards, info = self.advance(actions), {}
+        self.steps += 1
+        self.most_steps += 1
+        obs = None
+        if restart:  # AutoresetMode.NEXT_STEP: this step only begins their next episode
+            obs, info = self._begin(np.flatnonzero(over), {})
+            rewards = np.where(over, 0.0, rewards)
+        ended = self.steps >= self.max_episode_steps
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and ended.any():
+            final = {"final_obs": self.observe(), "_final_obs": ended, "final_info": {}, "_final_info": ended}
+            obs, info = self._begin(np.flatnonzero(ended), {})
+            info = final | info
+        obs = self.observe() if obs is None else obs
+        never = self.no_ends.copy()
+        return obs, rewards, *((ended.copy(), never) if self.terminates else (never, ended.copy())), info
