@@ -132,8 +132,8 @@ def windows(series: np.ndarray, length: int, stride: int = 1) -> np.ndarray:
     return np.moveaxis(cut, -1, 2).reshape(-1, length, *series.shape[2:])
 
 
-class Scale(NamedTuple):
-    """Mean and standard deviation of each component, taken from training data."""
+class Standardize(NamedTuple):
+    """Subtract the mean and divide by the standard deviation of each component, both taken from training data."""
 
     mean: Tensor
     std: Tensor
@@ -145,11 +145,12 @@ class Scale(NamedTuple):
         return x * self.std + self.mean
 
 
-def scale_of(x: Tensor) -> Scale:
-    """Over every axis but the last; a component that never changes keeps its unit."""
-    rows = x.reshape(-1, x.shape[-1]).double()
-    std = rows.std(0, correction=0)
-    return Scale(rows.mean(0).to(x.dtype), torch.where(std > 0, std, 1.0).to(x.dtype))
+def scale_of(x: Tensor) -> Standardize:
+    """Mean and standard deviation over every axis but the last; a constant component is only shifted (std 1)."""
+    samples = x.reshape(-1, x.shape[-1]).double()
+    std = samples.std(0, correction=0).to(x.dtype)
+    constant = (samples.amax(0) == samples.amin(0)) | (std == 0)  # rounding gives equal numbers a std above 0
+    return Standardize(samples.mean(0).to(x.dtype), torch.where(constant, 1.0, std).to(x.dtype))
 
 
 def split(count: int, validation: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -163,7 +164,7 @@ def split(count: int, validation: float, seed: int = 0) -> tuple[np.ndarray, np.
 
 def datasets(
     x: np.ndarray, y: np.ndarray, *, validation: float = 0.2, seed: int = 0, normalize: bool = True
-) -> tuple[TensorDataset, TensorDataset, tuple[Scale, Scale]]:
+) -> tuple[TensorDataset, TensorDataset, tuple[Standardize, Standardize]]:
     """Training and validation data from episodes x (n, ..., X) and y (n, ..., Y), and the scales of x and y.
 
     Episodes are never cut apart by the split; the scales come from the training part alone, and are 0 and 1 without
@@ -173,6 +174,6 @@ def datasets(
     train, held = (torch.from_numpy(rows) for rows in split(len(x), validation, seed))
     scales = [scale_of(part[train]) for part in both]
     if not normalize:
-        scales = [Scale(torch.zeros_like(scale.mean), torch.ones_like(scale.std)) for scale in scales]
+        scales = [Standardize(torch.zeros_like(scale.mean), torch.ones_like(scale.std)) for scale in scales]
     parts = [scale.apply(part) for scale, part in zip(scales, both, strict=True)]
     return TensorDataset(*(p[train] for p in parts)), TensorDataset(*(p[held] for p in parts)), (scales[0], scales[1])

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from envs.datasets import Scale as Standardize
+from envs.datasets import Standardize
 from experiments.common import plotting
 from experiments.common.command import Lesson, launch
 from experiments.common.flags import Flags, above, at_least

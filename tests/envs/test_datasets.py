@@ -87,6 +87,18 @@ def test_scales_come_from_the_training_part_alone():
         datasets.split(10, 1.0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_constant_component_keeps_its_unit(dtype):
+    """Also 0.1, whose mean over many samples is not 0.1 to the last digit."""
+    x = torch.tensor([0.0, 0.1, -1e5 / 3, 0.0], dtype=dtype).repeat(7, 11, 1)
+    x[..., 3] = torch.arange(11)
+    scale = datasets.scale_of(x)
+    assert scale.mean.dtype == scale.std.dtype == dtype
+    torch.testing.assert_close(scale.std, torch.tensor([1.0, 1.0, 1.0, 10**0.5], dtype=dtype))
+    torch.testing.assert_close(scale.undo(scale.apply(x)), x)
+    torch.testing.assert_close(scale.apply(x)[..., 3].square().mean(), torch.ones((), dtype=dtype))
+
+
 def test_pictures_show_where_the_pendulum_points():
     upright, left = raster.draw(np.array([0.0, np.pi / 2]))
     assert upright.shape == (3, 32, 32)
