@@ -345,10 +345,9 @@ def plot_correlation(passengers: Passengers, properties: dict[str, float]) -> Fi
     return figure
 
 
-def curve(axes: Axes, values: np.ndarray, label: str, color: str, **style: Any) -> None:
-    """Mean over splits of values (E, S) with their range, against the epoch."""
-    epochs = list(range(len(values)))
-    plotting.band(axes, epochs, values.min(1), values.mean(1), values.max(1), label, color, **style)
+def curve(axes: Axes, values: np.ndarray, label: str, color: str) -> None:
+    """Mean and range over the splits of values (E + 1, S), against epochs."""
+    plotting.mean_band(axes, range(len(values)), values, label, color)
 
 
 def plot_learning(trainings: dict[str, Training], majority: float) -> Figure:
