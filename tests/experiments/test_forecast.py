@@ -9,7 +9,7 @@ import torch
 
 from experiments import forecast
 
-FLAGS = forecast.Forecast(quick=True, seeds=1, tests=50, jobs=2, sequences=6_000, hidden=16, physics_tests=6)
+FLAGS = forecast.Forecast(quick=True, seeds=1, tests=50, jobs=1, sequences=6_000, hidden=16, physics_tests=6)
 
 
 @pytest.fixture(scope="module")
