@@ -69,7 +69,7 @@ def read_file(path: Path, records: int = RECORDS) -> tuple[np.ndarray, np.ndarra
         raise UsageError(f"--data: found no file {path}, expected the binary version of CIFAR-10") from None
     if size != records * 3073:
         raise UsageError(
-            f"--data: found {size:,} bytes in {path}, expected {records * 3073:,}; it is cut off or another"
+            f"--data: found {size:,} bytes in {path}, expected {records * 3073:,}; it is incomplete or another file"
         )
     content = np.memmap(path, np.uint8, mode="r", shape=(records, 3073))
     labels = content[:, 0].astype(np.int64)
@@ -84,7 +84,7 @@ def read_folder(folder: Path, records: int = RECORDS) -> Images:
     if (folder / FOLDER).is_dir():
         folder = folder / FOLDER
     if not folder.is_dir():
-        raise UsageError(f"--data: found no folder {folder}, expected one with {TRAIN_FILES[0]} and its fellows")
+        raise UsageError(f"--data: found no folder {folder}, expected one with {TRAIN_FILES[0]} and the other files")
     parts = [read_file(folder / name, records) for name in TRAIN_FILES]
     test, test_labels = read_file(folder / TEST_FILE, records)
     train, train_labels = (np.concatenate(part) for part in zip(*parts, strict=True))

@@ -96,8 +96,8 @@ def read(path: Path, source: str | None = None) -> Passengers:
     header = [name.strip(" #") for name in rows[0][1]] if rows else []
     names = COLUMNS if set(COLUMNS) <= set(header) else PUBLIC_COLUMNS
     if not set(names) <= set(header):
-        found = ", ".join(header)[:60] or "nothing"
-        raise UsageError(f"--data: {path}, line 1: found {found}, expected the columns {', '.join(COLUMNS)}")
+        first_line = ", ".join(header)[:60] or "nothing"
+        raise UsageError(f"--data: {path}, line 1: found {first_line}, expected the columns {', '.join(COLUMNS)}")
     positions, passengers = [header.index(name) for name in names], []
     for number, row in rows[1:]:
         try:
