@@ -1,17 +1,18 @@
-"""Titanic (3.4): who survived, learned from class, sex and fare over random splits; columns, scales, a name as input.
+"""Titanic (3.4): predict who survived from cabin class, sex and fare. A network with one hidden layer is trained on
+random splits of the passengers, and its validation accuracy is compared with simple guesses. The figures show the
+columns and their correlations, the effect of standardization, how far the network's confidence can be trusted, and
+why a passenger's number must not be an input.
 
-A seed is a split: which fifth of the passengers is held out, and where its network starts. All splits train side by
-side; each measures its scale on its own training rows.
+A seed is a split: it decides which fifth of the passengers is the validation set, and the initial weights of the
+network. All splits train side by side. Each split standardizes its inputs by its own training set.
 
 S seed (split), n passengers, F features, E epochs.
 """
 
-import csv
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -22,174 +23,75 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
+from envs.datasets import Standardize
 from experiments.common import plotting
-from experiments.common.command import run_command
-from experiments.common.downloads import fetch
-from experiments.common.flags import Flags, UsageError
+from experiments.common.command import Lesson, launch
+from experiments.common.flags import Flags, above, at_least
 from experiments.common.parallel import ProgressBar, duration
-from experiments.common.runs import Run, console
+from experiments.common.runs import Metric
+from experiments.common.titanic_data import CLASSES, COLUMNS, Passengers, load
 from models import MLP, fit
 from models.fitting import accuracy, cross_entropy, evaluate
 from models.streams import stream
 
-# A public copy of the passenger list, at one commit: the file's newest state has had rows added to it.
-URL = "https://raw.githubusercontent.com/datasciencedojo/datasets/f0ccab6a7ceafdff780052166fb6fab3311398eb/titanic.csv"
-SHA256 = "4a437fde05fe5264e1701a7387ac6fb75393772ba38bb2c9c566405af5af4bd7"
-INSTEAD = "a network, or --data FILE (the course's columns), or --data reconstructed"
-
-PASSENGERS = 891
-COLUMNS = ("p_id", "survived", "cabin_class", "female", "fare")
-PUBLIC = ("PassengerId", "Survived", "Pclass", "Sex", "Fare")  # the same columns in the public copy
-CLASSES = (1, 2, 3)
-
-# Published counts: (cabin class, female) -> (survived, died).
-COUNTS = {(1, 1): (91, 3), (1, 0): (45, 77), (2, 1): (70, 6), (2, 0): (17, 91), (3, 1): (72, 72), (3, 0): (47, 300)}
-# Lowest and highest fare that was paid in each class, pounds.
-FARES = {1: (5.0, 512.329), 2: (10.5, 73.5), 3: (4.013, 69.55)}
-
-HELD_OUT = 0.2  # share of the passengers that a split validates on
-SPLIT, FARE = 340, 341  # random streams
+VALIDATION_SHARE = 0.2  # of the passengers
+SPLIT = 340  # random stream
 SUSPECT = 0.83  # a higher accuracy from these three features deserves a second look
+
+# The inputs, by the names that result.json and metrics.csv have.
+MAIN = "one-hot class, standardized"
+RAW = "one-hot class, as it is"
+NUMBER = "class as a number, standardized"
+SEX = "sex alone"
+NAME = "p_id alone, one-hot"
+NAME_AS_NUMBER = "p_id alone, as a number"
 
 
 @dataclass(frozen=True)
 class Titanic(Flags):
-    """Who survived the Titanic, learned from class, sex and fare; columns, scales, and a name as input."""
+    """Predict who survived the Titanic from cabin class, sex and fare."""
 
     data: str = "auto"
-    """A FILE in the course's columns, "download", "reconstructed" (from published counts), or "auto": the download,
-    and without a network the reconstruction."""
-    hidden: int = 32
+    """A FILE with the course's columns, "download", "reconstructed" (from published counts), or "auto": the download,
+    or without a network the reconstruction."""
+    hidden: Annotated[int, at_least(1)] = 32
     """Units of the hidden layer."""
-    epochs: int = 100
-    """Passes over the training passengers."""
-    learning_rate: float = 1e-3
-    """Of Adam."""
-    batch_size: int = 32
-    """Passengers of a minibatch."""
+    epochs: Annotated[int, at_least(1)] = 100
+    """Passes over the training set."""
+    learning_rate: Annotated[float, above(0)] = 1e-3
+    """Learning rate of Adam."""
+    batch_size: Annotated[int, at_least(1)] = 32
+    """Passengers in a minibatch."""
+
+    @property
+    def epochs_to_run(self) -> int:
+        return min(self.epochs, 40) if self.quick else self.epochs
 
 
 @dataclass(frozen=True)
-class Passengers:
-    """The columns, (n,) each, and where they come from."""
+class Training:
+    """Loss and accuracy before training and after each epoch, (E + 1, S), and the last answers on validation data."""
 
-    p_id: np.ndarray
-    survived: np.ndarray
-    cabin_class: np.ndarray
-    female: np.ndarray
-    fare: np.ndarray  # pounds
-    source: str = ""
-    notes: list[str] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.p_id)
+    train: dict[str, np.ndarray]
+    validation: dict[str, np.ndarray]
+    confidence: np.ndarray  # (S, validation passengers): probability of the predicted outcome
+    correct: np.ndarray  # (S, validation passengers): whether the prediction is right
 
     @property
-    def table(self) -> np.ndarray:
-        """All columns, (n, 5)."""
-        return np.stack([getattr(self, name) for name in COLUMNS], 1).astype(np.float64)
-
-    @property
-    def majority(self) -> float:
-        """Accuracy of whoever always guesses the more frequent outcome."""
-        return float(max(self.survived.mean(), 1 - self.survived.mean()))
+    def final(self) -> tuple[np.ndarray, np.ndarray]:
+        """Training and validation accuracy after the last epoch, (S,) each."""
+        return self.train["accuracy"][-1], self.validation["accuracy"][-1]
 
 
-def load(data: str) -> Passengers:
-    """The passengers that --data asks for; UsageError if they are not to be had."""
-    if data == "reconstructed":
-        return reconstruct()
-    if data not in ("auto", "download"):
-        return read(Path(data), "--data")
-    try:
-        return read(fetch(URL, SHA256, "titanic.csv", INSTEAD), "--data", "download")
-    except UsageError as error:
-        if data == "download":
-            raise
-        return reconstruct([str(error), "Going on with reconstructed data, which every figure names as such."])
+@dataclass(frozen=True)
+class Findings:
+    passengers: Passengers
+    seeds: list[int]
+    properties: dict[str, float]  # of Pearson's r: largest deviation of each
+    trainings: dict[str, Training]  # one for each input
 
 
-def read(path: Path, flag: str, source: str | None = None) -> Passengers:
-    """Passengers from a file in the course's columns, or in those of the public copy.
-
-    Raises:
-        UsageError: in one line, with the file, the line, what was found and what was expected.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise UsageError(f"{flag}: found {path}, which is no text, expected a table of {', '.join(COLUMNS)}") from None
-    except OSError as error:
-        reason = error.strerror or "unreadable"
-        expected = "a file, or download, reconstructed or auto"
-        raise UsageError(f"{flag}: found no file {path} ({reason}), expected {expected}") from None
-    rows = [(number, row) for number, row in enumerate(csv.reader(lines), 1) if row]
-    header = [name.strip(" #") for name in rows[0][1]] if rows else []
-    names = COLUMNS if set(COLUMNS) <= set(header) else PUBLIC
-    if not set(names) <= set(header):
-        found = ", ".join(header)[:60] or "nothing"
-        raise UsageError(f"{flag}: {path}, line 1: found {found}, expected the columns {', '.join(COLUMNS)}")
-    places, values = [header.index(name) for name in names], []
-    for number, row in rows[1:]:
-        try:
-            if len(row) != len(header):
-                raise ValueError(f"found {len(row)} columns, expected {len(header)}")
-            values.append(parse([row[place].strip() for place in places]))
-        except ValueError as error:
-            raise UsageError(f"{flag}: {path}, line {number}: {error}") from None
-    if len(values) != PASSENGERS:
-        raise UsageError(f"{flag}: {path}: found {len(values)} passengers, expected {PASSENGERS}")
-    columns = np.array(values).T
-    if len(np.unique(columns[0])) < len(values):
-        raise UsageError(f"{flag}: {path}: found a {names[0]} twice, expected a different one for each passenger")
-    if len(np.unique(columns[1])) < 2:
-        raise UsageError(f"{flag}: {path}: found {names[1]} the same for all, expected survivors and others")
-    p_id, survived, cabin_class, female = columns[:4].astype(np.int64)
-    return Passengers(p_id, survived, cabin_class, female, columns[4], source or path.name)
-
-
-def parse(row: Sequence[str]) -> list[float]:
-    """The five numbers of a passenger; ValueError if one is out of its range."""
-    words = [{"male": "0", "female": "1"}.get(word, word) for word in row]
-    allowed: dict[str, tuple[str, Callable[[float], bool]]] = {
-        "p_id": ("a whole number, 0 or more", lambda x: x >= 0 and x == int(x)),
-        "survived": ("0 or 1", lambda x: x in (0, 1)),
-        "cabin_class": ("1, 2 or 3", lambda x: x in CLASSES),
-        "female": ("0 or 1", lambda x: x in (0, 1)),
-        "fare": ("a number, 0 or more", lambda x: x >= 0),
-    }
-    numbers = []
-    for word, (name, (what, right)) in zip(words, allowed.items(), strict=True):
-        try:
-            number = float(word)
-        except ValueError:
-            number = float("nan")
-        if not (np.isfinite(number) and right(number)):
-            raise ValueError(f"found {name} {word!r}, expected {what}")
-        numbers.append(number)
-    return numbers
-
-
-def reconstruct(notes: Sequence[str] = ()) -> Passengers:
-    """As many passengers of each class, sex and fate as were published, in random order; always the same ones.
-
-    Fares are drawn log-uniformly between the lowest and the highest of the class, so they say of a passenger's fate no
-    more than the class does.
-    """
-    generator = stream(0, FARE)
-    kinds = [
-        (survived, cabin_class, female)
-        for (cabin_class, female), counts in COUNTS.items()
-        for survived, count in zip((1, 0), counts, strict=True)
-        for _ in range(count)
-    ]
-    survived, cabin_class, female = generator.permutation(np.array(kinds)).T
-    low, high = np.log(np.array([FARES[number] for number in cabin_class])).T
-    fare = np.exp(generator.uniform(low, high)).round(3)
-    return Passengers(np.arange(len(kinds)), survived, cabin_class, female, fare, "reconstructed", list(notes))
-
-
-# What the columns say
+# Correlation
 
 
 def pearson(a: np.ndarray, b: np.ndarray) -> float:
@@ -203,7 +105,7 @@ def correlations(table: np.ndarray) -> np.ndarray:
 
 
 def pearson_properties(table: np.ndarray) -> dict[str, float]:
-    """How far the correlations of a table are from what holds for any: all zero, but for rounding."""
+    """Properties that Pearson's r has for any table, and their largest deviation in this one: zero up to rounding."""
     r, units = correlations(table), np.array([3.0, 0.1, 7.0, 2.0, 100.0])
     return {
         "symmetric": float(abs(r - r.T).max()),
@@ -214,8 +116,139 @@ def pearson_properties(table: np.ndarray) -> dict[str, float]:
     }
 
 
+# Training
+
+
+def one_hot(column: np.ndarray) -> np.ndarray:
+    """A column of 0 and 1 for each different value: (n,) -> (n, values)."""
+    return (column[:, None] == np.unique(column)).astype(np.float64)
+
+
+def splits(count: int, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Indices of the training and of the validation set, (S, 0.8 n) and (S, 0.2 n), a random split for each seed."""
+    num_validation = round(count * VALIDATION_SHARE)
+    order = torch.from_numpy(np.stack([stream(seed, SPLIT).permutation(count) for seed in seeds]))
+    return order[:, num_validation:], order[:, :num_validation]
+
+
+def standardizer(x: Tensor, indices: Tensor) -> Standardize:
+    """Mean and standard deviation, (S, 1, F), of each split's own training set: x (n, F) at indices (S, training)."""
+    training_set = x[indices]  # (S, training, F)
+    std = training_set.std(1, keepdim=True, correction=0)
+    return Standardize(training_set.mean(1, keepdim=True), torch.where(std > 0, std, 1.0))
+
+
+class OnStandardized(nn.Module):
+    """S networks, each of which sees its input (S, B, F) standardized."""
+
+    def __init__(self, network: nn.Module, standardize: Standardize):
+        super().__init__()
+        self.network, self.standardize = network, standardize
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(self.standardize.apply(x))
+
+
+def inputs(passengers: Passengers) -> dict[str, tuple[np.ndarray, bool]]:
+    """Inputs to compare: name -> (features (n, F), whether they are standardized)."""
+    sex, fare, cabin_class = passengers.female[:, None], passengers.fare[:, None], passengers.cabin_class[:, None]
+    features = np.concatenate([one_hot(passengers.cabin_class), sex, fare], 1)
+    return {
+        MAIN: (features, True),
+        RAW: (features, False),
+        NUMBER: (np.concatenate([cabin_class, sex, fare], 1), True),
+        SEX: (sex, True),
+        NAME: (one_hot(passengers.p_id), False),
+        NAME_AS_NUMBER: (passengers.p_id[:, None], True),
+    }
+
+
+def train_splits(
+    features: np.ndarray, standardize: bool, survived: np.ndarray, flags: Titanic, advance: Callable[[], None]
+) -> Training:
+    """Train one network for each split on features (n, F); `advance` is called after each epoch."""
+    x = torch.tensor(features, dtype=torch.get_default_dtype())
+    data = TensorDataset(x, torch.tensor(survived))
+    parts = dict(zip(("train", "validation"), splits(len(x), flags.all_seeds), strict=True))
+    network: nn.Module = MLP(x.shape[1], (flags.hidden,), 2, seeds=flags.all_seeds)
+    network = OnStandardized(network, standardizer(x, parts["train"])) if standardize else network
+    metrics = {"loss": cross_entropy, "accuracy": accuracy}
+    records: dict[str, list[dict[str, Tensor]]] = {part: [] for part in parts}
+
+    def record() -> None:
+        for part, indices in parts.items():
+            records[part].append(evaluate(network, data, metrics, indices))
+
+    def after_epoch(*_: Any) -> None:
+        record()
+        advance()
+
+    record()
+    fit(
+        network,
+        data,
+        cross_entropy,
+        seeds=flags.all_seeds,
+        epochs=flags.epochs_to_run,
+        batch_size=flags.batch_size,
+        learning_rate=flags.learning_rate,
+        indices=parts["train"],
+        callback=after_epoch,
+    )
+    curves = {
+        part: {name: np.stack([epoch[name].numpy() for epoch in epochs]) for name in metrics}
+        for part, epochs in records.items()
+    }
+    with torch.no_grad():
+        confidence, prediction = F.softmax(network(x[parts["validation"]]), -1).max(-1)
+    correct = prediction == data.tensors[1][parts["validation"]]
+    return Training(curves["train"], curves["validation"], confidence.numpy(), correct.numpy())
+
+
+def measure(flags: Titanic) -> Findings:
+    passengers = load(flags.data)
+    trainings = {}
+    with ProgressBar(len(inputs(passengers)) * flags.epochs_to_run, "training") as progress:
+        for name, (features, standardize) in inputs(passengers).items():
+            trainings[name] = train_splits(features, standardize, passengers.survived, flags, progress.advance)
+    return Findings(passengers, flags.all_seeds, pearson_properties(passengers.table), trainings)
+
+
+# Output
+
+
+def forecast(flags: Titanic) -> str:
+    seconds = duration(3 + 0.005 * flags.epochs_to_run * (5 + flags.seeds))
+    return "\n".join([f"{flags.seeds} splits, about {seconds}", *load(flags.data).notes])
+
+
+def metrics(findings: Findings) -> Iterable[Metric]:
+    for name, training in findings.trainings.items():
+        for epoch in range(len(training.train["accuracy"])):
+            yield epoch, f"train accuracy, {name}", training.train["accuracy"][epoch], findings.seeds
+            yield epoch, f"validation accuracy, {name}", training.validation["accuracy"][epoch], findings.seeds
+
+
+def result(findings: Findings) -> dict[str, Any]:
+    main, (name_train, name_validation) = findings.trainings[MAIN], findings.trainings[NAME].final
+    final = main.final[1]
+    return {
+        "data": findings.passengers.source,
+        "valid_accuracy": [round(float(value), 4) for value in final],
+        "valid_accuracy_mean": round(float(final.mean()), 4),
+        "start_accuracy": round(float(main.validation["accuracy"][0].mean()), 4),
+        "majority": round(findings.passengers.majority, 4),
+        "pid_train_accuracy": round(float(name_train.mean()), 4),
+        "pid_valid_accuracy": round(float(name_validation.mean()), 4),
+        "valid_accuracy_by_input": {
+            name: round(float(training.final[1].mean()), 4) for name, training in findings.trainings.items()
+        },
+        "pearson_deviation": findings.properties,
+    }
+
+
 def columns_table(passengers: Passengers) -> Table:
-    """Type, different values and statistics of each column."""
+    """Type, number of different values and statistics of each column."""
     table = Table("column", "type", "different", "min", "max", "mean", "std", title=f"{len(passengers)} passengers")
     for name in COLUMNS:
         column = getattr(passengers, name)
@@ -225,195 +258,52 @@ def columns_table(passengers: Passengers) -> Table:
     return table
 
 
-# What a network sees
-
-
-def one_hot(column: np.ndarray) -> np.ndarray:
-    """A column of 0 and 1 for each different value: (n,) -> (n, values)."""
-    return (column[:, None] == np.unique(column)).astype(np.float64)
-
-
-def splits(count: int, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Rows to train on and rows to validate on, (S, 0.8 n) and (S, 0.2 n), a random split for each seed."""
-    held = round(count * HELD_OUT)
-    order = torch.from_numpy(np.stack([stream(seed, SPLIT).permutation(count) for seed in seeds]))
-    return order[:, held:], order[:, :held]
-
-
-class Standardized(nn.Module):
-    """S networks behind S scales: each subtracts the mean and divides by the deviation of its own training rows."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module, x: Tensor, rows: Tensor):
-        super().__init__()
-        own = x[rows]  # (S, rows, F)
-        std = own.std(1, keepdim=True, correction=0)
-        self.network = network
-        self.register_buffer("mean", own.mean(1, keepdim=True))
-        self.register_buffer("std", torch.where(std > 0, std, 1.0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network((x - self.mean) / self.std)
-
-
-@dataclass
-class Trained:
-    """A network over all splits, what it learned from, and how it went."""
-
-    network: nn.Module
-    data: TensorDataset
-    held: Tensor  # (S, rows) to validate on
-    train: dict[str, np.ndarray]  # loss and accuracy, (E + 1, S): before training and after every epoch
-    validation: dict[str, np.ndarray]
-
-    @property
-    def confidence(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of each held-out passenger: the probability of the predicted outcome, and whether it was right; (S, rows)."""
-        x, y = self.data.tensors
-        with torch.no_grad():
-            chance, guess = F.softmax(self.network(x[self.held]), -1).max(-1)
-        return chance.numpy(), (guess == y[self.held]).numpy()
-
-
-def learn(
-    features: np.ndarray, survived: np.ndarray, flags: Titanic, epochs: int, tick: Callable[[], None], scale: bool
-) -> Trained:
-    """Train one network a split on features (n, F), standardized if `scale`."""
-    x = torch.tensor(features, dtype=torch.get_default_dtype())
-    data = TensorDataset(x, torch.tensor(survived))
-    rows, held = splits(len(x), flags.all_seeds)
-    network: nn.Module = MLP(x.shape[1], (flags.hidden,), 2, seeds=flags.all_seeds)
-    network = Standardized(network, x, rows) if scale else network
-    parts = {"train": rows, "validation": held}
-    seen: dict[str, list[dict[str, Tensor]]] = {part: [] for part in parts}
-
-    def look(*_: Any) -> None:
-        for part, index in parts.items():
-            seen[part].append(evaluate(network, data, {"loss": cross_entropy, "accuracy": accuracy}, index))
-
-    def watch(*_: Any) -> None:
-        look()
-        tick()
-
-    look()
-    fit(
-        network,
-        data,
-        cross_entropy,
-        seeds=flags.all_seeds,
-        epochs=epochs,
-        batch_size=flags.batch_size,
-        learning_rate=flags.learning_rate,
-        indices=rows,
-        callback=watch,
-    )
-    curves = {
-        part: {name: np.stack([epoch[name].numpy() for epoch in found]) for name in ("loss", "accuracy")}
-        for part, found in seen.items()
-    }
-    return Trained(network, data, held, curves["train"], curves["validation"])
-
-
-def inputs(passengers: Passengers) -> dict[str, tuple[np.ndarray, bool]]:
-    """What the networks are given, name -> (features (n, F), whether they are standardized)."""
-    sex, fare, cabin_class = passengers.female[:, None], passengers.fare[:, None], passengers.cabin_class[:, None]
-    hot = np.concatenate([one_hot(passengers.cabin_class), sex, fare], 1)
-    return {
-        "one-hot class, standardized": (hot, True),
-        "one-hot class, as it is": (hot, False),
-        "class as a number, standardized": (np.concatenate([cabin_class, sex, fare], 1), True),
-        "sex alone": (sex, True),
-        "p_id alone, one-hot": (one_hot(passengers.p_id), False),
-        "p_id alone, as a number": (passengers.p_id[:, None], True),
-    }
-
-
-MAIN, RAW, NUMBER, SEX, NAME, COUNT = range(6)  # of the inputs
-
-
-def titanic(flags: Titanic) -> None:
-    for name, least in (("hidden", 1), ("epochs", 1), ("batch_size", 1)):
-        if (value := getattr(flags, name)) < least:
-            raise UsageError(f"--{name.replace('_', '-')}: found {value}, expected at least {least}")
-    if not flags.learning_rate > 0:
-        raise UsageError(f"--learning-rate: found {flags.learning_rate}, expected a number above 0")
-    passengers = load(flags.data)
-    epochs = min(flags.epochs, 40) if flags.quick else flags.epochs
-    run = Run("titanic", flags)
-    console.print(f"titanic: {flags.seeds} splits, about {duration(3 + 0.005 * epochs * (5 + flags.seeds))}")
-    for note in passengers.notes:
-        console.print(note, highlight=False, soft_wrap=True)
-    console.print(columns_table(passengers))
-    survivors = int(passengers.survived.sum())
-    console.print(
-        f"Survivors: {survivors} of {len(passengers)}; always guessing the majority: {passengers.majority:.3f}"
-    )
-    variants = inputs(passengers)
-    with ProgressBar(len(variants) * epochs, "training") as progress:
-        trained = [
-            learn(x, passengers.survived, flags, epochs, progress.advance, scale) for x, scale in variants.values()
-        ]
-    named = dict(zip(variants, trained, strict=True))
-    for name, found in named.items():
-        for epoch in range(epochs + 1):
-            run.log(epoch, f"train accuracy, {name}", found.train["accuracy"][epoch])
-            run.log(epoch, f"validation accuracy, {name}", found.validation["accuracy"][epoch])
-    properties = pearson_properties(passengers.table)
-    drawn = {
-        "columns": draw_columns(passengers),
-        "correlation": draw_correlation(passengers, properties),
-        "learning": draw_learning(trained, passengers.majority),
-        "confidence": draw_confidence(trained[MAIN]),
-        "p_id": draw_p_id(trained, passengers.majority),
-    }
-    for name, figure in drawn.items():
-        run.figure(marked(figure, passengers), name)
-    final = trained[MAIN].validation["accuracy"][-1]
-    result = {
-        "data": passengers.source,
-        "valid_accuracy": [round(float(value), 4) for value in final],
-        "valid_accuracy_mean": round(float(final.mean()), 4),
-        "start_accuracy": round(float(trained[MAIN].validation["accuracy"][0].mean()), 4),
-        "majority": round(passengers.majority, 4),
-        "pid_train_accuracy": round(float(trained[NAME].train["accuracy"][-1].mean()), 4),
-        "pid_valid_accuracy": round(float(trained[NAME].validation["accuracy"][-1].mean()), 4),
-        "valid_accuracy_by_input": {
-            name: round(float(found.validation["accuracy"][-1].mean()), 4) for name, found in named.items()
-        },
-        "pearson_deviation": properties,
-    }
-    run.finish(result)
-    table = Table("input", "training accuracy", "validation accuracy (range of splits)")
-    for name, found in named.items():
-        train, new = (part["accuracy"][-1] for part in (found.train, found.validation))
-        table.add_row(name, f"{train.mean():.3f}", f"{new.mean():.3f} ({new.min():.3f} to {new.max():.3f})")
+def table(findings: Findings) -> Table:
+    """The columns, and the accuracy for each input."""
+    passengers, final = findings.passengers, findings.trainings[MAIN].final[1]
+    accuracies = Table("input", "training accuracy", "validation accuracy (range of splits)")
+    for name, training in findings.trainings.items():
+        train, validation = training.final
+        spread = f"{validation.min():.3f} to {validation.max():.3f}"
+        accuracies.add_row(name, f"{train.mean():.3f}", f"{validation.mean():.3f} ({spread})")
+    stacked = Table.grid()
+    stacked.add_row(columns_table(passengers))
+    survivors = f"Survivors: {passengers.survived.sum()} of {len(passengers)}"
+    stacked.add_row(f"{survivors}; always guessing the majority: {passengers.majority:.3f}")
+    stacked.add_row(accuracies)
     if final.mean() > SUSPECT:
-        console.print(f"More than {SUSPECT} from class, sex and fare is suspect: do training rows leak?")
-    run.close(table, "balancier titanic --hidden 500 --epochs 500, and see whether more is better")
+        stacked.add_row(f"More than {SUSPECT} from class, sex and fare is suspect: is the validation set trained on?")
+    return stacked
 
 
 # Figures
 
 
-def marked(figure: Figure, passengers: Passengers) -> Figure:
-    """The figure, with a word on reconstructed data where they are."""
+def figures(findings: Findings) -> dict[str, Figure]:
+    passengers, trainings = findings.passengers, findings.trainings
+    drawn = {
+        "columns": plot_columns(passengers),
+        "correlation": plot_correlation(passengers, findings.properties),
+        "learning": plot_learning(trainings, passengers.majority),
+        "confidence": plot_confidence(trainings[MAIN]),
+        "p_id": plot_p_id(trainings, passengers.majority),
+    }
     if passengers.source == "reconstructed":
-        what = "RECONSTRUCTED DATA: published counts of class, sex and survival; fares drawn at random"
-        figure.suptitle(what, color=plotting.RED, fontsize=15)
-    return figure
+        notice = "RECONSTRUCTED DATA: published counts of class, sex and survival; fares drawn at random"
+        for figure in drawn.values():
+            figure.suptitle(notice, color=plotting.RED, fontsize=15)
+    return drawn
 
 
-def draw_columns(passengers: Passengers) -> Figure:
-    """A column that is a name, one that is a category, and who survived."""
+def plot_columns(passengers: Passengers) -> Figure:
+    """A column that is only a name, one that is a category, and the survivors."""
     figure, panels = plotting.new(3, width=6.2)
     values = np.unique(passengers.p_id)
     panels[0].plot(np.arange(1, len(values) + 1), values, color=plotting.BLUE)
     panels[0].set(title=f"p_id: {len(values)} values, each once", xlabel="different values, in order", ylabel="p_id")
-    for row, (outcome, color) in enumerate((("died", plotting.GRAY), ("survived", plotting.GREEN))):
-        counts = [((passengers.cabin_class == k) & (passengers.survived == row)).sum() for k in CLASSES]
-        below = [((passengers.cabin_class == k) & (passengers.survived < row)).sum() for k in CLASSES]
+    for survived, (outcome, color) in enumerate((("died", plotting.GRAY), ("survived", plotting.GREEN))):
+        counts = [((passengers.cabin_class == k) & (passengers.survived == survived)).sum() for k in CLASSES]
+        below = [((passengers.cabin_class == k) & (passengers.survived < survived)).sum() for k in CLASSES]
         bars = panels[1].bar(CLASSES, counts, bottom=below, color=color, label=outcome, width=0.7)
         panels[1].bar_label(bars, label_type="center", color="white")
     share = passengers.survived.mean()
@@ -433,8 +323,8 @@ def draw_columns(passengers: Passengers) -> Figure:
     return figure
 
 
-def draw_correlation(passengers: Passengers, properties: dict[str, float]) -> Figure:
-    """Pearson's r of all pairs of columns, and what always holds for it."""
+def plot_correlation(passengers: Passengers, properties: dict[str, float]) -> Figure:
+    """Pearson's r of all pairs of columns, and the properties that it always has."""
     figure, (axes, words) = plotting.new(2, width=7.5, height=6.2, width_ratios=(1.2, 1))
     r = correlations(passengers.table)
     image = axes.imshow(r, cmap="RdBu_r", vmin=-1, vmax=1)
@@ -445,9 +335,9 @@ def draw_correlation(passengers: Passengers, properties: dict[str, float]) -> Fi
     axes.grid(False)
     figure.colorbar(image, ax=axes, label="Pearson's r", shrink=0.85)
     strongest = max(range(len(COLUMNS)), key=lambda column: abs(r[1, column]) * (column != 1))
-    axes.set_title(f"survived goes with {COLUMNS[strongest]} most: r = {r[1, strongest]:.2f}")
+    axes.set_title(f"survived is correlated most with {COLUMNS[strongest]}: r = {r[1, strongest]:.2f}")
     words.axis("off")
-    words.set_title("Pearson's r: what holds for any columns,\nand the largest deviation here")
+    words.set_title("Properties that Pearson's r has for any columns,\nand the largest deviation here")
     for row, (name, deviation) in enumerate(properties.items()):
         height = 0.85 - 0.17 * row
         words.text(0.0, height, name, fontsize=17, transform=words.transAxes)
@@ -455,16 +345,15 @@ def draw_correlation(passengers: Passengers, properties: dict[str, float]) -> Fi
     return figure
 
 
-def curve(axes: Axes, values: np.ndarray, label: str, color: str, **style: Any) -> None:
-    """Mean over splits of values (E, S) with their range, against the epoch."""
-    epochs = list(range(len(values)))
-    plotting.band(axes, epochs, values.min(1), values.mean(1), values.max(1), label, color, **style)
+def curve(axes: Axes, values: np.ndarray, label: str, color: str) -> None:
+    """Mean and range over the splits of values (E + 1, S), against epochs."""
+    plotting.mean_band(axes, range(len(values)), values, label, color)
 
 
-def draw_learning(trained: Sequence[Trained], majority: float) -> Figure:
-    """Loss and accuracy over the epochs, and what normalization does."""
+def plot_learning(trainings: dict[str, Training], majority: float) -> Figure:
+    """Loss and accuracy against epochs, and the effect of standardization."""
     figure, panels = plotting.new(3, width=6.2)
-    main = trained[MAIN]
+    main = trainings[MAIN]
     for panel, name in zip(panels, ("loss", "accuracy"), strict=False):
         curve(panel, main.train[name], "training", plotting.BLUE)
         curve(panel, main.validation[name], "validation", plotting.ORANGE)
@@ -473,12 +362,12 @@ def draw_learning(trained: Sequence[Trained], majority: float) -> Figure:
     panels[0].set(ylabel="cross-entropy (mean, range)")
     panels[1].set(title=f"accuracy: {start:.2f} (a coin: 0.50) to {end:.3f}", ylabel="accuracy (mean, range)")
     labels = "standardized", "as it is", "class as a number"
-    kinds = zip((MAIN, RAW, NUMBER), labels, (plotting.ORANGE, plotting.GRAY, plotting.GREEN), strict=True)
-    for index, label, color in kinds:
-        curve(panels[2], trained[index].validation["accuracy"], label, color)
-    raw = trained[RAW].validation["accuracy"][-1].mean()
+    colors = plotting.ORANGE, plotting.GRAY, plotting.GREEN
+    for name, label, color in zip((MAIN, RAW, NUMBER), labels, colors, strict=True):
+        curve(panels[2], trainings[name].validation["accuracy"], label, color)
+    raw = trainings[RAW].validation["accuracy"][-1].mean()
     panels[2].set(title=f"raw columns: {raw:.3f} instead of {end:.3f}", ylabel="validation accuracy")
-    sex = trained[SEX].validation["accuracy"][-1].mean()
+    sex = trainings[SEX].validation["accuracy"][-1].mean()
     for panel in panels[1:]:
         panel.axhline(sex, color="black", linestyle=":", linewidth=1.5, label=f"sex alone {sex:.3f}")
         panel.axhline(majority, color="black", linestyle="--", linewidth=1.5, label=f"majority {majority:.3f}")
@@ -489,8 +378,8 @@ def draw_learning(trained: Sequence[Trained], majority: float) -> Figure:
     return figure
 
 
-def draw_confidence(main: Trained) -> Figure:
-    """Loss against error, and how sure the network is when it is right and when it is wrong."""
+def plot_confidence(main: Training) -> Figure:
+    """Loss against error, and the confidence of right and of wrong predictions."""
     figure, panels = plotting.new(3, width=6.2)
     for part, color, name in (
         (main.train, plotting.BLUE, "training"),
@@ -499,54 +388,67 @@ def draw_confidence(main: Trained) -> Figure:
         loss, error = part["loss"].mean(1), 1 - part["accuracy"].mean(1)
         panels[0].plot(loss, error, ".-", color=color, label=name, linewidth=1.2, markersize=7)
     loss, error = main.validation["loss"].mean(1), 1 - main.validation["accuracy"].mean(1)
-    late = len(loss) // 10  # the first epochs dwarf the rest
+    late = len(loss) // 10  # the first epochs have much larger values
     inset = panels[0].inset_axes((0.14, 0.47, 0.42, 0.4))
     inset.plot(loss[late:], error[late:], ".-", color=plotting.ORANGE, linewidth=1, markersize=5)
     inset.set_title(f"validation from epoch {late} on", fontsize=13)
     inset.tick_params(labelsize=11)
     inset.locator_params(nbins=3)
     panels[0].set(title=f"least loss after epoch {loss.argmin()}, least error after {error.argmin()}")
-    panels[0].set(xlabel="cross-entropy, which is minimized", ylabel="error, which is meant (mean)")
+    panels[0].set(xlabel="cross-entropy (minimized)", ylabel="error (the goal), mean")
     panels[0].legend(loc="lower right")
-    confidence, right = main.confidence
+    confidence, correct = main.confidence, main.correct
     edges = np.linspace(0.5, 1, 11)
-    groups, colors = [confidence[~right], confidence[right]], [plotting.RED, plotting.GREEN]
+    groups, colors = [confidence[~correct], confidence[correct]], [plotting.RED, plotting.GREEN]
     labels = [f"{name}: {len(group)}" for name, group in zip(("wrong", "right"), groups, strict=True)]
     panels[1].hist(groups, edges, color=colors, label=labels, stacked=True)  # type: ignore[arg-type]
-    sure = confidence > 0.9
-    wrong = f"{(~right[sure]).mean():.0%} of them wrong" if sure.any() else "none"
-    panels[1].set(title=f"surer than 0.9: {sure.mean():.0%}, {wrong}")
-    panels[1].set(xlabel="probability of the predicted outcome", ylabel="held-out passengers, all splits")
+    confident = confidence > 0.9
+    wrong = f"{(~correct[confident]).mean():.0%} of them wrong" if confident.any() else "none"
+    panels[1].set(title=f"confidence above 0.9: {confident.mean():.0%}, {wrong}")
+    panels[1].set(xlabel="probability of the predicted outcome", ylabel="validation passengers, all splits")
     panels[1].legend(loc="upper left")
-    place = np.clip(np.digitize(confidence, edges) - 1, 0, 9)
-    filled = [k for k in range(10) if (place == k).sum() >= 20]  # of fewer the share says little
-    said, true = ([values[place == k].mean() for k in filled] for values in (confidence, right))
-    panels[2].plot([0.5, 1], [0.5, 1], color="black", linestyle="--", label="as sure as right")
-    panels[2].plot(said, true, "o-", color=plotting.BLUE, label="network")
-    gap = confidence.mean() - right.mean()
+    bin_index = np.clip(np.digitize(confidence, edges) - 1, 0, 9)
+    filled = [k for k in range(10) if (bin_index == k).sum() >= 20]  # the share among fewer is too uncertain
+    predicted, actual = ([values[bin_index == k].mean() for k in filled] for values in (confidence, correct))
+    panels[2].plot([0.5, 1], [0.5, 1], color="black", linestyle="--", label="confidence = accuracy")
+    panels[2].plot(predicted, actual, "o-", color=plotting.BLUE, label="network")
+    gap = confidence.mean() - correct.mean()
     panels[2].set(title=f"confidence minus accuracy: {gap:+.3f}", xlabel="confidence (mean of a bin)")
     panels[2].set(ylabel="share that is right", ylim=(0.3, 1.03))
     panels[2].legend(loc="lower right")
     return figure
 
 
-def draw_p_id(trained: Sequence[Trained], majority: float) -> Figure:
-    """A passenger's number as the only input: learned by heart, worthless for others."""
+def plot_p_id(trainings: dict[str, Training], majority: float) -> Figure:
+    """A passenger's number as the only input: memorized in training, worthless for new passengers."""
     figure, panels = plotting.new(2, width=8)
-    for panel, index, kind in zip(panels, (NAME, COUNT), ("one-hot", "as a number"), strict=True):
-        found = trained[index]
-        curve(panel, found.train["accuracy"], "training", plotting.BLUE)
-        curve(panel, found.validation["accuracy"], "validation", plotting.ORANGE)
+    for panel, name, kind in zip(panels, (NAME, NAME_AS_NUMBER), ("one-hot", "as a number"), strict=True):
+        training = trainings[name]
+        curve(panel, training.train["accuracy"], "training", plotting.BLUE)
+        curve(panel, training.validation["accuracy"], "validation", plotting.ORANGE)
         panel.axhline(majority, color="black", linestyle="--", linewidth=1.5, label=f"majority {majority:.3f}")
-        train, new = found.train["accuracy"][-1].mean(), found.validation["accuracy"][-1].mean()
+        train, new = (values.mean() for values in training.final)
         panel.set(title=f"p_id alone, {kind}: training {train:.2f}, new {new:.2f}")
         panel.set(xlabel="epochs", ylabel="accuracy (mean, range of splits)", ylim=(0.2, 1.03))
         panel.legend(loc="lower right")
     return figure
 
 
+LESSON = Lesson(
+    flags=Titanic,
+    measure=measure,
+    figures=figures,
+    table=table,
+    result=result,
+    forecast=forecast,
+    next_command="balancier titanic --hidden 500 --epochs 500, and see whether more is better",
+    metrics=metrics,
+    check=lambda flags: load(flags.data),
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("titanic", Titanic, titanic, argv, __doc__)
+    return launch("titanic", LESSON, argv, __doc__)
 
 
 if __name__ == "__main__":

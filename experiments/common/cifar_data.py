@@ -6,6 +6,7 @@ A record is 1 byte of label and 3,072 bytes of pixels: 32 x 32 of red, then of g
 import os
 import tarfile
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,32 +35,56 @@ class Images(NamedTuple):
     test_labels: np.ndarray
     classes: tuple[str, ...]
     name: str  # of the data, for the figures
+    notes: tuple[str, ...] = ()  # for the user: why these are not CIFAR-10's
+
+
+@lru_cache(maxsize=1)
+def load(data: str, quick: bool = False) -> Images:
+    """The pictures of the flag --data, fewer with --quick. The last answer is kept, so a lesson may ask again.
+
+    Raises:
+        UsageError: if the folder or the download cannot be used.
+    """
+    if data == "pendulum":
+        return pendulums(4_000 if quick else 10_000, 2_000)
+    try:
+        images = read_folder(download() if data in ("auto", "download") else Path(data))
+    except UsageError as error:
+        if data != "auto":
+            raise
+        return load("pendulum", quick)._replace(notes=(str(error), "Going on with --data pendulum."))
+    if not quick:
+        return images
+    train, train_labels, test, test_labels = images[:4]
+    return images._replace(
+        train=train[:8_000], train_labels=train_labels[:8_000], test=test[:2_000], test_labels=test_labels[:2_000]
+    )
 
 
 def read_file(path: Path, records: int = RECORDS) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures and labels of one file, still on disk; UsageError, in one line, if it is not what it should be."""
+    """Pictures and labels of one file, still on disk; UsageError, in one line, if the file is wrong."""
     try:
         size = path.stat().st_size
     except OSError:
         raise UsageError(f"--data: found no file {path}, expected the binary version of CIFAR-10") from None
     if size != records * 3073:
         raise UsageError(
-            f"--data: found {size:,} bytes in {path}, expected {records * 3073:,}; it is cut off or another"
+            f"--data: found {size:,} bytes in {path}, expected {records * 3073:,}; it is incomplete or another file"
         )
-    rows = np.memmap(path, np.uint8, mode="r", shape=(records, 3073))
-    labels = rows[:, 0].astype(np.int64)
+    content = np.memmap(path, np.uint8, mode="r", shape=(records, 3073))
+    labels = content[:, 0].astype(np.int64)
     if labels.max() >= len(CLASSES):
-        row = int(labels.argmax())
-        raise UsageError(f"--data: found label {labels[row]} in {path}, record {row}, expected 0 to {len(CLASSES) - 1}")
-    return rows[:, 1:].reshape(records, *SHAPE), labels
+        bad = int(labels.argmax())
+        raise UsageError(f"--data: found label {labels[bad]} in {path}, record {bad}, expected 0 to {len(CLASSES) - 1}")
+    return content[:, 1:].reshape(records, *SHAPE), labels
 
 
 def read_folder(folder: Path, records: int = RECORDS) -> Images:
-    """All of CIFAR-10 from the folder that holds its files, or from the one above."""
+    """All of CIFAR-10 from the folder of its files, or from the folder above."""
     if (folder / FOLDER).is_dir():
         folder = folder / FOLDER
     if not folder.is_dir():
-        raise UsageError(f"--data: found no folder {folder}, expected one with {TRAIN_FILES[0]} and its fellows")
+        raise UsageError(f"--data: found no folder {folder}, expected one with {TRAIN_FILES[0]} and the other files")
     parts = [read_file(folder / name, records) for name in TRAIN_FILES]
     test, test_labels = read_file(folder / TEST_FILE, records)
     train, train_labels = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -69,20 +94,20 @@ def read_folder(folder: Path, records: int = RECORDS) -> Images:
 def download() -> Path:
     """The folder of CIFAR-10 in the cache, downloaded and unpacked if it is not there yet.
 
-    It is unpacked beside its place and then renamed, so that it is there whole or not at all.
+    The archive is unpacked in a temporary folder, which is then renamed: the folder is complete or absent.
     """
     folder = cache_folder() / FOLDER
     if folder.is_dir():
         return folder
     archive = fetch(URL, SHA256, ARCHIVE, "--data DIR with the unpacked binary version, or --data pendulum")
-    with tempfile.TemporaryDirectory(dir=archive.parent) as beside:
+    with tempfile.TemporaryDirectory(dir=archive.parent) as temporary:
         try:
             with tarfile.open(archive) as tar:
-                tar.extractall(beside, filter="data")
+                tar.extractall(temporary, filter="data")
         except (tarfile.TarError, EOFError, OSError) as error:
             raise UsageError(f"--data: cannot unpack {archive} ({error}); remove it and try again") from None
         try:
-            os.rename(Path(beside) / FOLDER, folder)
+            os.rename(Path(temporary) / FOLDER, folder)
         except OSError:
             if not folder.is_dir():  # else another process was first
                 raise
@@ -90,7 +115,7 @@ def download() -> Path:
 
 
 def pendulums(train: int, test: int, seed: int = 0) -> Images:
-    """Pictures of pendulums in ten classes of angle: the same lesson where there is no other data."""
-    parts = [raster.labeled_frames(np.random.default_rng([seed, which]), n) for which, n in enumerate((train, test))]
+    """Pictures of pendulums in ten classes of angle: for the same lesson without other data."""
+    parts = [raster.labeled_frames(np.random.default_rng([seed, part]), n) for part, n in enumerate((train, test))]
     classes = tuple(f"{sector * 36} deg" for sector in range(10))
     return Images(*parts[0], *parts[1], classes, "pendulums")

@@ -1,4 +1,4 @@
-"""Data from the network, kept in a cache folder and trusted only if its SHA-256 is the known one."""
+"""Downloads: files from the network, kept in a cache folder and used only if their SHA-256 is the known one."""
 
 import logging
 import os
@@ -11,39 +11,39 @@ import requests
 
 from experiments.common.flags import UsageError
 
-PATIENCE = 10.0  # seconds without an answer after which the network counts as absent
+TIMEOUT = 10.0  # seconds without an answer after which a download fails
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: BALANCIER_CACHE, or the system's folder for caches."""
+    """The folder of downloads: the environment variable BALANCIER_CACHE, or the system's folder for caches."""
     return Path(os.environ.get("BALANCIER_CACHE") or pooch.os_cache("balancier")).expanduser()
 
 
-def fetch(url: str, sha256: str, name: str, instead: str = "--data PATH", patience: float = PATIENCE) -> Path:
-    """The file `name` in the cache, downloaded first if it is not there or not what it should be.
+def fetch(url: str, sha256: str, name: str, instead: str = "--data PATH", timeout: float = TIMEOUT) -> Path:
+    """The file `name` in the cache; it is downloaded first if it is absent or has the wrong checksum.
 
-    pooch writes a download under a temporary name of its own, checks it, and only then renames it, which is atomic
-    within a folder. So nobody ever sees half a file, and two processes that download at once each rename a good one.
+    pooch writes a download under a temporary name, checks it, and only then renames it, which is atomic within a
+    folder. So no process ever sees half a file, and two downloads at the same time do not disturb each other.
 
     Raises:
-        UsageError: in one line, if there is no download or its checksum is another; `instead` says what else to do.
+        UsageError: in one line, if the download or its checksum fails; `instead` names what the user can do.
     """
     folder = cache_folder()
-    pooch.get_logger().setLevel(logging.WARNING)  # the lessons say themselves where their data come from
+    pooch.get_logger().setLevel(logging.WARNING)  # the lessons print where their data come from
     try:
-        downloader: Any = pooch.HTTPDownloader(timeout=patience)
+        downloader: Any = pooch.HTTPDownloader(timeout=timeout)
         return Path(pooch.retrieve(url, f"sha256:{sha256}", fname=name, path=folder, downloader=downloader))
     except requests.exceptions.RequestException as error:
-        found = f"no download of {name} ({reason(error)} from {urlsplit(url).netloc})"
+        problem = f"no download of {name} ({reason(error)} from {urlsplit(url).netloc})"
     except ValueError:
-        found = f"a {name} at {url} that fails its SHA-256 (nothing was kept)"
+        problem = f"a {name} at {url} that fails its SHA-256 (nothing was kept)"
     except OSError as error:
-        found = f"no place for {name} in the cache {folder} ({error.strerror or error})"
-    raise UsageError(f"--data: found {found}, expected {instead}")
+        problem = f"no place for {name} in the cache {folder} ({error.strerror or error})"
+    raise UsageError(f"--data: found {problem}, expected {instead}")
 
 
 def reason(error: requests.exceptions.RequestException) -> str:
-    """What went wrong with a request, in a few words."""
+    """The reason why a request failed, in a few words."""
     if error.response is not None:
         return f"status {error.response.status_code}"
     if isinstance(error, requests.exceptions.Timeout | requests.exceptions.ConnectionError):

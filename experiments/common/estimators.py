@@ -1,8 +1,9 @@
-"""What can be known of a pendulum from its angles: least-squares fits, the Cramer-Rao bound, the posterior mean.
+"""Estimators of a pendulum's parameters from its angles: least-squares fit, Cramer-Rao bound, posterior mean.
 
-n pendulums, T angles, P = 4 unknowns: length (m), mass (kg), first angle (rad from the bottom) and first speed (rad/s).
+n pendulums, T angles, P = 4 unknowns: length (m), mass (kg), first angle (rad from the bottom), first speed (rad/s).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,16 @@ LOW = np.array([SWINGING["length"][0], SWINGING["mass"][0], -SWING_RANGE[0], -SW
 HIGH = np.array([SWINGING["length"][1], SWINGING["mass"][1], *SWING_RANGE])
 PRIOR_STD = (HIGH - LOW) / np.sqrt(12)  # of a uniform distribution
 STEP = 1e-5  # of central differences
+DEGREES = 5.0  # of freedom of Student's t distribution: its tails are wide enough for every posterior here
 
 
 def simulate(unknown: np.ndarray, num_steps: int, damping: float = SWINGING["damping"]) -> np.ndarray:
-    """Angles (..., T) without noise of the pendulums `unknown` (..., P)."""
+    """Angles (..., T) without noise, of the pendulums with the unknowns (..., P)."""
     length, mass, angle, speed = np.moveaxis(unknown, -1, 0)
-    # A fit may try values no pendulum has; those next to the prior's range will do for its residuals.
+    # A fit may try values that no pendulum has; the smallest possible ones take their place.
     values = {"length": np.maximum(length, 0.05), "mass": np.maximum(mass, 0.05)}
-    given: dict[str, Any] = {"damping": damping, "max_speed": 100.0}
-    pendulum = Pendulum(**(SWINGING | given)).at(values)
+    settings: dict[str, Any] = {"damping": damping, "max_speed": 100.0}
+    pendulum = Pendulum(**(SWINGING | settings)).at(values)
     angle, angles = angle + np.pi, []
     for _ in range(num_steps):
         angles.append(angle)
@@ -46,21 +48,24 @@ def information(unknown: np.ndarray, num_steps: int) -> np.ndarray:
 
 
 def cramer_rao(unknown: np.ndarray, num_steps: int) -> np.ndarray:
-    """Root mean square over the pendulums of the least standard deviation of length and mass, (T, 2).
+    """A lower bound of the error of length and mass after 1, 2, ..., T angles, (T, 2): root mean square over pendulums.
 
-    The bound with the prior counted in as if it were normal (van Trees' inequality), after 1, 2, ..., T angles.
+    This is the Cramer-Rao bound with the information of the prior, taken as normal (van Trees' inequality).
     """
     total = information(unknown, num_steps) + np.diag(PRIOR_STD**-2.0)
     return np.sqrt(np.diagonal(np.linalg.inv(total), axis1=-2, axis2=-1)[..., :2].mean(0))
 
 
-def least_squares_fit(observed: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The pendulums (n, P) within the prior's range whose angles come nearest to those observed (n, T)."""
+def least_squares_fit(observed: np.ndarray, seed: int = 0, advance: Callable[[], object] = lambda: None) -> np.ndarray:
+    """The unknowns (n, P) in the prior's range whose angles have the smallest squared distance to `observed` (n, T).
+
+    `advance` is called after each pendulum.
+    """
     generator = np.random.default_rng(seed)
     guesses = LOW + (HIGH - LOW) * generator.random((5_000, 4))
     num_steps = observed.shape[1]
     library = simulate(guesses, num_steps)
-    found = []
+    fits = []
     for angles in observed:
         start = guesses[np.argmin(((library - angles) ** 2).sum(1))]
         fit = least_squares(
@@ -70,26 +75,28 @@ def least_squares_fit(observed: np.ndarray, seed: int = 0) -> np.ndarray:
             bounds=(LOW, HIGH),
             max_nfev=40,
         )
-        found.append(fit.x)
-    return np.array(found)
+        fits.append(fit.x)
+        advance()
+    return np.array(fits)
 
 
 def posterior(
-    observed: np.ndarray, fits: np.ndarray, seed: int = 0, draws: int = 3_000
+    observed: np.ndarray, fits: np.ndarray, seed: int = 0, num_samples: int = 3_000
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and standard deviation of length and mass given the angles (n, T), (n, 2) each, and the draws that count.
+    """Mean and standard deviation of length and mass given the angles (n, T), (n, 2) each; effective samples (n,).
 
-    The best any estimator can do in the mean square. Importance sampling in two rounds: Student's t around the fit,
-    as wide as the Fisher information and the prior say, then around what the first round found. The third result is
-    the effective number of draws (n,).
+    The posterior mean has the smallest mean square error of all estimators. It is computed by importance sampling in
+    two rounds. The first samples from Student's t distribution around the fit, with the width that Fisher information
+    and prior give; the second around the mean and covariance of the first. The effective number of samples says how
+    many equally weighted samples would be as precise.
     """
     generator, num_steps = np.random.default_rng(seed), observed.shape[1]
     center = fits
-    cover = np.linalg.inv(information(fits, num_steps)[:, -1] + np.diag(PRIOR_STD**-2.0)) * 1.5
+    covariance = np.linalg.inv(information(fits, num_steps)[:, -1] + np.diag(PRIOR_STD**-2.0)) * 1.5
     for _ in range(2):
-        root = np.linalg.cholesky(cover)  # (n, P, P)
-        normal = generator.standard_normal((len(fits), draws, 4))
-        stretch = np.sqrt(DEGREES / generator.chisquare(DEGREES, (len(fits), draws, 1)))
+        root = np.linalg.cholesky(covariance)  # (n, P, P)
+        normal = generator.standard_normal((len(fits), num_samples, 4))
+        stretch = np.sqrt(DEGREES / generator.chisquare(DEGREES, (len(fits), num_samples, 1)))
         sample = center[:, None] + np.einsum("nij,ndj->ndi", root, normal * stretch)
         distance = ((normal * stretch) ** 2).sum(-1)
         log_proposal = -0.5 * (DEGREES + 4) * np.log1p(distance / DEGREES)
@@ -99,10 +106,7 @@ def posterior(
         weight = np.exp(log_weight - log_weight.max(1, keepdims=True))
         weight /= weight.sum(1, keepdims=True)
         center = np.einsum("nd,ndi->ni", weight, sample)
-        away = sample - center[:, None]
-        cover = np.einsum("nd,ndi,ndj->nij", weight, away, away) * 1.5 + np.diag(PRIOR_STD**2) * 1e-8
-    std = np.sqrt(np.einsum("nd,ndi->ni", weight, away**2))
+        deviation = sample - center[:, None]
+        covariance = np.einsum("nd,ndi,ndj->nij", weight, deviation, deviation) * 1.5 + np.diag(PRIOR_STD**2) * 1e-8
+    std = np.sqrt(np.einsum("nd,ndi->ni", weight, deviation**2))
     return center[:, :2], std[:, :2], 1 / (weight**2).sum(1)
-
-
-DEGREES = 5.0  # of freedom of Student's t: tails heavy enough for any posterior here

@@ -54,3 +54,25 @@ def band(
     """A line with the band that it lies in."""
     axes.plot(x, middle, color=color, label=label, **style)
     axes.fill_between(x, np.asarray(low), np.asarray(high), color=color, alpha=0.2, linewidth=0)
+
+
+def mean_band(axes: Axes, x: Sequence[float], values: np.ndarray, label: str, color: str, **style: Any) -> None:
+    """The mean over the seeds of values (T, S), with the band from the smallest to the largest."""
+    band(axes, x, values.min(1), values.mean(1), values.max(1), label, color, **style)
+
+
+def quantile_band(
+    axes: Axes,
+    x: Sequence[float],
+    values: np.ndarray,
+    label: str,
+    color: str,
+    quantiles: tuple[float, float, float] = (0.0, 0.5, 1.0),
+    **style: Any,
+) -> None:
+    """A quantile over the seeds of values (T, S), with the band between two others: median and range, if not given.
+
+    NaN is left out.
+    """
+    low, middle, high = np.nanquantile(values, quantiles, 1)
+    band(axes, x, low, middle, high, label, color, **style)

@@ -1,4 +1,4 @@
-"""Downloads: what is kept is what it should be, whoever else downloads it at the same time."""
+"""Downloads: a file in the cache is always the right one, also when two processes download it at the same time."""
 
 import hashlib
 import subprocess
@@ -16,10 +16,10 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENT, or what a test puts in its place; `meeting` holds answers back until so many have asked."""
+    """Serves CONTENT, or what a test puts in its place; `meeting` delays answers until enough requests have come."""
 
     def __init__(self):
-        self.trunk, self.length, self.asked, self.meeting = CONTENT, len(CONTENT), 0, None
+        self.content, self.length, self.requests, self.meeting = CONTENT, len(CONTENT), 0, None
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -31,13 +31,13 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self):
-        self.server.asked += 1
+        self.server.requests += 1
         if self.server.meeting is not None:
             self.server.meeting.wait()
         self.send_response(200 if self.path == "/data.csv" else 404)
         self.send_header("Content-Length", str(self.server.length))
         self.end_headers()
-        self.wfile.write(self.server.trunk)
+        self.wfile.write(self.server.content)
 
     def log_message(self, *_):
         pass
@@ -64,22 +64,22 @@ def test_a_download_is_kept_and_not_repeated(server, cache):
     assert path == cache / "data.csv"
     assert path.read_bytes() == CONTENT
     assert fetch(server.url, SHA256, "data.csv") == path
-    assert server.asked == 1
+    assert server.requests == 1
     path.write_bytes(CONTENT[:-1])  # spoiled in the cache
     assert fetch(server.url, SHA256, "data.csv").read_bytes() == CONTENT
-    assert server.asked == 2
+    assert server.requests == 2
 
 
 def test_nothing_is_kept_of_another_file(server, cache):
-    server.trunk = CONTENT[:-1] + b"x"
-    with pytest.raises(UsageError, match="--data: found a data.csv at .* that fails its SHA-256") as told:
+    server.content = CONTENT[:-1] + b"x"
+    with pytest.raises(UsageError, match="--data: found a data.csv at .* that fails its SHA-256") as error:
         fetch(server.url, SHA256, "data.csv")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
     assert list(cache.iterdir()) == []
 
 
 def test_nothing_is_kept_of_half_a_file(server, cache):
-    server.trunk = CONTENT[: len(CONTENT) // 2]  # the connection ends before the announced length
+    server.content = CONTENT[: len(CONTENT) // 2]  # the connection ends before the announced length
     with pytest.raises(UsageError, match="--data: found "):
         fetch(server.url, SHA256, "data.csv")
     assert list(cache.iterdir()) == []
@@ -88,10 +88,10 @@ def test_nothing_is_kept_of_half_a_file(server, cache):
 @pytest.mark.parametrize(("ending", "words"), [("/absent", "status 404 from 127.0.0.1"), ("", "no answer from")])
 def test_without_a_server_one_line_says_what_else_to_do(server, cache, ending, words):
     url = server.url.replace("/data.csv", ending) if ending else "http://127.0.0.1:9/data.csv"
-    with pytest.raises(UsageError, match="expected --data FILE") as told:
+    with pytest.raises(UsageError, match="expected --data FILE") as error:
         fetch(url, SHA256, "data.csv", "--data FILE")
-    assert words in str(told.value)
-    assert "\n" not in str(told.value)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
     assert list(cache.iterdir()) == []
 
 
@@ -106,9 +106,9 @@ def test_two_processes_at_once_do_each_other_no_harm(server, cache):
     server.meeting = threading.Barrier(2, timeout=60)  # both are in the middle of their download
     code = f"from experiments.common.downloads import fetch; print(fetch({server.url!r}, {SHA256!r}, 'data.csv'))"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    told = [process.communicate(timeout=60)[0].strip() for process in both]
+    outputs = [process.communicate(timeout=60)[0].strip() for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert told == [str(cache / "data.csv")] * 2
-    assert server.asked == 2
+    assert outputs == [str(cache / "data.csv")] * 2
+    assert server.requests == 2
     assert [path.name for path in cache.iterdir()] == ["data.csv"]
     assert (cache / "data.csv").read_bytes() == CONTENT

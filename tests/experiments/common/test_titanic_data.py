@@ -1,0 +1,121 @@
+"""Titanic data: the reconstruction, files, the download, and the refusal of files that are wrong."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from experiments import titanic
+from experiments.common import titanic_data
+from experiments.common.flags import UsageError
+
+HEADER = "# p_id, survived, cabin_class, female, fare"
+
+
+def rows_of(passengers):
+    return [
+        f"{int(p_id)},{int(survived)},{int(cabin_class)},{int(female)},{fare:.3f}"
+        for p_id, survived, cabin_class, female, fare in passengers.table
+    ]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return rows_of(titanic_data.reconstruct())
+
+
+@pytest.fixture(autouse=True)
+def _forget_the_last_answer():
+    titanic_data.load.cache_clear()
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(titanic_data, "URL", "http://127.0.0.1:9/titanic.csv")  # nobody listens there
+
+
+def test_reconstruction_has_the_published_counts():
+    passengers = titanic_data.reconstruct()
+    assert len(passengers) == 891
+    assert passengers.survived.sum() == 342
+    for (cabin_class, female), (survived, died) in titanic_data.COUNTS.items():
+        group = (passengers.cabin_class == cabin_class) & (passengers.female == female)
+        assert (passengers.survived[group].sum(), (1 - passengers.survived[group]).sum()) == (survived, died)
+    for cabin_class, (low, high) in titanic_data.FARES.items():
+        fare = passengers.fare[passengers.cabin_class == cabin_class]
+        assert low <= fare.min() < 1.2 * low
+        assert 0.8 * high < fare.max() <= high
+    assert abs(titanic.pearson(passengers.p_id, passengers.survived)) < 0.1  # in random order
+
+
+def test_a_file_in_the_courses_columns_is_read(tmp_path, rows):
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join([HEADER, *rows]) + "\n")
+    assert np.array_equal(titanic_data.read(path).table, titanic_data.reconstruct().table)
+
+
+def test_the_public_copy_is_read_and_cached(tmp_path, monkeypatch, rows):
+    lines = ["PassengerId,Survived,Pclass,Name,Sex,Fare,Cabin"]
+    for row in rows:
+        p_id, survived, cabin_class, female, fare = row.split(",")
+        sex = "female" if female == "1" else "male"
+        lines.append(f'{int(p_id) + 1},{survived},{cabin_class},"Doe, Mx. ""J""",{sex},{fare},')
+    content = "\n".join(lines).encode()
+    (tmp_path / "titanic.csv").write_bytes(content)
+    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path))  # as if it had been downloaded
+    monkeypatch.setattr(titanic_data, "SHA256", hashlib.sha256(content).hexdigest())
+    passengers = titanic_data.load("download")
+    assert passengers.source == "download"
+    assert np.array_equal(passengers.table[:, 1:], titanic_data.reconstruct().table[:, 1:])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda rows: [HEADER, *rows[:400]], "found 400 passengers, expected 891"),
+        (lambda rows: [HEADER, *rows[:-1], "890,0,3"], "line 892: found 3 columns, expected 5"),
+        (lambda rows: [HEADER, *rows[:-1], "890,0,3,0,"], "line 892: found fare '', expected a number, 0 or more"),
+        (lambda rows: [HEADER, "0,2,3,0,7.25", *rows[1:]], "line 2: found survived '2', expected 0 or 1"),
+        (lambda rows: [HEADER, "0,1,3,0,nan", *rows[1:]], "line 2: found fare 'nan'"),
+        (lambda rows: [HEADER, rows[1], *rows[1:]], "found a p_id twice"),
+        (lambda rows: rows, "line 1: found 0, "),
+        (lambda rows: ["name,age", "a,1"], "line 1: found name, age, expected the columns p_id, survived"),
+        (lambda rows: [], "line 1: found nothing"),
+    ],
+)
+def test_wrong_truncated_and_partial_files_are_refused(spoil, words, tmp_path, rows, capsys):
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join(spoil(rows)))
+    assert titanic.main(["--data", str(path), "--out", str(tmp_path / "run")]) == 2
+    message = capsys.readouterr().err
+    assert words in message
+    assert "data.csv" in message
+    assert message.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_no_table_is_refused(tmp_path):
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff\x00")
+    with pytest.raises(UsageError, match="picture.png, which is no text"):
+        titanic_data.load(str(tmp_path / "picture.png"))
+    with pytest.raises(UsageError, match="found no file .*absent.csv"):
+        titanic_data.load(str(tmp_path / "absent.csv"))
+    with pytest.raises(UsageError, match="found no file"):
+        titanic_data.load(str(tmp_path))
+
+
+def test_offline_a_download_is_refused_in_one_line(offline, tmp_path, capsys):
+    assert titanic.main(["--data", "download", "--out", str(tmp_path / "run")]) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "--data FILE" in message
+    assert "--data reconstructed" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_offline_the_default_goes_on_and_says_with_what(offline):
+    passengers = titanic_data.load("auto")
+    assert passengers.source == "reconstructed"
+    assert "--data FILE" in passengers.notes[0]
+    assert "--data reconstructed" in passengers.notes[0]
