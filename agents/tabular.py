@@ -1,13 +1,14 @@
 """Value iteration and Q-learning with a table (Sutton and Barto 2018, 4.4 and 6.5; Watkins and Dayan 1992).
 
-Both solve Bellman's optimality equation, over the points x and actions a of a small decision process that never ends,
+Both solve Bellman's optimality equation for a small decision process that never ends, with points x and actions a:
 
     Q(x, a) = r(x, a) + gamma sum_x' p(x' | x, a) max_a' Q(x', a').
 
-Value iteration knows r and p and applies the right-hand side until it no longer moves anything. Q-learning knows
-neither: it walks, and takes a step of its learning rate towards r + gamma max_a' Q(x', a') for the x' it came to.
+Value iteration knows r and p. It computes the right-hand side again and again, until Q hardly changes. Q-learning knows
+neither r nor p. It acts, and after each step to a point x' it moves Q(x, a) towards the target
+r + gamma max_a' Q(x', a'), by a share that is its learning rate.
 
-S seed, N walkers of one seed, T steps, X points, A actions, K points that may follow, n observations.
+S seed, N environments of one seed, T steps, X points, A actions, K possible next points, n observations.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,26 +21,28 @@ from models.streams import stream
 
 Process = tuple[np.ndarray, np.ndarray, np.ndarray]  # reward (X, A); next point and its probability, both (X, A, K)
 Number = float | np.ndarray  # one for all seeds, or (S,)
+Corners = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # obs (S, n, O) -> points around it, weights, (S, n, K)
 
 
 def value_iteration(process: Process, gamma: float, tolerance: float = 1e-3) -> Iterator[tuple[np.ndarray, float]]:
-    """Q (X, A) after each sweep, beginning from 0, and the residual: the most by which V = max_a Q has moved.
+    """Q (X, A) after each sweep, beginning from 0, and the residual: the largest change of V = max_a Q in the sweep.
 
-    A sweep brings any two V nearer by a factor of gamma, so the residual falls at least like gamma^k. It ends when that
-    is at most `tolerance`; then V is within tolerance * gamma / (1 - gamma) of the solution.
+    A sweep is one update of all points. It reduces the distance of any two V by a factor of gamma or less, so the
+    residual falls at least like gamma^k. The sweeps end when the residual is at most `tolerance`. Then V is within
+    tolerance * gamma / (1 - gamma) of the solution.
 
     Raises:
-        ValueError: for a discount with which it might never end.
+        ValueError: for a discount with which the sweeps might never end.
     """
     if not 0 <= gamma < 1:
         raise ValueError(f"gamma: found {gamma}, expected at least 0 and below 1")
     reward, next_point, probability = process
-    value, moved = np.zeros(len(reward)), np.inf
-    while moved > tolerance:
+    value, residual = np.zeros(len(reward)), np.inf
+    while residual > tolerance:
         q = reward + gamma * (probability * value[next_point]).sum(-1)
-        moved = float(np.abs(q.max(1) - value).max())
+        residual = float(np.abs(q.max(1) - value).max())
         value = q.max(1)
-        yield q, moved
+        yield q, residual
 
 
 def q_learning(
@@ -54,57 +57,57 @@ def q_learning(
     num_envs: int = 16,
     num_steps: int = 50,
 ) -> Iterator[np.ndarray]:
-    """Q (S, X, A) after every N episodes, beginning from 0; a replica has walkers, randomness and settings of its own.
+    """Q (S, X, A) after every N episodes, beginning from 0; each replica has its own environments and random numbers.
 
     Args:
-        process: what the walkers walk in; a point and an action bring a reward, and one of K points at random.
-        starts: (X,) in proportion to the probability that an episode starts from each point.
-        seeds: S seeds; those that are equal draw the same random numbers.
-        learning_rate: share of the way to the first target of a point and an action.
-        decay: the n-th is approached by learning_rate / n^decay, the polynomial learning rate of Even-Dar and Mansour
-            (2003, "Learning rates for Q-learning"). Above 1/2 and up to 1 Q converges, if every action is taken at
-            every point again and again; at 0 the rate is constant, and where chance decides Q never comes to rest.
+        process: the decision process. An action at a point brings a reward and leads to one of K points at random.
+        starts: (X,), proportional to the probability that an episode starts at each point.
+        seeds: S seeds. Equal seeds draw the same random numbers.
+        learning_rate: the first update of Q(x, a) goes this share of the way to its target.
+        decay: update n goes learning_rate / n^decay of the way (Even-Dar and Mansour 2003, "Learning rates for
+            Q-learning"). From above 1/2 to 1, Q converges if every action is taken at every point again and again. At 0
+            the rate is constant, and Q never converges if next points are random.
         gamma: discount per step.
         epsilon: probability of a random action.
-        num_envs: N walkers of each seed. Where several take the same action at the same point, one of them is learned
-            from.
-        num_steps: T of an episode. It is a time limit: the last step is learned from like any other.
+        num_envs: N environments of each seed. If several take the same action at the same point, one updates Q.
+        num_steps: T, steps of an episode. This is a time limit: the last step has a next point as all others have.
     """
     reward, next_point, probability = process
-    (points, actions), follow = reward.shape, next_point.shape[-1]
+    (points, actions), num_next = reward.shape, next_point.shape[-1]
     streams = [stream(seed, 0) for seed in seeds]
-    own = [np.broadcast_to(np.asarray(x, float), len(seeds))[:, None] for x in (learning_rate, decay, gamma, epsilon)]
-    learning_rate, decay, gamma, epsilon = own  # (S, 1)
-    starting, cumulative = starts.cumsum(), probability.cumsum(-1)[..., :-1].reshape(points * actions, -1)
-    table = points * np.arange(len(seeds))[:, None]  # where each seed's own begins: flat indices are read fastest
+    numbers = learning_rate, decay, gamma, epsilon
+    learning_rate, decay, gamma, epsilon = (np.broadcast_to(np.asarray(x, float), len(seeds))[:, None] for x in numbers)
+    cumulative_start, cumulative = starts.cumsum(), probability.cumsum(-1)[..., :-1].reshape(points * actions, -1)
+    offset = points * np.arange(len(seeds))[:, None]  # (S, 1), index of each seed's first point; flat indices are fast
     q, visits = np.zeros((len(seeds) * points, actions)), np.zeros(len(seeds) * points * actions)
     while True:
-        chance = np.stack([one.random((num_steps, 3, num_envs)) for one in streams])  # (S, T, 3, N)
-        begin = np.stack([one.random(num_envs) for one in streams]) * starting[-1]
-        x = np.searchsorted(starting, begin, side="right")  # (S, N)
-        for explore, which, fall in chance.transpose(1, 2, 0, 3):
-            action = np.where(explore < epsilon, (which * actions).astype(np.int64), q.take(table + x, 0).argmax(-1))
+        uniforms = np.stack([generator.random((num_steps, 3, num_envs)) for generator in streams])  # (S, T, 3, N)
+        start = np.stack([generator.random(num_envs) for generator in streams]) * cumulative_start[-1]
+        x = np.searchsorted(cumulative_start, start, side="right")  # (S, N)
+        for explore, choice, transition in uniforms.transpose(1, 2, 0, 3):  # (S, N) each
+            greedy = q.take(offset + x, 0).argmax(-1)
+            action = np.where(explore < epsilon, (choice * actions).astype(np.int64), greedy)
             pair = x * actions + action
-            k = (fall[..., None] >= cumulative.take(pair, 0)).sum(-1)
-            x = next_point.take(pair * follow + k)
-            target = reward.take(pair) + gamma * q.take(table + x, 0).max(-1)
-            at = table * actions + pair
-            count, old = visits.take(at) + 1, q.take(at)
-            visits[at] = count
-            q.reshape(-1)[at] = old + learning_rate * count**-decay * (target - old)
+            k = (transition[..., None] >= cumulative.take(pair, 0)).sum(-1)
+            x = next_point.take(pair * num_next + k)
+            target = reward.take(pair) + gamma * q.take(offset + x, 0).max(-1)
+            index = offset * actions + pair
+            count, old = visits.take(index) + 1, q.take(index)
+            visits[index] = count
+            q.reshape(-1)[index] = old + learning_rate * count**-decay * (target - old)
         yield q.reshape(len(seeds), points, actions).copy()
 
 
 @dataclass(frozen=True)
 class Greedy:
-    """The best action of S tables; it acts like an agent (`predict`)."""
+    """The greedy policies of S tables. It has an agent's `predict`."""
 
     q: np.ndarray  # (S, X, A)
-    look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # obs -> the points (S, n, K) it lies between, weights
+    corners: Corners
 
     def values(self, obs: np.ndarray) -> np.ndarray:
-        """Q (S, n, A) of observations (S, n, O), between the points their weighted mean."""
-        point, weight = self.look(obs)
+        """Q (S, n, A) of observations (S, n, O): the weighted mean of Q at the points around each."""
+        point, weight = self.corners(obs)
         replica = np.arange(len(self.q))[:, None, None]
         return (self.q[replica, point] * weight[..., None]).sum(-2)
 
