@@ -67,8 +67,7 @@ def q_learning(
         decay: update n goes learning_rate / n^decay of the way (Even-Dar and Mansour 2003, "Learning rates for
             Q-learning"). From above 1/2 to 1, Q converges if every action is taken at every point again and again. At 0
             the rate is constant, and Q never converges if next points are random.
-        gamma: discount per step.
-        epsilon: probability of a random action.
+        gamma, epsilon: discount per step; probability of a random action.
         num_envs: N environments of each seed. If several take the same action at the same point, one updates Q.
         num_steps: T, steps of an episode. This is a time limit: the last step has a next point as all others have.
     """
