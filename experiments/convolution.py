@@ -1,40 +1,45 @@
-"""Convolution (5.1, 5.2): kernels by hand, stride, padding, pooling; feature maps, parameters, and shifted pictures.
+"""Convolution (5.1, 5.2): convolutions by hand, with stride, padding and pooling. A convolutional and a dense network
+then classify pictures of pendulums. The figures show the result of each kernel, the sizes after stride, padding and
+pooling, the feature maps of the trained network, and the number of parameters with the accuracy. The last figure shows
+the effect of a shift of the picture: feature maps shift with it (they are equivariant), those of a dense layer do not.
 
-A seed is a network: every one sees the same pictures of pendulums, in an order and from a start of its own.
+A seed is a network. All networks see the same pictures, each with its own initial weights and its own order.
 
 S seed, n pictures, C channels, H height, W width, k kernel size.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from envs.raster import SIZE, draw, labeled_frames
 from experiments.common import plotting
-from experiments.common.command import run_command
-from experiments.common.flags import Flags, UsageError
+from experiments.common.command import Lesson, launch
+from experiments.common.flags import Flags, above, at_least
 from experiments.common.parallel import ProgressBar, duration
-from experiments.common.runs import Run, console
+from experiments.common.runs import Metric
 from models import CNN, MLP, fit
 from models.fitting import History, accuracy, cross_entropy, evaluate
 from models.streams import stream
 
-CHANNELS = (8, 16, 32)  # of the convolutions, each followed by a pooling
+CHANNELS = (8, 16, 32)  # of the convolutions; a pooling follows each
 HIDDEN = 64
-TEST = 1_000  # pictures that nobody trains on
+CLASSES = 10  # sectors of the pendulum's angle
+NUM_TEST = 1_000  # test pictures
 LARGE = 128  # side of the picture that kernels are shown on, pixels
 WIDEST = 8  # largest shift, pixels
-TRAINED, FRESH, DENSE = 380, 381, 382  # random streams
+TRAINING, TEST, DENSE = 380, 381, 382  # random streams
 
 KERNELS = {
     "box blur": np.full((5, 5), 1 / 25),
@@ -46,27 +51,51 @@ KERNELS = {
 
 @dataclass(frozen=True)
 class Convolution(Flags):
-    """Kernels by hand, stride, padding, pooling; feature maps, parameters, and shifted pictures."""
+    """Convolutions by hand, feature maps, parameters, and the effect of a shift of the picture."""
 
-    seeds: int = 5
+    seeds: Annotated[int, at_least(1)] = 5
     """How many seeds (independent networks) to train."""
-    threads: int = 2
+    threads: Annotated[int, at_least(1)] = 2
     """Processor threads; convolutions use more than one."""
-    frames: int = 4_000
-    """Pictures to train on."""
-    epochs: int = 10
+    frames: Annotated[int, at_least(1)] = 4_000
+    """Training pictures."""
+    epochs: Annotated[int, at_least(1)] = 10
     """Passes over them."""
-    learning_rate: float = 1e-3
-    """Of Adam."""
+    learning_rate: Annotated[float, above(0)] = 1e-3
+    """Learning rate of Adam."""
+
+    @property
+    def frames_to_use(self) -> int:
+        return min(self.frames, 2_000) if self.quick else self.frames
+
+    @property
+    def epochs_to_run(self) -> int:
+        return min(self.epochs, 4) if self.quick else self.epochs
+
+
+@dataclass(frozen=True)
+class Findings:
+    seeds: list[int]
+    cnn: CNN  # trained
+    test: TensorDataset  # test pictures and their sectors
+    histories: dict[str, History]  # of each network
+    errors: dict[str, list[float]]  # equivariance error of each layer for shifts by 0, 1, ... pixels
+    shifted: dict[str, np.ndarray]  # network -> accuracy on shifted pictures, (shifts, S)
+    parameters: dict[str, int]  # of each network
+
+    @property
+    def final(self) -> dict[str, np.ndarray]:
+        """Test accuracy after the last epoch, (S,), of each network."""
+        return {name: history.validation["accuracy"][-1] for name, history in self.histories.items()}
 
 
 # By hand
 
 
 def convolve(picture: np.ndarray, kernel: np.ndarray, stride: int = 1, padding: int = 0) -> np.ndarray:
-    """What deep learning calls a convolution: the kernel's weights times the pixels under it, summed at each place.
+    """Convolution as in deep learning: at each place, the sum of the kernel's weights times the pixels under them.
 
-    (H, W) -> (H', W'), H' = (H + 2 padding - k) // stride + 1; written as a sum of k x k shifted pictures.
+    (H, W) -> (H', W'), with H' = (H + 2 padding - k) // stride + 1. It is computed as a sum of k x k shifted pictures.
     """
     k = len(kernel)
     padded = np.pad(picture, padding)
@@ -82,24 +111,24 @@ def pool(picture: np.ndarray, size: int, function: Callable[..., np.ndarray]) ->
     return function(squares, axis=(1, 3))
 
 
-def portrait(size: int = LARGE) -> np.ndarray:
-    """One pendulum in gray, (size, size), 0 black to 1 white."""
+def example_picture(size: int = LARGE) -> np.ndarray:
+    """A picture of a pendulum in gray, (size, size), from 0 (black) to 1 (white)."""
     return draw(np.array([2.5]), size=size, length=0.75, width=0.25)[0].mean(0) / 255
 
 
-# Learned
+# Trained networks
 
 
-def labeled(seed: int, role: int, count: int) -> TensorDataset:
-    """Pictures (n, 3 * 32 * 32) in [-0.5, 0.5], so that gray is 0 as in the padding, and their sectors (n,)."""
-    frames, label = labeled_frames(stream(seed, role), count)
+def labeled_pictures(seed: int, purpose: int, count: int) -> TensorDataset:
+    """Pictures (n, 3 * 32 * 32) in [-0.5, 0.5], and their sectors (n,). Gray is 0, as the padding is."""
+    frames, label = labeled_frames(stream(seed, purpose), count)
     return TensorDataset(
         torch.from_numpy(frames).flatten(1).to(torch.get_default_dtype()) / 255 - 0.5, torch.tensor(label)
     )
 
 
 def layer_parameters(channels: Sequence[int] = CHANNELS, kernel_size: int = 3) -> dict[str, tuple[int, int]]:
-    """Parameters of each layer as a convolution, and as a dense layer between the same two sets of numbers."""
+    """Number of parameters of each layer as a convolution, and as a dense layer with the same inputs and outputs."""
     counts, side = {}, SIZE
     for layer, (a, b) in enumerate(zip((3, *channels), channels, strict=False), 1):
         pixels = side**2
@@ -111,15 +140,16 @@ def layer_parameters(channels: Sequence[int] = CHANNELS, kernel_size: int = 3) -
     return counts
 
 
-def parameters(network: torch.nn.Module) -> int:
-    """Learned numbers of one replica."""
+def count_parameters(network: nn.Module) -> int:
+    """Number of parameters of one replica."""
     return sum(parameter[0].numel() for parameter in network.parameters())
 
 
 def feature_maps(network: CNN, pictures: Tensor) -> list[Tensor]:
-    """Maps of every layer, (S, B, channels, H / 2, W / 2) and so on, for pictures (B, 3, H, W) of any size.
+    """Maps of every layer, (S, n, channels, H / 2, W / 2) and so on, for pictures (n, 3, H, W) of any size.
 
-    Only a dense layer must know the size of the picture: the convolutions move into a network for another one.
+    Only the dense layers depend on the size of the picture. The convolutions can therefore be used in a network for
+    another size.
     """
     shape = pictures.shape[1], pictures.shape[2], pictures.shape[3]
     seeds = len(network.convolutions[0].weight)  # type: ignore[arg-type]
@@ -129,126 +159,151 @@ def feature_maps(network: CNN, pictures: Tensor) -> list[Tensor]:
         return resized.feature_maps(pictures.expand(seeds, *pictures.shape))
 
 
-def equivariance_error(maps: np.ndarray, moved: np.ndarray, cells: int, border: int) -> float:
-    """How far the maps of a moved picture are from the moved maps, relative to how much maps vary from place to place.
+def train(
+    network: nn.Module, data: TensorDataset, test: TensorDataset, flags: Convolution, advance: Callable[[], None]
+) -> History:
+    """Train a network; `advance` is called after each epoch."""
+    return fit(
+        network,
+        data,
+        cross_entropy,
+        seeds=flags.all_seeds,
+        epochs=flags.epochs_to_run,
+        learning_rate=flags.learning_rate,
+        validation=test,
+        metrics={"accuracy": accuracy},
+        callback=lambda *_: advance(),
+    )
 
-    Maps are (..., H, W); the picture moved to the left by as much as `cells` of theirs. A `border` of cells, which see
-    the picture's edge, is left out. 0 is perfect equivariance; unrelated maps give about the square root of 2.
+
+# Shifted pictures
+
+
+def equivariance_error(maps: np.ndarray, shifted: np.ndarray, cells: int, border: int) -> float:
+    """Difference between the maps of a shifted picture and the shifted maps, relative to the variation within a map.
+
+    Maps are (..., H, W). `shifted` are those of the picture shifted to the left by `cells` cells of a map. A `border`
+    of cells is left out, because they depend on the edge of the picture. 0 is perfect equivariance; unrelated maps give
+    about the square root of 2.
     """
     height, width = maps.shape[-2:]
     rows, columns = slice(border, height - border), slice(border, width - border - cells)
-    difference = maps[..., rows, cells:][..., columns] - moved[..., rows, columns]
+    difference = maps[..., rows, cells:][..., columns] - shifted[..., rows, columns]
     spread = maps - maps.mean((-2, -1), keepdims=True)
     return float(np.sqrt(np.mean(difference**2) / np.mean(spread**2)))
 
 
 def measure_equivariance(network: CNN, seed: int) -> dict[str, list[float]]:
-    """Error of each layer for pictures that move by 0, 1, ... pixels."""
+    """Equivariance error of each layer for pictures shifted by 0, 1, ... pixels."""
     size, shifts = LARGE + WIDEST, range(WIDEST + 1)
     generator = stream(seed, DENSE)
-    options = {"size": size, "length": 0.7, "width": 0.2}
-    wide = torch.from_numpy(draw(generator.uniform(0, 2 * np.pi, 4), **options) / np.float32(255) - 0.5)
-    seen = [wide[..., shift : shift + LARGE] for shift in shifts]
+    angles = generator.uniform(0, 2 * np.pi, 4)
+    wide = torch.from_numpy(draw(angles, size=size, length=0.7, width=0.2) / np.float32(255) - 0.5)
+    pictures = [wide[..., shift : shift + LARGE] for shift in shifts]
     with torch.no_grad():
         first = network.convolutions[0]
-        alone = [first(x.expand(len(first.weight), *x.shape)).numpy() for x in seen]  # type: ignore[arg-type]
-    errors = {"one convolution": [equivariance_error(alone[0], alone[s], s, 2) for s in shifts]}
-    layers = list(zip(*([maps.numpy() for maps in feature_maps(network, x)] for x in seen), strict=True))
+        maps = [first(x.expand(len(first.weight), *x.shape)).numpy() for x in pictures]  # type: ignore[arg-type]
+    errors = {"one convolution": [equivariance_error(maps[0], maps[s], s, 2) for s in shifts]}
+    layers = list(zip(*([maps.numpy() for maps in feature_maps(network, x)] for x in pictures), strict=True))
     for layer, maps in enumerate(layers, 1):
         cells = [round(s / 2**layer) for s in shifts]
         errors[f"layer {layer}, pooled to 1/{2**layer}"] = [
             equivariance_error(maps[0], maps[s], cells[s], 2) for s in shifts
         ]
     weight = generator.uniform(-1, 1, (SIZE, SIZE, SIZE, SIZE)) / SIZE  # output row, column; input row, column
-    gray = [x[:, :, 48 : 48 + SIZE, 48 : 48 + SIZE].numpy().mean(1) for x in seen]
+    gray = [x[:, :, 48 : 48 + SIZE, 48 : 48 + SIZE].numpy().mean(1) for x in pictures]
     dense = [np.einsum("ijkl,nkl->nij", weight, x) for x in gray]
     errors["dense layer"] = [equivariance_error(dense[0], dense[s], s, 2) for s in shifts]
     return errors
 
 
-def moved_aside(pictures: Tensor, shift: int) -> Tensor:
-    """Flat pictures (n, 3 * 32 * 32) moved to the left by `shift` pixels; the column at the edge fills the gap."""
+def shift_left(pictures: Tensor, shift: int) -> Tensor:
+    """Flat pictures (n, 3 * 32 * 32) shifted to the left by `shift` pixels; the last column is repeated at the edge."""
     images = pictures.unflatten(1, (3, SIZE, SIZE))
     return F.pad(images, (0, shift, 0, 0), mode="replicate")[..., shift:].flatten(1)
 
 
-def accuracy_by_shift(network: torch.nn.Module, data: TensorDataset, seeds: int) -> np.ndarray:
-    """Accuracy on pictures moved by 0, 1, ... pixels, (shifts, S)."""
+def accuracy_by_shift(network: nn.Module, data: TensorDataset, seeds: int) -> np.ndarray:
+    """Accuracy on pictures shifted by 0, 1, ... pixels, (shifts, S)."""
     pictures, label = data.tensors
-    rows = torch.arange(len(pictures)).expand(seeds, -1)
-    return np.stack(
-        [
-            evaluate(network, TensorDataset(moved_aside(pictures, shift), label), {"it": accuracy}, rows)["it"].numpy()
-            for shift in range(WIDEST + 1)
-        ]
+    indices = torch.arange(len(pictures)).expand(seeds, -1)
+    sets = [TensorDataset(shift_left(pictures, shift), label) for shift in range(WIDEST + 1)]
+    measured = [evaluate(network, shifted, {"accuracy": accuracy}, indices) for shifted in sets]
+    return np.stack([metrics["accuracy"].numpy() for metrics in measured])
+
+
+# The lesson
+
+
+def measure(flags: Convolution) -> Findings:
+    data = labeled_pictures(flags.seed, TRAINING, flags.frames_to_use)
+    test = labeled_pictures(flags.seed, TEST, NUM_TEST)
+    cnn = CNN((3, SIZE, SIZE), CLASSES, channels=CHANNELS, hidden=HIDDEN, seeds=flags.all_seeds)
+    networks = {"convolutional": cnn, "dense": MLP(3 * SIZE**2, (HIDDEN,), CLASSES, seeds=flags.all_seeds)}
+    histories = {}
+    with ProgressBar(len(networks) * flags.epochs_to_run, "training") as progress:
+        for name, network in networks.items():
+            histories[name] = train(network, data, test, flags, partial(progress.advance, what=name))
+    return Findings(
+        seeds=flags.all_seeds,
+        cnn=cnn,
+        test=test,
+        histories=histories,
+        errors=measure_equivariance(cnn, flags.seed),
+        shifted={name: accuracy_by_shift(network, test, flags.seeds) for name, network in networks.items()},
+        parameters={name: count_parameters(network) for name, network in networks.items()},
     )
 
 
-def convolution(flags: Convolution) -> None:
-    for name, least in (("frames", 1), ("epochs", 1)):
-        if (value := getattr(flags, name)) < least:
-            raise UsageError(f"--{name}: found {value}, expected at least {least}")
-    if not flags.learning_rate > 0:
-        raise UsageError(f"--learning-rate: found {flags.learning_rate}, expected a number above 0")
-    frames, epochs = (min(flags.frames, 2_000), min(flags.epochs, 4)) if flags.quick else (flags.frames, flags.epochs)
-    run = Run("convolution", flags)
-    seconds = 8 + 1.8e-4 * flags.seeds * frames * epochs
-    console.print(f"convolution: {flags.seeds} seeds, about {duration(seconds)}", highlight=False)
-    run.figure(draw_kernels(portrait()), "kernels")
-    run.figure(draw_sizes(portrait(SIZE)), "stride_padding_pooling")
-    data, fresh = labeled(flags.seed, TRAINED, frames), labeled(flags.seed, FRESH, TEST)
-    networks = {
-        "convolutional": CNN((3, SIZE, SIZE), 10, channels=CHANNELS, hidden=HIDDEN, seeds=flags.all_seeds),
-        "dense": MLP(3 * SIZE**2, (HIDDEN,), 10, seeds=flags.all_seeds),
-    }
-    histories: dict[str, History] = {}
-    with ProgressBar(len(networks) * epochs, "training") as progress:
-        for name, network in networks.items():
+# Output
 
-            def watch(epoch: int, numbers: dict[str, Any], name: str = name) -> None:
-                for part in ("accuracy", "validation_accuracy"):
-                    run.log(epoch + 1, f"{name} {part}", numbers[part])
-                progress.advance(what=name)
 
-            histories[name] = fit(
-                network,
-                data,
-                cross_entropy,
-                seeds=flags.all_seeds,
-                epochs=epochs,
-                learning_rate=flags.learning_rate,
-                validation=fresh,
-                metrics={"accuracy": accuracy},
-                callback=watch,
-            )
-    cnn = networks["convolutional"]
-    assert isinstance(cnn, CNN)
-    counts = layer_parameters()
-    sizes = {name: parameters(network) for name, network in networks.items()}
-    errors = measure_equivariance(cnn, flags.seed)
-    moved = {name: accuracy_by_shift(network, fresh, flags.seeds) for name, network in networks.items()}
-    run.figure(draw_feature_maps(cnn, fresh), "feature_maps")
-    run.figure(draw_parameters(counts, histories, sizes), "parameters")
-    run.figure(draw_shifts(errors, moved), "shifts")
-    tested = {name: history.validation["accuracy"][-1] for name, history in histories.items()}
-    result = {
-        "test_accuracy": {name: [round(float(v), 4) for v in values] for name, values in tested.items()},
-        "parameters": sizes,
-        "layer_parameters": {name: {"convolution": a, "dense": b} for name, (a, b) in counts.items()},
-        "equivariance_error": {name: [round(error, 6) for error in values] for name, values in errors.items()},
+def forecast(flags: Convolution) -> str:
+    seconds = 8 + 1.8e-4 * flags.seeds * flags.frames_to_use * flags.epochs_to_run
+    return f"{flags.seeds} seeds, about {duration(seconds)}"
+
+
+def metrics(findings: Findings) -> Iterable[Metric]:
+    for name, history in findings.histories.items():
+        for epoch, (train, test) in enumerate(
+            zip(history.train["accuracy"], history.validation["accuracy"], strict=True), 1
+        ):
+            yield epoch, f"{name} accuracy", train, findings.seeds
+            yield epoch, f"{name} validation_accuracy", test, findings.seeds
+
+
+def result(findings: Findings) -> dict[str, Any]:
+    return {
+        "test_accuracy": {name: [round(float(v), 4) for v in values] for name, values in findings.final.items()},
+        "parameters": findings.parameters,
+        "layer_parameters": {name: {"convolution": a, "dense": b} for name, (a, b) in layer_parameters().items()},
+        "equivariance_error": {name: [round(error, 6) for error in values] for name, values in findings.errors.items()},
         "accuracy_by_shift": {
-            name: np.round(values.mean(1, dtype=np.float64), 4).tolist() for name, values in moved.items()
+            name: np.round(values.mean(1, dtype=np.float64), 4).tolist() for name, values in findings.shifted.items()
         },
     }
-    run.finish(result)
-    table = Table("network", "parameters", "test accuracy (range of seeds)", f"moved by {WIDEST} pixels")
-    for name, values in tested.items():
-        found = f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
-        table.add_row(name, f"{sizes[name]:,}", found, f"{moved[name][-1].mean():.3f}")
-    run.close(table, "balancier convolution --frames 500, and see which network needs more pictures")
+
+
+def table(findings: Findings) -> Table:
+    networks = Table("network", "parameters", "test accuracy (range of seeds)", f"shifted by {WIDEST} pixels")
+    for name, values in findings.final.items():
+        accuracies = f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
+        shifted = f"{findings.shifted[name][-1].mean():.3f}"
+        networks.add_row(name, f"{findings.parameters[name]:,}", accuracies, shifted)
+    return networks
 
 
 # Figures
+
+
+def figures(findings: Findings) -> dict[str, Figure]:
+    return {
+        "kernels": plot_kernels(example_picture()),
+        "stride_padding_pooling": plot_sizes(example_picture(SIZE)),
+        "feature_maps": plot_feature_maps(findings),
+        "parameters": plot_parameters(findings),
+        "shifts": plot_shifts(findings),
+    }
 
 
 def show(axes: Axes, picture: np.ndarray, title: str, signed: bool = False, note: str = "") -> None:
@@ -263,65 +318,68 @@ def show(axes: Axes, picture: np.ndarray, title: str, signed: bool = False, note
         spine.set_visible(True)
 
 
-def written(kernel: np.ndarray) -> str:
-    """A small kernel, row by row."""
+def kernel_text(kernel: np.ndarray) -> str:
+    """The weights of a small kernel, a line for each row."""
     return "\n".join(" ".join(f"{weight:2.0f}" for weight in row) for row in kernel)
 
 
-def draw_kernels(picture: np.ndarray) -> Figure:
-    """One picture under kernels made by hand."""
+def plot_kernels(picture: np.ndarray) -> Figure:
+    """One picture, and its convolutions with kernels by hand."""
     figure, panels = plotting.new(3, 2, width=5, height=5.6)
     show(panels[0], picture, f"a picture, {len(picture)} x {len(picture)} pixels", note="0 black ... 1 white")
     blurred = convolve(picture, KERNELS["box blur"], padding=2)
     show(panels[1], blurred[2:-2, 2:-2], "blur: the mean of 5 x 5 pixels", note="25 weights of 1/25")
     edges = {name: convolve(picture, KERNELS[name]) for name in list(KERNELS)[1:]}
-    for panel, (name, found) in zip(panels[2:5], edges.items(), strict=True):
-        show(panel, found, name, signed=True, note=written(KERNELS[name]))
+    for panel, (name, convolved) in zip(panels[2:5], edges.items(), strict=True):
+        show(panel, convolved, name, signed=True, note=kernel_text(KERNELS[name]))
     magnitude = np.hypot(edges["Sobel, to the right"], edges["Sobel, downwards"])
-    show(panels[5], magnitude, "edges: length of both Sobels", note="sqrt(right^2 + down^2)")
+    show(panels[5], magnitude, "edges: both Sobels combined", note="sqrt(right^2 + down^2)")
     return figure
 
 
-def draw_sizes(picture: np.ndarray) -> Figure:
-    """What padding, stride and pooling do to the size."""
+def plot_sizes(picture: np.ndarray) -> Figure:
+    """The size of the result with padding, stride and pooling."""
     figure, panels = plotting.new(3, 2, width=5, height=5.2)
     kernel, n = KERNELS["Sobel, downwards"], len(picture)
     settings = {"no padding": (1, 0), "padding 1: size is kept": (1, 1), "stride 2": (2, 1), "stride 4": (4, 1)}
     for panel, (name, (stride, padding)) in zip(panels, settings.items(), strict=False):
-        found = convolve(picture, kernel, stride, padding)
-        rule = f"({n} + {2 * padding} - 3) // {stride} + 1 = {len(found)}"
-        show(panel, found, f"{name}: {len(found)} x {len(found)}", signed=True, note=rule)
+        convolved = convolve(picture, kernel, stride, padding)
+        side = len(convolved)
+        rule = f"({n} + {2 * padding} - 3) // {stride} + 1 = {side}"
+        show(panel, convolved, f"{name}: {side} x {side}", signed=True, note=rule)
     for panel, size, function, name in zip(panels[4:], (4, 4), (np.max, np.mean), ("largest", "mean"), strict=True):
-        found = pool(1 - picture, size, function)
-        show(panel, found, f"pooling, {name} of {size} x {size}", note=f"of the negative: {n} // {size} = {len(found)}")
+        pooled = pool(1 - picture, size, function)
+        rule = f"of the negative: {n} // {size} = {len(pooled)}"
+        show(panel, pooled, f"pooling, {name} of {size} x {size}", note=rule)
     return figure
 
 
 def tiles(maps: np.ndarray, columns: int) -> np.ndarray:
-    """Maps (n, H, W), each scaled to 0 ... 1, side by side with gaps."""
+    """Maps (C, H, W), each scaled to 0 ... 1, side by side with gaps."""
     most = maps.max((1, 2), keepdims=True)
     scaled = np.pad(maps / np.where(most > 0, most, 1), ((0, 0), (1, 1), (1, 1)), constant_values=np.nan)
     rows = [np.concatenate(list(row), 1) for row in np.split(scaled, len(scaled) // columns)]
     return np.concatenate(rows)
 
 
-def draw_feature_maps(network: CNN, data: TensorDataset) -> Figure:
-    """What the first network's layers see in one picture."""
-    picture = data.tensors[0][:1].unflatten(1, (3, SIZE, SIZE))
+def plot_feature_maps(findings: Findings) -> Figure:
+    """Feature maps of the first seed's network for one picture."""
+    picture = findings.test.tensors[0][:1].unflatten(1, (3, SIZE, SIZE))
     figure, panels = plotting.new(2, 2, width=7.5, height=5.6)
     show(panels[0], picture[0].permute(1, 2, 0).numpy() + 0.5, f"a picture, 3 x {SIZE} x {SIZE}")
-    for layer, (panel, maps) in enumerate(zip(panels[1:], feature_maps(network, picture), strict=True), 1):
-        found = maps[0, 0].numpy()
-        active = int((found.max((1, 2)) > 0).sum())
-        count, height, width = found.shape
-        show(panel, tiles(found, columns={8: 4, 16: 4, 32: 8}[count]), "")
+    for layer, (panel, maps) in enumerate(zip(panels[1:], feature_maps(findings.cnn, picture), strict=True), 1):
+        first = maps[0, 0].numpy()  # (C, H, W)
+        active = int((first.max((1, 2)) > 0).sum())
+        count, height, width = first.shape
+        show(panel, tiles(first, columns={8: 4, 16: 4, 32: 8}[count]), "")
         panel.set_title(f"layer {layer}: {count} maps, {height} x {width}, {active} active")
     return figure
 
 
-def draw_parameters(counts: dict[str, tuple[int, int]], histories: dict[str, History], sizes: dict[str, int]) -> Figure:
-    """Parameters of convolutions and of dense layers, and what they buy."""
+def plot_parameters(findings: Findings) -> Figure:
+    """Number of parameters of convolutions and of dense layers, and the test accuracy of both networks."""
     figure, panels = plotting.new(2, width=8.2)
+    counts, histories = layer_parameters(), findings.histories
     places = np.arange(len(counts))
     for offset, column, color, name in ((-0.2, 0, plotting.BLUE, "convolution"), (0.2, 1, plotting.ORANGE, "dense")):
         values = [pair[column] for pair in counts.values()]
@@ -333,41 +391,54 @@ def draw_parameters(counts: dict[str, tuple[int, int]], histories: dict[str, His
     panels[0].set_ylim(10, 3e9)
     panels[0].legend(loc="upper right", ncols=2)
     for (name, history), color in zip(histories.items(), (plotting.BLUE, plotting.ORANGE), strict=True):
-        found = history.validation["accuracy"]
-        epochs = list(range(1, len(found) + 1))
-        label = f"{name}, {sizes[name]:,} parameters"
-        plotting.band(panels[1], epochs, found.min(1), found.mean(1), found.max(1), label, color, marker="o")
-    ends = [f"{name} {history.validation['accuracy'][-1].mean():.2f}" for name, history in histories.items()]
+        test_accuracy = history.validation["accuracy"]
+        epochs = list(range(1, len(test_accuracy) + 1))
+        label = f"{name}, {findings.parameters[name]:,} parameters"
+        plotting.mean_band(panels[1], epochs, test_accuracy, label, color, marker="o")
+    ends = [f"{name} {values.mean():.2f}" for name, values in findings.final.items()]
     panels[1].axhline(0.1, color="black", linestyle="--", linewidth=1.5, label="chance")
     panels[1].set(title="whole networks: " + ", ".join(ends), xlabel="epochs", ylim=(0, 1.03))
-    panels[1].set_ylabel("accuracy, new pictures")
+    panels[1].set_ylabel("accuracy, test pictures")
     panels[1].legend(loc="lower right", bbox_to_anchor=(1, 0.11))
     return figure
 
 
-def draw_shifts(errors: dict[str, list[float]], moved: dict[str, np.ndarray]) -> Figure:
-    """Shift the picture: do the maps shift along, and is the answer the same?"""
+def plot_shifts(findings: Findings) -> Figure:
+    """Equivariance error and accuracy against the shift of the picture."""
     figure, panels = plotting.new(2, width=8.2, height=5.6)
+    errors, shifted = findings.errors, findings.shifted
     shifts = list(range(WIDEST + 1))
     colors = (plotting.BLUE, plotting.SKY, plotting.GREEN, plotting.PURPLE, plotting.ORANGE)
     for (name, values), color, marker in zip(errors.items(), colors, "os^Dv", strict=True):
         panels[0].plot(shifts, values, color=color, marker=marker, label=name)
     best, worst = (max(errors[name]) for name in ("one convolution", "dense layer"))
-    title = f"a convolution moves along (error {best:.1g}), a dense layer not ({worst:.1f})"
+    title = f"equivariant: a convolution (error {best:.1g}), not a dense layer ({worst:.1f})"
     panels[0].set(title=title, xlabel="shift of the picture, pixels", ylabel="equivariance error (0: perfect)")
     panels[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
-    for (name, values), color in zip(moved.items(), (plotting.BLUE, plotting.ORANGE), strict=True):
-        plotting.band(panels[1], shifts, values.min(1), values.mean(1), values.max(1), name, color, marker="o")
-    losses = [f"{name} {values[0].mean() - values[-1].mean():.2f}" for name, values in moved.items()]
-    panels[1].set(title=f"accuracy lost by {WIDEST} pixels: " + ", ".join(losses), ylim=(0, 1.03))
-    panels[1].set(xlabel="shift of the picture, pixels", ylabel="accuracy, new pictures")
+    for (name, values), color in zip(shifted.items(), (plotting.BLUE, plotting.ORANGE), strict=True):
+        plotting.mean_band(panels[1], shifts, values, name, color, marker="o")
+    losses = [f"{name} {values[0].mean() - values[-1].mean():.2f}" for name, values in shifted.items()]
+    panels[1].set(title=f"accuracy lost by a shift of {WIDEST}: " + ", ".join(losses), ylim=(0, 1.03))
+    panels[1].set(xlabel="shift of the picture, pixels", ylabel="accuracy, test pictures")
     panels[1].axhline(0.1, color="black", linestyle="--", linewidth=1.5, label="chance")
     panels[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
     return figure
 
 
+LESSON = Lesson(
+    flags=Convolution,
+    measure=measure,
+    figures=figures,
+    table=table,
+    result=result,
+    forecast=forecast,
+    next_command="balancier convolution --frames 500, and see which network needs more pictures",
+    metrics=metrics,
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("convolution", Convolution, convolution, argv, __doc__)
+    return launch("convolution", LESSON, argv, __doc__)
 
 
 if __name__ == "__main__":
