@@ -1,25 +1,27 @@
-"""What all experiments share: flags, the run's folder and what is written into it, progress, and how a run ends."""
+"""The folder of a run and its files: config.json, result.json, metrics.csv and figures."""
 
 import contextlib
 import csv
+import io
 import json
 import os
 import platform
 import sys
-import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+import balancier
 from experiments.common.flags import Flags, UsageError
 
 Metric = tuple[int, str, Iterable[float], Iterable[int]]  # step, name, one value a seed, those seeds
@@ -55,10 +57,9 @@ class Run:
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write result.json and metrics.csv."""
-        with atomic(self.folder / "metrics.csv") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["step", "seed", "metric", "value"])
-            writer.writerows(self.metrics)
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([["step", "seed", "metric", "value"], *self.metrics])
+        balancier.write_file(self.folder / "metrics.csv", text.getvalue())
         write_json(self.folder / "result.json", {"seconds": round(time.monotonic() - self.began, 1)} | result)
 
     def close(self, table: Table | None, then: str) -> None:
@@ -69,23 +70,20 @@ class Run:
         console.print(f"Next: {then}", highlight=False)
 
 
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Any]:
-    """A text file that is there only once it is complete."""
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            yield file
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
-
-
 def write_json(path: Path, content: Any) -> None:
-    with atomic(path) as file:
-        json.dump(content, file, indent=1, default=str)
-        file.write("\n")
+    """Write a JSON file; arrays become lists, and numbers are rounded to five decimals (small ones to five digits)."""
+    balancier.write_file(path, json.dumps(plain(content), indent=1, default=str) + "\n")
+
+
+def plain(content: Any) -> Any:
+    """The same content without NumPy and without digits that nobody measured."""
+    if isinstance(content, np.ndarray | np.generic):
+        content = content.tolist()
+    if isinstance(content, float):
+        return round(content, 5) if abs(content) >= 1e-3 else float(f"{content:.5g}")
+    if isinstance(content, dict):
+        return {key: plain(value) for key, value in content.items()}
+    return [plain(value) for value in content] if isinstance(content, list | tuple) else content
 
 
 def versions() -> dict[str, str]:
