@@ -1,23 +1,15 @@
-"""The lessons that fit curves with networks, in small."""
+"""The lesson on multilayer perceptrons, in small."""
 
 import json
 
 import pytest
 
-from experiments import mlp, vector_regression
+from experiments import mlp
 
 
 def run(module, folder, *flags):
     assert module.main([*flags, "--out", str(folder)]) == 0
     return json.loads((folder / "result.json").read_text())
-
-
-def test_vector_regression_comes_near_the_noise(tmp_path):
-    result = run(vector_regression, tmp_path, "--quick", "--seeds", "2", "--points", "1000")
-    root, cube = result["mse_over_noise"]
-    assert 0.95 < root < 1.3  # no network can be below 1, but for the luck of 20,000 points
-    assert 0.95 < cube < 20
-    assert {path.name for path in tmp_path.iterdir()} >= {"loss.png", "fit.png", "metrics.csv", "config.json"}
 
 
 def test_wider_networks_fit_better(tmp_path):
@@ -32,8 +24,6 @@ def test_wider_networks_fit_better(tmp_path):
 @pytest.mark.parametrize(
     ("module", "flags", "words"),
     [
-        (vector_regression, ["--points", "0"], "--points: found 0"),
-        (vector_regression, ["--drop-at", "900"], "--drop-at: found 900, expected 1 to 500"),
         (mlp, ["--learning-rate", "-1"], "--learning-rate: found -1.0"),
     ],
 )
