@@ -75,7 +75,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         self.seeds, self.network = resolve_seeds(seeds), network
         self.env, self.env_kwargs = env, dict(env_kwargs or {})
         self.config = config = make_config(self.Config, len(self.seeds), hyperparameters)
-        self.vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs, [Role.ENVS])
+        self.vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs)
         self.streams = [stream(seed, Role.NETWORKS) for seed in self.seeds]
         self.num_timesteps = 0  # steps of each seed
         self.losses: dict[str, Tensor] = {}  # newest of each kind, (S,)
