@@ -20,7 +20,7 @@ from models import (
     replica,
     squared_error,
 )
-from models.fitting import accuracy, drop, triangle
+from models.fitting import accuracy, drop, evaluate, triangle
 
 SEEDS = [3, 11, 12]
 
@@ -214,6 +214,34 @@ def test_augmentation_changes_the_training_input_only():
     assert network.weight[0, 1] == 0
     expected = (line().tensors[1] - network.weight.detach()[0, 0]).square().mean()
     assert history.validation["loss"][1, 0] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_numbers_of_an_epoch_are_means_over_its_samples():
+    """Minibatches of 4, 4 and 2 of ten samples, in any order: the mean of 0, 1, ..., 9 is 4.5, that of squares 28.5."""
+    data = TensorDataset(torch.zeros(10, 1), torch.arange(10.0)[:, None])
+    options = {"batch_size": 4, "learning_rate": 0.0, "metrics": {"mean": lambda output, target: target.mean((1, 2))}}
+    history = fit(Polynomial(0, seeds=2), data, seeds=2, epochs=1, validation=data, **options)
+    for part in (history.train, history.validation):
+        np.testing.assert_allclose(part["loss"], [[28.5, 28.5]], rtol=1e-6)
+        np.testing.assert_allclose(part["mean"], [[4.5, 4.5]], rtol=1e-6)
+    whole = torch.arange(10).expand(2, -1)
+    scores = evaluate(Polynomial(0, seeds=2), data, {"loss": squared_error}, whole, batch_size=4)
+    torch.testing.assert_close(scores["loss"], torch.tensor([28.5, 28.5]))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_is_in_evaluation_mode_and_restores_the_mode(training):
+    modes = []
+
+    class Recorder(Polynomial):
+        def forward(self, x):
+            modes.append(self.training)
+            return super().forward(x)
+
+    network = Recorder(0, seeds=1).train(training)
+    evaluate(network, line(), {"loss": squared_error}, torch.arange(4)[None])
+    assert modes == [False]
+    assert network.training == training
 
 
 def test_every_epoch_takes_every_sample_once_in_a_new_order():
