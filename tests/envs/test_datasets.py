@@ -18,8 +18,8 @@ def test_ten_thousand_swings_take_the_time_of_a_few():
         datasets.swings(count, 100, seed=3)
         return time.process_time() - began
 
-    one, many = (min(seconds(count) for _ in range(5)) for count in (1, 10_000))
-    assert many < 35 * one  # 14 to 20 times: under half a second, where one takes 28 ms
+    single, many = (min(seconds(count) for _ in range(5)) for count in (1, 10_000))
+    assert many < 35 * single  # 14 to 20 times: under half a second, where one takes 28 ms
     angles, drawn = datasets.swings(10_000, 100, seed=3)
     assert angles.shape == (10_000, 100)
     assert 0.5 <= drawn["length"].min() < 0.51 < 1.99 < drawn["length"].max() <= 2.0
@@ -76,9 +76,9 @@ def test_windows_are_slices(steps, length, stride):
         with pytest.raises(ValueError, match="^length: "):
             datasets.windows(series, length, stride)
         return
-    found = datasets.windows(series, length, stride)
+    actual = datasets.windows(series, length, stride)
     expected = [episode[first : first + length] for episode in series for first in range(0, steps - length + 1, stride)]
-    np.testing.assert_array_equal(found, np.stack(expected))
+    np.testing.assert_array_equal(actual, np.stack(expected))
 
 
 def test_scales_come_from_the_training_part_only():

@@ -44,14 +44,14 @@ def test_a_seed_among_others_learns_as_on_its_own(float64, name):
     make, shape = NETWORKS[name]
     generator = torch.Generator().manual_seed(0)
     data = TensorDataset(torch.randn(40, *shape, generator=generator), torch.randint(3, (40,), generator=generator))
-    together, alone = make(seeds=SEEDS), make(seeds=[11])
-    before = [parameter.clone() for parameter in alone.parameters()]
+    together, single = make(seeds=SEEDS), make(seeds=[11])
+    before = [parameter.clone() for parameter in single.parameters()]
     options = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}
     fit(together, data, cross_entropy, seeds=SEEDS, **options)
-    fit(alone, data, cross_entropy, seeds=[11], **options)
-    moved = [not torch.equal(old, new) for old, new in zip(before, alone.parameters(), strict=True)]
+    fit(single, data, cross_entropy, seeds=[11], **options)
+    moved = [not torch.equal(old, new) for old, new in zip(before, single.parameters(), strict=True)]
     assert sum(moved) >= len(moved) - 1 - 6 * (name == "fast")
-    for mine, other in zip(replica(together, 1).state_dict().values(), alone.state_dict().values(), strict=True):
+    for mine, other in zip(replica(together, 1).state_dict().values(), single.state_dict().values(), strict=True):
         torch.testing.assert_close(mine, other, atol=1e-9, rtol=1e-9)
 
 
@@ -93,8 +93,8 @@ class Squares(Dataset):
 
 def test_any_map_style_data_set_will_do(float64):
     tensors = TensorDataset(*(torch.stack(part) for part in zip(*(Squares()[i] for i in range(20)), strict=True)))
-    found = [fit(Polynomial(2, seeds=2), data, seeds=2, epochs=5, batch_size=8).train for data in (Squares(), tensors)]
-    np.testing.assert_allclose(found[0]["loss"], found[1]["loss"], rtol=1e-6)
+    actual = [fit(Polynomial(2, seeds=2), data, seeds=2, epochs=5, batch_size=8).train for data in (Squares(), tensors)]
+    np.testing.assert_allclose(actual[0]["loss"], actual[1]["loss"], rtol=1e-6)
 
 
 def test_replicas_can_differ_in_rate_and_data():

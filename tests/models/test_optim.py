@@ -89,8 +89,8 @@ def test_sgd_is_pytorchs(float64):
         other.zero_grad()
         (torch.relu(x @ w1 + b1) @ w2 + b2 - y).square().mean().backward()
         other.step()
-    for found, expected in zip(ours.parameters(), plain, strict=True):
-        torch.testing.assert_close(found[1], expected)
+    for actual, expected in zip(ours.parameters(), plain, strict=True):
+        torch.testing.assert_close(actual[1], expected)
 
 
 @pytest.mark.parametrize("optimizer", [Adam, SGD])

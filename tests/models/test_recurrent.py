@@ -42,16 +42,16 @@ def test_padding_after_a_sequence_changes_nothing(float64, kind, _):
     network = Readout(kind(2, 5, seeds=2), 3, seeds=2)
     x, lengths = torch.randn(2, 4, 9, 2), torch.tensor([[3, 9, 1, 5], [2, 2, 9, 4]])
     y = torch.randn(2, 4, 3)
-    found = network(x, lengths)
+    actual = network(x, lengths)
     for seed in range(2):
         for index in range(4):
             single = network(x[:, index : index + 1, : lengths[seed, index]])[seed, 0]
-            torch.testing.assert_close(found[seed, index], single)
+            torch.testing.assert_close(actual[seed, index], single)
     other = x.clone()
     for seed in range(2):
         for index in range(4):
             other[seed, index, lengths[seed, index] :] = 1e3
-    loss, other_loss = squared_error(found, y), squared_error(network(other, lengths), y)
+    loss, other_loss = squared_error(actual, y), squared_error(network(other, lengths), y)
     torch.testing.assert_close(loss, other_loss, rtol=0, atol=0)
     gradients, others = (torch.autograd.grad(value.sum(), list(network.parameters())) for value in (loss, other_loss))
     for gradient, same in zip(gradients, others, strict=True):
