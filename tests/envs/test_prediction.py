@@ -155,7 +155,7 @@ def test_agents_recall_with_recurrent_networks(kind):
         learning_rate=2e-3,
         entropy_weight=0.01,
         max_grad_norm=0.5,
-        anneal_steps=12_000,
+        anneal_steps=10_000,
     )
-    agent.learn(12_000)
+    agent.learn(10_000)
     assert evaluate(agent, env_id, range(100), env_kwargs).mean(1).min() > -0.05  # chance is -0.5
