@@ -49,16 +49,12 @@ class VecEnv:
         self.env_seeds = [stream_seed(seed, *path, index) for seed in seeds for index in range(num_envs)]
         self.to_env = ActionMap(self.action_space)
         self.is_uint8 = self.observation_space.dtype == np.uint8
-        self.obs_size = int(np.prod(self.observation_space.shape))  # type: ignore[arg-type]
+        obs_shape = self.observation_space.shape or ()
+        self.obs_size = int(np.prod(obs_shape))
+        self.in_features = obs_shape if len(obs_shape) == 3 else self.obs_size  # a network sees an image, or O numbers
         self.action_size = int(np.prod(self.action_space.shape))  # type: ignore[arg-type]
         self.returns = np.zeros(self.env.num_envs)  # of the episodes that are under way
         self.finished = np.full(self.env.num_envs, np.nan)  # return of each environment's newest complete episode
-
-    @property
-    def in_features(self) -> int | tuple[int, ...]:
-        """What a network is made for: the shape of an image, the size of anything else."""
-        shape = self.observation_space.shape or ()
-        return shape if len(shape) == 3 else self.obs_size
 
     def expect_actions(self, kind: type[gym.Space]) -> None:
         """Raise ValueError unless actions are of this kind."""

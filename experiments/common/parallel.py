@@ -54,8 +54,10 @@ class ProgressBar:
         elif self.done - self.printed >= self.total / 10 or self.done >= self.total > self.printed:
             self.printed = self.done
             seconds = time.monotonic() - self.began
-            console.print(f"{description or self.description}: {self.done / self.total:4.0%} after {seconds:.0f} s", highlight=False)
-
+            console.print(
+                f"{description or self.description}: {self.done / self.total:4.0%} after {seconds:.0f} s",
+                highlight=False,
+            )
 
 
 def run_parallel(
