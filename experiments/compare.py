@@ -435,6 +435,7 @@ def plot_times(findings: Findings) -> Figure:
     until.set_title("until the threshold: ours, nine of ten seeds;\nSB3, its median seed alone", fontsize=15)
     for axes in (whole, until):
         axes.set_xticks(range(len(findings.agents)), [agent.upper() for agent in findings.agents])
+        axes.set_xlim(-0.5, len(findings.agents) - 0.5)
         axes.grid(axis="x", visible=False)
     whole.set_ylabel("processor seconds")
     handles, labels = whole.get_legend_handles_labels()
