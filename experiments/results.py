@@ -1,11 +1,16 @@
-"""Every agent in the environments it was tuned for, beside the returns that Stable-Baselines3 publishes.
+"""The table of results: every agent in the environments that it is tuned for, beside the returns that
+Stable-Baselines3 (SB3) publishes. The figure shows how each agent learns.
 
-Ours are ten seeds of each, tested after training on starts that training never saw. A seed is one independent training.
+A seed is one independent training; ours are ten of each. They are evaluated on validation starts during training and
+tested at the end on other starts, on which nothing was tuned. The interquartile mean (IQM) is the mean of the middle
+half of the seeds. The regret is its distance from the return of the optimal controller, where that is known.
+
 The published numbers are those of the zoo's benchmark.md (DLR-RM/rl-baselines3-zoo at commit 0088472b): one trained
-agent each, mean and standard deviation over its episodes. Nobody published one for a pendulum's angle without its
-speed, its pictures, or `Recall-v0`.
+agent each, mean and standard deviation over its episodes. Nobody published one for a pendulum that shows only its
+angle or its pictures, or for `Recall-v0`.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -18,40 +23,42 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
+import balancier
+import envs  # noqa: F401  registers the pendulum
 from agents.evaluation import TEST_SEED
 from experiments.common import plotting
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, run_command
 from experiments.common.flags import Flags, UsageError, at_least
 from experiments.common.hyperparams import DISCRETE, NETWORKS, PENDULUM, setting, tuned
 from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
-from experiments.common.runs import Metric, console, machine
+from experiments.common.runs import Metric, Run, console, processor
 from experiments.common.statistics import confidence_interval, interquartile_mean
-from experiments.common.training import Training, make, mean_optimum, summary, train_agent
+from experiments.common.training import STARTS, Training, make, mean_optimum, summary, train_agent
 from experiments.common.training import forecast as training_seconds
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; `steps` where they are not those of the agent's tuned settings."""
+    """One line of the table; `steps` where they are not those that were tuned."""
 
     agent: str
     env: str
     network: str = "mlp"
     observation: str | None = None
     steps: int | None = None
-    most_seeds: int = 1000
+    max_seeds: int = 1000
     published: tuple[float, float, int] | None = None  # SB3's mean return, its standard deviation, and steps
 
     @property
     def name(self) -> str:
-        details = "" if self.network == "mlp" else f" ({self.network}, {self.observation or 'memory'})"
-        return f"{self.agent.upper()} on {self.env.removeprefix('balancier/')}{details}"
+        details = [] if self.network == "mlp" else [self.network, *filter(None, [self.observation])]
+        suffix = f" ({', '.join(details)})" if details else ""
+        return f"{self.agent.upper()} on {self.env.removeprefix('balancier/')}{suffix}"
 
     @property
-    def labels(self) -> set[str]:
-        """All that `--only` finds it by."""
-        labels = self.name, self.agent, self.env, self.env.removeprefix("balancier/"), self.network, self.observation
-        return {label for label in labels if label}
+    def names(self) -> set[str | None]:
+        """All that `--only` takes for this line."""
+        return {self.name, self.agent, self.env, self.env.removeprefix("balancier/"), self.network, self.observation}
 
     @property
     def budget(self) -> int:
@@ -66,7 +73,7 @@ ROWS = [
     Row("reinforce", PENDULUM, steps=500_000),
     Row("dqn", DISCRETE, steps=15_000),
     Row("sac", PENDULUM, "gru", "angle"),
-    Row("dqn", DISCRETE, "cnn", "pixels", most_seeds=3),
+    Row("dqn", DISCRETE, "cnn", "pixels", max_seeds=3),
     Row("ppo", "balancier/Recall-v0"),
     Row("ppo", "balancier/Recall-v0", "gru"),
     Row("ppo", "balancier/Recall-v0", "lstm"),
@@ -79,12 +86,13 @@ ROWS = [
     Row("dqn", "LunarLander-v3", published=(154.382, 79.241, 100_000)),  # of LunarLander-v2
     Row("sac", "InvertedPendulum-v5"),
 ]
-NEEDED = {"LunarLander-v3": "box2d", "InvertedPendulum-v5": "mujoco imageio"}  # not extras, which bring a second pygame
+# Packages that an environment needs; not Gymnasium's extras, which bring a second pygame.
+NEEDED = {"LunarLander-v3": "box2d", "InvertedPendulum-v5": "mujoco imageio"}
 
 
 @dataclass(frozen=True)
 class Results(Flags):
-    """Every agent in the environments it was tuned for, beside the returns that Stable-Baselines3 publishes."""
+    """Every agent in the environments that it is tuned for, beside the returns that Stable-Baselines3 publishes."""
 
     only: tuple[str, ...] = ()
     """Lines whose agent, environment, network, observation or whole name ("SAC on Pendulum-v0") is one of these
@@ -92,50 +100,48 @@ class Results(Flags):
     eval_episodes: Annotated[int, at_least(1)] = 200
     """Episodes of the test of each seed."""
     jobs: Annotated[int, at_least(1)] | None = None
-    """Processes at the same time, each on one thread (default: the number of cores)."""
+    """Parallel processes of one thread each (default: the number of cores)."""
+
+    @property
+    def processes(self) -> int:
+        return self.jobs or os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
 class Findings:
     flags: Results
     trainings: dict[Row, Training]
+    optima: dict[str, float | None]  # environment -> mean return of the optimal controller; None where not known
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """The numbers of every line; regret only where the optimum is that of an agent that sees all."""
-        starts = range(TEST_SEED, TEST_SEED + self.flags.eval_episodes)
-        return [
-            {
-                "name": row.name,
-                "steps": int(training.steps[-1]),
-                "seconds": training.train_seconds,
-                "published": row.published,
-                **summary(training.returns, mean_optimum(row.env, starts)),
-            }
-            for row, training in self.trainings.items()
-        ]
+        """A line of the table for each training, as result.json has it."""
+        return [line(row, training, self.optima[row.env]) for row, training in self.trainings.items()]
 
 
-def train(job: Job, report: Callable[[float], None]) -> Training:
-    """Train and test all seeds of one line, in a process of its own."""
-    row, episodes = job.settings
-    keywords = tuned(row.agent, row.env, row.network)
-    if row.observation:
-        keywords |= {"env_kwargs": {"observation": row.observation}}
-    agent = make(row.agent, row.env, job.seeds, keywords)
-    return train_agent(agent, row.env, row.budget, episodes, lambda done, _: report(job.cost * done / row.budget))
+def line(row: Row, training: Training, optimum: float | None) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "steps": int(training.steps[-1]),
+        "seconds": training.train_seconds,
+        "published": row.published,
+        **summary(training.returns, optimum),
+    }
 
 
-def selected(flags: Results) -> list[Row]:
+# Training
+
+
+def chosen(flags: Results) -> list[Row]:
     """The lines asked for; UsageError where a name of `--only` fits none of them."""
+    every = {name for row in ROWS for name in row.names if name}
     for name in flags.only:
-        if not any(name in row.labels for row in ROWS):
-            labels = set().union(*(row.labels for row in ROWS)) - {PENDULUM, DISCRETE, *(row.name for row in ROWS)}
-            expected = f"a line's whole name or some of {', '.join(sorted(labels))}"
-            raise UsageError(f"--only: found {name!r}, expected {expected}")
+        if name not in every:
+            short = sorted(every - {PENDULUM, DISCRETE, *(row.name for row in ROWS)})
+            raise UsageError(f"--only: found {name!r}, expected a line's whole name or some of {', '.join(short)}")
     if flags.quick and not flags.only:
         return [row for row in ROWS if (row.agent, row.env) == ("ppo", "CartPole-v1")]
-    return [row for row in ROWS if not flags.only or row.labels.intersection(flags.only)]
+    return [row for row in ROWS if not flags.only or row.names.intersection(flags.only)]
 
 
 @cache
@@ -148,122 +154,153 @@ def is_installed(env: str) -> bool:
     return True
 
 
-def installed(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if is_installed(row.env)]
-
-
-def check(flags: Results) -> None:
-    rows = selected(flags)
-    for env in sorted({row.env for row in rows} - {row.env for row in installed(rows)}):
-        console.print(f"results: {env} is left out, it needs: python -m pip install {NEEDED.get(env, 'more')}")
-    if not installed(rows):
-        raise UsageError("--only: found nothing that is installed, expected at least one environment")
-
-
 def plan(flags: Results) -> list[Job]:
-    """One job for each line."""
+    """A job for each line whose environment is installed, in the order of the table."""
     jobs = []
-    for row in installed(selected(flags)):
-        seeds = tuple(flags.all_seeds[: row.most_seeds])
-        cost = training_seconds(row.agent, row.budget, len(seeds), NETWORKS[row.network][0])
-        jobs.append(Job(row.name, seeds, cost, (row, flags.eval_episodes)))
+    for row in chosen(flags):
+        if is_installed(row.env):
+            seeds = tuple(flags.all_seeds[: row.max_seeds])
+            cost = training_seconds(row.agent, row.budget, len(seeds), NETWORKS[row.network][0])
+            jobs.append(Job(row.name, seeds, cost, (row, flags.eval_episodes)))
     return jobs
 
 
-def forecast(flags: Results) -> str:
-    jobs = plan(flags)
-    return f"{len(jobs)} lines, about {duration(wall_seconds(jobs, flags.jobs))}"
+def missing(flags: Results) -> list[str]:
+    """What the environments that are not installed need."""
+    absent = sorted({row.env for row in chosen(flags) if not is_installed(row.env)})
+    return [f"{env} is left out, it needs: python -m pip install {NEEDED.get(env, 'more')}" for env in absent]
+
+
+def check(flags: Results) -> None:
+    if not plan(flags):
+        raise UsageError(
+            f"--only: found nothing that is installed, expected an environment ({'; '.join(missing(flags))})"
+        )
+
+
+def train(job: Job, report: Callable[[float], None]) -> Training:
+    """Train and test the agent of one line, all its seeds."""
+    row, episodes = job.settings
+    keywords = tuned(row.agent, row.env, row.network)
+    if row.observation:
+        keywords |= {"env_kwargs": {"observation": row.observation}}
+    agent = make(row.agent, row.env, job.seeds, keywords)
+    return train_agent(agent, row.env, row.budget, episodes, lambda steps, _: report(job.cost * steps / row.budget))
 
 
 def measure(flags: Results) -> Findings:
     jobs = plan(flags)
-    trainings = run_parallel(train, jobs, flags.jobs)
-    return Findings(flags, {job.settings[0]: training for job, training in zip(jobs, trainings, strict=True)})
+    trainings = run_parallel(train, jobs, flags.processes)
+    rows, starts = [job.settings[0] for job in jobs], range(TEST_SEED, TEST_SEED + flags.eval_episodes)
+    optima = {env: mean_optimum(env, starts) for env in dict.fromkeys(row.env for row in rows)}
+    return Findings(flags, dict(zip(rows, trainings, strict=True)), optima)
 
 
 # Output
 
 
+def forecast(flags: Results) -> str:
+    jobs = plan(flags)
+    seconds, lines = duration(wall_seconds(jobs, flags.processes)), f"{len(jobs)} line{'s' if len(jobs) > 1 else ''}"
+    return "\n".join([f"{lines}, about {seconds} with {flags.processes} processes", *missing(flags)])
+
+
 def metrics(findings: Findings) -> Iterable[Metric]:
     for row, training in findings.trainings.items():
         for step, returns in zip(training.steps, training.curve, strict=True):
-            yield int(step), f"{row.name}/return", returns, findings.flags.all_seeds[: row.most_seeds]
+            yield int(step), f"{row.name}/return", returns, findings.flags.all_seeds[: row.max_seeds]
 
 
 def result(findings: Findings) -> dict[str, Any]:
     return {"lines": findings.lines}
 
 
+def cells(line: dict[str, Any]) -> list[str]:
+    """A line of the table in words."""
+    low, high = line["ci95"]
+    published = "-"
+    if line["published"]:
+        mean, std, steps = line["published"]
+        published = f"{mean:.1f} ± {std:.1f} in {steps:,}"
+    return [
+        line["name"],
+        str(len(line["returns"])),
+        f"{line['steps']:,}",
+        f"{line['seconds']:.0f}",
+        f"{line['iqm']:.1f} [{low:.1f}, {high:.1f}]",
+        f"{min(line['returns']):.1f}",
+        "-" if line["regret"] is None else f"{line['regret']:.1f}",
+        published,
+    ]
+
+
 def table(findings: Findings) -> Table:
-    columns = "agent and environment", "seeds", "steps", "seconds", "IQM [95 %]", "worst seed", "regret"
-    table = Table(*columns, "SB3 published")
+    names = (
+        "agent and environment",
+        "seeds",
+        "steps",
+        "seconds",
+        "IQM [95 %]",
+        "worst seed",
+        "regret",
+        "SB3 published",
+    )
+    table = Table(*names)
     for line in findings.lines:
         table.add_row(*cells(line))
     return table
 
 
-def cells(line: dict[str, Any]) -> list[str]:
-    """A line of the table as text."""
-    low, high = line["ci95"]
-    regret = "-" if line["regret"] is None else f"{line['regret']:.1f}"
-    published = "-"
-    if line["published"]:
-        mean, std, steps = line["published"]
-        published = f"{mean:.1f} ± {std:.1f} in {steps:,}"
-    numbers = [f"{line['iqm']:.1f} [{low:.1f}, {high:.1f}]", f"{min(line['returns']):.1f}", regret, published]
-    return [line["name"], str(len(line["returns"])), f"{line['steps']:,}", f"{line['seconds']:.0f}", *numbers]
-
-
-def pages(findings: Findings) -> dict[str, str]:
-    """The table as a page of its own."""
+def page(findings: Findings) -> str:
+    """The table as a page of its own, in Markdown."""
     flags = findings.flags
     command = shlex.join(["balancier", "results", *(["--only", *flags.only] if flags.only else [])])
     header = ["agent and environment", "seeds", "steps of each", "seconds, all seeds"]
     header += [f"IQM of {flags.eval_episodes} starts [95 %]", "worst seed", "regret", "SB3's zoo publishes"]
-    rows = [header, ["---"] + ["---:"] * (len(header) - 1), *map(cells, findings.lines)]
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    page = f"""# Results
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *map(cells, findings.lines)]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"""# Results
 
-Made by `{command}` on one thread a line of {machine()["processor"]}. Seconds are the processor's, for training all
-seeds of a line. A seed is one independent training, and its test return is the mean over starts that training never
-saw. IQM is the interquartile mean over seeds, the mean of their middle half, with its bootstrapped 95 % interval.
-Regret is the optimum less the IQM, where dynamic programming knows the optimum. The zoo publishes one trained agent
-each, mean and standard deviation over its episodes, from other starts.
+`{command}` made this page, with one thread for each line, on {processor()}. Seconds are those of the processor, for
+training all seeds of a line, without evaluations. A seed is one independent training. Its test return is the mean over
+the test starts; nothing was tuned on them, and the evaluations during training have validation starts of their own. The
+IQM is the interquartile mean of the test returns, the mean of the middle half of the seeds, with its bootstrapped 95 %
+interval. The regret is its distance from the optimum of the same starts, where dynamic programming knows it. The zoo
+publishes the mean and standard deviation over the episodes of one trained agent each, from other starts.
 
 {table}
 """
-    return {"results.md": page}
 
 
 # Figures
 
 
 def figures(findings: Findings) -> dict[str, Figure]:
-    return {"results": plot_results(findings.trainings)}
+    return {"results": plot_results(findings)}
 
 
-def plot_results(trainings: dict[Row, Training]) -> Figure:
-    """Learning curves, a panel each: the seeds as thin lines, their interquartile mean, and the zoo's return."""
-    columns = min(4, len(trainings))
-    figure, panels = plotting.new(columns, -(-len(trainings) // columns), width=5.2, height=3.9)
-    for axes, (row, training) in zip(panels, trainings.items(), strict=False):
-        steps, curve = training.steps.tolist(), training.curve
-        axes.plot(steps, curve, color=plotting.BLUE, alpha=0.3, linewidth=1)
-        low, high = np.array([confidence_interval(returns) for returns in curve]).T
-        iqm = [interquartile_mean(returns) for returns in curve]
-        plotting.band(axes, steps, low, iqm, high, "IQM of seeds", plotting.BLUE)
+def plot_results(findings: Findings) -> Figure:
+    """Learning curves, a panel each: the seeds as thin lines, their interquartile mean, and the published return."""
+    count = len(findings.trainings)
+    columns = min(4, count)
+    figure, panels = plotting.new(columns, -(-count // columns), width=5.2, height=3.9)
+    for axes, (row, training) in zip(panels, findings.trainings.items(), strict=False):
+        axes.plot(training.steps, training.curve, color=plotting.BLUE, alpha=0.3, linewidth=1)
+        iqm = [interquartile_mean(returns) for returns in training.curve]
+        low, high = np.array([confidence_interval(returns) for returns in training.curve]).T
+        plotting.band(axes, training.steps.tolist(), low, iqm, high, "IQM of seeds", plotting.BLUE)
         if row.published:
             axes.axhline(row.published[0], color=plotting.ORANGE, linestyle="--", label="SB3, published")
         axes.set_title(row.name, fontsize=13)
         axes.ticklabel_format(axis="x", scilimits=(3, 3), useMathText=True)
-    for axes in panels[len(trainings) :]:
+    for axes in panels[count:]:
         axes.set_visible(False)
     handles = {
         label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
     figure.supxlabel("steps of each seed")
-    figure.supylabel("mean return of 20 validation episodes")
+    figure.supylabel(f"mean return of {STARTS} validation episodes")
     return figure
 
 
@@ -274,15 +311,30 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="read the same table as a page: results.md in that folder",
+    next_command="read results.md in that folder, the same table as a page",
     metrics=metrics,
     check=check,
-    pages=pages,
 )
 
 
+def run(flags: Results) -> None:
+    """As `launch` runs a lesson, with the page besides."""
+    check(flags)
+    words = forecast(flags)
+    run = Run("results", flags)
+    console.print(f"results: {words}", highlight=False)
+    findings = measure(flags)
+    for step, metric, values, seeds in metrics(findings):
+        run.log(step, metric, values, seeds)
+    for name, figure in figures(findings).items():
+        run.figure(figure, name)
+    balancier.write_file(run.folder / "results.md", page(findings))
+    run.finish(result(findings))
+    run.close(table(findings), LESSON.next_command)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return launch("results", LESSON, argv, __doc__)
+    return run_command("results", Results, run, argv, __doc__)
 
 
 if __name__ == "__main__":

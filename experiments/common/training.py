@@ -95,8 +95,8 @@ class EvaluationCallback:
 
     env: str
     total: int  # steps of each seed
-    evaluations: int
     report: Callable[[int, np.ndarray], object] = lambda steps, returns: None
+    evaluations: int = EVALUATIONS
     env_kwargs: dict[str, Any] | None = None
     start: int = 0  # steps that the model had when training began
     steps: list[int] = field(default_factory=list)
@@ -136,7 +136,7 @@ def train_agent(
 ) -> Training:
     """Train an agent for `steps` more steps of each seed, evaluating on the way, and test it on `episodes` starts."""
     number = evaluations or EVALUATIONS
-    callback = EvaluationCallback(env, steps, number, report, agent.env_kwargs, agent.num_timesteps)
+    callback = EvaluationCallback(env, steps, report, number, agent.env_kwargs, agent.num_timesteps)
     agent.learn(steps, lambda agent: callback(agent, agent.num_timesteps))
     return callback.finish(agent, episodes)
 

@@ -10,7 +10,6 @@ from PIL import Image
 
 import agents
 from experiments import __main__ as cli
-from experiments.common.baselines import ZOO, make_baseline, zoo_for_ours
 from experiments.common.command import waiting_interrupts
 from experiments.common.flags import UsageError
 from experiments.compare import Compare, Row, Task, Trained, pair, plan
@@ -251,27 +250,3 @@ def test_thresholds_and_pairs_by_hand():
     assert theirs.to_threshold("steps") == [None]
     assert ours.result()["regret"] == pytest.approx(-130 - -200)
     assert pair(ours, theirs) == {"agent": "sac", "speedup_per_seed": 5.0, "probability_of_improvement": 0.0}
-
-
-@pytest.mark.parametrize(("agent", "world"), ZOO)
-def test_the_zoos_settings_are_sb3s_and_ours(agent, world):
-    """SB3's models carry the numbers of the zoo, and ours of `--settings zoo` the same."""
-    model, zoo = make_baseline(agent, world, 0), ZOO[agent, world]
-    ours = zoo_for_ours(agent, world, 1000)
-    assert model.gamma == zoo.get("gamma", 0.99) == ours.get("gamma", 0.99)
-    assert model.n_envs == zoo.get("n_envs", 1) == ours.get("num_envs", 1)
-    if agent == "a2c":
-        assert model.n_steps == zoo.get("n_steps", 5) == ours["num_steps"]
-        assert (model.get_vec_normalize_env() is not None) == zoo.get("normalize", False) == ours["normalize_obs"]
-    else:
-        assert model.batch_size == zoo.get("batch_size", model.batch_size) == ours["batch_size"]
-    if agent == "td3":
-        assert float(model.action_noise._sigma[0]) == zoo["noise_std"] == ours["noise_std"]
-    told = str(zoo.get("learning_rate", {"a2c": 7e-4, "td3": 1e-3}.get(agent)))
-    rate = float(told.removeprefix("lin_"))
-    assert model.lr_schedule(1.0) == rate == ours["learning_rate"]
-    assert model.lr_schedule(0.5) == (rate / 2 if "lin_" in told else rate)
-    assert ours["anneal_steps"] == (1000 if "lin_" in told else None)
-    if agent == "dqn":
-        assert ours["network"].keywords == {"hidden": (256, 256)}
-        assert [layer.out_features for layer in model.q_net.q_net if hasattr(layer, "out_features")][:2] == [256, 256]

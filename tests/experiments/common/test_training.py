@@ -63,7 +63,7 @@ def test_time_of_evaluations_is_no_training_time(monkeypatch):
         return np.zeros((1, len(starts)))
 
     monkeypatch.setattr(training, "evaluate", slow_evaluate)
-    callback = EvaluationCallback(PENDULUM, 10, 4, start=30, since=0.0)
+    callback = EvaluationCallback(PENDULUM, 10, evaluations=4, start=30, since=0.0)
     for step in range(31, 41):
         clock[0] += 1
         callback(None, step)
