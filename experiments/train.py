@@ -29,6 +29,7 @@ from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Run, console
 from experiments.common.statistics import confidence_interval, interquartile_mean
 from experiments.common.training import (
+    EVALUATIONS,
     AgentName,
     EvaluationCallback,
     Training,
@@ -119,7 +120,7 @@ def train(flags: Train) -> None:
             logs.extend((agent.num_timesteps, *log) for log in ({"evaluation": returns} | agent.metrics).items())
             progress.advance(more, f"return {np.median(returns):.0f}")
 
-        callback = EvaluationCallback(env, steps, report, env_kwargs=agent.env_kwargs, start=agent.num_timesteps)
+        callback = EvaluationCallback(env, steps, report, EVALUATIONS, agent.env_kwargs, agent.num_timesteps)
 
         def evaluate_or_stop(agent: Agent) -> bool:
             callback(agent, agent.num_timesteps)
