@@ -208,7 +208,7 @@ def convolution(flags: Convolution) -> None:
             def watch(epoch: int, numbers: dict[str, Any], name: str = name) -> None:
                 for part in ("accuracy", "validation_accuracy"):
                     run.log(epoch + 1, f"{name} {part}", numbers[part])
-                progress.advance(what=name)
+                progress.advance(1.0, name)
 
             histories[name] = fit(
                 network,
