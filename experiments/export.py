@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import tyro
 from rich.table import Table
 
@@ -75,7 +74,6 @@ def forecast(agent: agents.Agent, episodes: int) -> float:
 
 def export(flags: Export) -> None:
     out = check(flags)
-    torch.set_num_threads(flags.threads)
     agent = load(flags.run, "run")
     name, env = type(agent).__name__.lower(), agent.env_id
     assert env is not None

@@ -23,6 +23,7 @@ def test_every_experiment_explains_itself(name, capsys):
     assert "--seed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_three_ways_in_are_one():
     outputs = []
     for command in (["-m", "experiments.train"], ["experiments/train.py"], ["-m", "experiments", "train"]):

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 import torch
 
@@ -7,7 +5,21 @@ from agents import REINFORCE
 from experiments import __main__ as cli
 from experiments.common import training
 from experiments.common.hyperparams import tuned
-from experiments.policy_gradient import ENV, FAMILY, PolicyGradient, clones, gradients, noise_to_signal, plan, train
+from experiments.policy_gradient import (
+    ENV,
+    FAMILY,
+    PolicyGradient,
+    clones,
+    figures,
+    gradients,
+    measure,
+    metrics,
+    noise_to_signal,
+    plan,
+    result,
+    table,
+    train,
+)
 
 
 def test_noise_to_signal_of_known_gradients():
@@ -30,15 +42,21 @@ def test_clones_hold_one_policy_in_environments_of_their_own():
     assert not torch.equal(by_estimator["return"][0], by_estimator["return"][1])
 
 
-def test_the_lesson_writes_its_numbers_and_figures(tmp_path, monkeypatch):
+def test_numbers_and_figures_of_a_small_lesson(monkeypatch):
     monkeypatch.setattr(training, "EVALUATIONS", 1)
-    small = ["--quick", "--steps", "20000", "--seeds", "2", "--rollouts", "8", "--jobs", "1"]
-    assert cli.main(["policy_gradient", *small, "--out", str(tmp_path / "run")]) == 0
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert list(result["agents"]) == ["REINFORCE", "with baseline", "A2C", "PPO"]
-    assert all(len(row["returns"]) == 2 for row in result["agents"].values())
-    assert all(value > 0 for value in result["noise_to_signal"].values())
-    assert {path.name for path in (tmp_path / "run").glob("*.png")} == {"learning_curves.png", "variance.png"}
+    findings = measure(PolicyGradient(steps=3_200, seeds=2, rollouts=8, jobs=1))  # too few to learn from
+    numbers = result(findings)
+    assert list(numbers["agents"]) == ["REINFORCE", "with baseline", "A2C", "PPO"]
+    assert all(len(row["returns"]) == 2 for row in numbers["agents"].values())
+    assert [row["steps"] for row in numbers["agents"].values()] == [3_200, 3_200, 3_200, 800]
+    assert all(value > 0 for value in numbers["noise_to_signal"].values())
+    assert numbers["variance"]["return"] == 1
+    assert numbers["variance"].keys() == numbers["noise_to_signal"].keys()
+    for row in numbers["agents"].values():
+        assert row["regret"] == pytest.approx(numbers["optimum"] - row["iqm"])
+    assert {metric for _, metric, _, _ in metrics(findings)} == {f"{name}/return" for name in FAMILY}
+    assert table(findings).row_count == 4
+    assert figures(findings).keys() == {"learning_curves", "variance"}
 
 
 def test_a_budget_too_small_is_refused(tmp_path, capsys):

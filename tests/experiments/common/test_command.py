@@ -92,6 +92,7 @@ def terminated(command, until, seconds):
     return error
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot be asked to end, only ended")
 def test_a_terminated_run_leaves_a_checkpoint(tmp_path):
     flags = ["--agent", "ppo", "--seeds", "1", "--steps", "40000", "--out", str(tmp_path)]
