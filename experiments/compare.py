@@ -268,9 +268,9 @@ def plan(flags: Compare) -> list[Job]:
 
 def check(flags: Compare) -> None:
     """Make every agent of ours, with one seed."""
-    for job in plan(flags):
-        if job.settings.library == "balancier":
-            make_ours(job.settings, job.seeds[:1])
+    entries = {job.settings.agent: job.settings for job in plan(flags) if job.settings.library == "balancier"}
+    for name in flags.names:
+        make_ours(entries[name], (0,))
 
 
 def measure(flags: Compare) -> Findings:

@@ -33,7 +33,7 @@ from experiments.common.hyperparams import DISCRETE, NETWORKS, PENDULUM, setting
 from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
 from experiments.common.runs import Metric, Run, console, processor
 from experiments.common.statistics import confidence_interval, interquartile_mean
-from experiments.common.training import STARTS, Training, make, mean_optimum, summary, train_agent
+from experiments.common.training import Training, make, mean_optimum, summary, train_agent
 from experiments.common.training import forecast as training_seconds
 
 
@@ -300,7 +300,7 @@ def plot_results(findings: Findings) -> Figure:
     }
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
     figure.supxlabel("steps of each seed")
-    figure.supylabel(f"mean return of {STARTS} validation episodes")
+    figure.supylabel("mean validation return")
     return figure
 
 
