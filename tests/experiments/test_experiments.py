@@ -102,7 +102,7 @@ def test_a_second_ctrl_c_does_not_wait():
     (["train", "--resume", "nowhere"], "--resume: found no checkpoint at nowhere"),
     (["train", "--observation", "angle", "--env", "CartPole-v1"], "--observation: found angle for CartPole-v1"),
     (["train", "--network", "cnn"], "--network: found cnn, with which sac cannot train on balancier/Pendulum-v0"),
-    (["train", "--observation", "pixels", "--network", "gru"], "it reads vectors, not pictures"),
+    (["train", "--observation", "pixels", "--network", "gru"], "it reads vectors, not images"),
     (["watch", "nowhere"], "run: found no checkpoint at nowhere"),
     (["bench", "--format", "bmp"], "--format"),
 ])  # fmt: skip
