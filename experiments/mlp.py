@@ -146,7 +146,7 @@ def measure(flags: Mlp) -> Findings:
 
         def run(name: str, seeds: list[int] = seeds, **settings: Any) -> Training:
             settings = {"learning_rate": flags.learning_rate, "epochs": flags.epochs_to_run, **settings}
-            return train(data, test, lambda: progress.advance(what=name), seeds, **settings)
+            return train(data, test, lambda: progress.advance(1.0, name), seeds, **settings)
 
         widths = {width: run(f"width {width}", width=width) for width in WIDTHS}
         rates = run("rates", rate_seeds, learning_rate=np.repeat(RATES, flags.seeds))
