@@ -80,7 +80,7 @@ def test_a_shifted_picture_is_filled_from_its_edge():
 
 @pytest.fixture(scope="module")
 def findings():
-    return convolution.measure(convolution.Convolution(quick=True, seeds=2, frames=1_000, threads=1))
+    return convolution.measure(convolution.Convolution(quick=True, seeds=2, frames=600, learning_rate=2e-3, threads=1))
 
 
 def test_the_convolutional_network_is_better(findings):
