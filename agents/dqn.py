@@ -1,7 +1,4 @@
-"""Deep Q-learning (Nature 518:529) and its refinements as switches (arXiv:1710.02298): off-policy, discrete actions.
-
-S seed, N environments of one seed, B minibatch, F features, A actions to choose from.
-"""
+"""Deep Q-learning (Nature 518:529) and its refinements as switches (arXiv:1710.02298): off-policy, discrete actions."""
 
 import copy
 from dataclasses import dataclass
@@ -40,8 +37,8 @@ class DQNConfig(OffPolicyConfig):
     """Values as V + A: helps where many actions are alike (arXiv:1511.06581)."""
     prioritized: Switch = False
     """Sample transitions by their last error: helps where few matter (arXiv:1511.05952)."""
-    priority_exponent: Share = 0.6  # alpha of eq. 1 there: 0 samples uniformly
-    importance_exponent: Share = 0.4  # beta: 1 undoes the bias of the sampling in full
+    priority_exponent: Share = 0.6  # alpha of eq. 1 there: 0 samples uniformly, 1 most unevenly
+    importance_exponent: Share = 0.4  # beta, usually 0.4 to 1: 1 undoes the bias of the sampling in full
 
 
 class DQN(OffPolicy[DQNConfig]):

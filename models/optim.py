@@ -4,6 +4,7 @@ S seed, P all parameters of one replica.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,10 @@ def clip_gradient_norm_(gradient: Tensor, max_norm: float) -> None:
     """Scale each seed's gradient (S, P) to a Euclidean norm of at most `max_norm`, as PyTorch does for one network."""
     norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)  # (S, 1)
     gradient.mul_((max_norm / (norm + 1e-6)).clamp_(max=1.0))
+
+
+# Options of PyTorch's fused kernel that are not used here.
+PLAIN: dict[str, Any] = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
 
 
 class Adam(nn.Module):
@@ -60,13 +65,13 @@ class Adam(nn.Module):
         super().__init__()
         self.params = list(parameters)
         self.flat = flatten_parameters(self.params)
-        seeds = len(self.flat)
-        self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(seeds).tolist()
-        self.betas, self.eps, self.max_grad_norm = betas, eps, max_grad_norm
+        self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(len(self.flat)).tolist()
+        self.max_grad_norm = max_grad_norm
+        self.options = {"beta1": betas[0], "beta2": betas[1], "eps": eps} | PLAIN
         self.register_buffer("exp_avg", torch.zeros_like(self.flat))
         self.register_buffer("exp_avg_sq", torch.zeros_like(self.flat))
         # The fused kernel counts in float32, exact up to 2**24 steps.
-        self.register_buffer("steps", torch.zeros(seeds, dtype=torch.float32, device=self.flat.device))
+        self.register_buffer("steps", torch.zeros(len(self.flat), dtype=torch.float32, device=self.flat.device))
         self.gradient = torch.empty_like(self.flat)
         state: list[Tensor] = [self.flat, self.gradient, self.exp_avg, self.exp_avg_sq, self.steps]
         self.replicas = list(zip(*(part.unbind(0) for part in state), strict=True))  # views of one replica each
@@ -86,21 +91,7 @@ class Adam(nn.Module):
         for rate in {self.learning_rate[seed] for seed in seeds}:
             replicas = [self.replicas[seed] for seed in seeds if self.learning_rate[seed] == rate]
             parameter, gradient, exp_avg, exp_avg_sq, steps = (list(part) for part in zip(*replicas, strict=True))
-            torch._fused_adam_(
-                parameter,
-                gradient,
-                exp_avg,
-                exp_avg_sq,
-                [],
-                steps,
-                lr=rate,
-                beta1=self.betas[0],
-                beta2=self.betas[1],
-                weight_decay=0.0,
-                eps=self.eps,
-                amsgrad=False,
-                maximize=False,
-            )
+            torch._fused_adam_(parameter, gradient, exp_avg, exp_avg_sq, [], steps, lr=rate, **self.options)
 
 
 class SGD(nn.Module):

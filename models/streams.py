@@ -59,11 +59,8 @@ def gumbel(seeds: Iterable[int], path: Sequence[int], shape: Sequence[int]) -> T
 
 def permutations(seeds: Iterable[int], path: Sequence[int], count: int, length: int) -> Tensor:
     """`count` random orders of 0 .. length - 1, (S, count, length) int64, each seed's from its own stream."""
-    orders = []
-    for seed in seeds:
-        generator = stream(seed, *path)
-        orders.append(np.stack([generator.permutation(length) for _ in range(count)]))
-    return _tensor(orders, torch.int64)
+    streams = (stream(seed, *path) for seed in seeds)
+    return _tensor([np.stack([one.permutation(length) for _ in range(count)]) for one in streams], torch.int64)
 
 
 class Noise:
@@ -73,16 +70,10 @@ class Noise:
     so the numbers of step t depend on t alone: a resumed run gets the same ones, and nothing is saved.
     """
 
-    def __init__(
-        self,
-        draw: Callable[[Iterable[int], Sequence[int], Sequence[int]], Tensor],
-        seeds: Sequence[int],
-        path: Sequence[int],
-        shape: Sequence[int],
-        block_size: int = 64,
-    ):
-        self.draw, self.seeds, self.path = draw, seeds, tuple(path)
-        self.shape, self.block_size = (block_size, *shape), block_size
+    block_size = 64  # steps that are drawn at once
+
+    def __init__(self, draw: Callable[..., Tensor], seeds: Sequence[int], path: Sequence[int], shape: Sequence[int]):
+        self.draw, self.seeds, self.path, self.shape = draw, seeds, tuple(path), (self.block_size, *shape)
         self.block: tuple[int, Tensor] | None = None
 
     def __call__(self, t: int) -> Tensor:

@@ -71,7 +71,7 @@ class Run:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file; arrays become lists, and numbers are rounded to five decimals (small ones to five digits)."""
+    """Write a JSON file; arrays become lists, and numbers are rounded to seven digits."""
     balancier.write_file(path, json.dumps(plain(content), indent=1, default=str) + "\n")
 
 
@@ -80,7 +80,7 @@ def plain(content: Any) -> Any:
     if isinstance(content, np.ndarray | np.generic):
         content = content.tolist()
     if isinstance(content, float):
-        return round(content, 5) if abs(content) >= 1e-3 else float(f"{content:.5g}")
+        return float(f"{content:.7g}")
     if isinstance(content, dict):
         return {key: plain(value) for key, value in content.items()}
     return [plain(value) for value in content] if isinstance(content, list | tuple) else content

@@ -1,24 +1,14 @@
-import csv
 import json
 import signal
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from PIL import Image
 
 import agents
 from experiments import __main__ as cli
-from experiments.common.baselines import ZOO, make_baseline, zoo_for_ours
 from experiments.common.command import waiting_interrupts
-from experiments.common.flags import UsageError
-from experiments.compare import Compare, Row, Task, Trained, pair, plan
-
-COMPARE_KEYS = {
-    "library", "agent", "env", "seeds", "steps", "train_seconds", "returns", "iqm", "ci95", "optimum", "regret",
-    "threshold", "steps_to_threshold", "seconds_to_threshold",
-}  # fmt: skip
 
 
 def test_the_list_names_every_experiment(capsys):
@@ -109,21 +99,10 @@ def test_a_second_ctrl_c_does_not_wait():
 
 @pytest.mark.parametrize(("command", "words"), [
     (["nonsense"], "found 'nonsense', expected one of"),
-    (["compare", "--steps", "many"], "--steps"),
-    (["compare", "--frobnicate"], "--frobnicate"),
-    (["compare", "--agents", "td4"], "--agents"),
-    (["compare", "--steps", "3"], "--steps: found 3, expected at least 40"),
-    (["compare", "--env", "Nowhere-v0"], "--env: sac cannot train on Nowhere-v0"),
-    (["compare", "--env", "CartPole-v1", "--agents", "sac"], "--env: sac cannot train on CartPole-v1"),
-    (["compare", "--jobs", "0"], "--jobs: found 0"),
-    (["compare", "--baseline-seeds", "-1"], "--baseline-seeds: found -1"),
-    (["compare", "--env", "Acrobot-v1", "--agents", "ppo", "--settings", "zoo"], "no ppo settings for Acrobot-v1"),
     (["train", "--resume", "nowhere"], "--resume: found no checkpoint at nowhere"),
     (["train", "--observation", "angle", "--env", "CartPole-v1"], "--observation: found angle for CartPole-v1"),
     (["train", "--network", "cnn"], "--network: found cnn, with which sac cannot train on balancier/Pendulum-v0"),
     (["train", "--observation", "pixels", "--network", "gru"], "it reads vectors, not pictures"),
-    (["results", "--only", "MountainCra-v0"], "--only: found 'MountainCra-v0', expected a line's whole name or"),
-    (["results", "--jobs", "0"], "--jobs: found 0, expected at least 1"),
     (["watch", "nowhere"], "run: found no checkpoint at nowhere"),
     (["bench", "--format", "bmp"], "--format"),
 ])  # fmt: skip
@@ -141,39 +120,6 @@ def test_a_file_in_the_runs_place_is_left_alone(tmp_path, capsys):
     assert cli.main(["train", "--out", str(tmp_path / "taken")]) == 2
     assert "--out: found the file" in capsys.readouterr().err
     assert (tmp_path / "taken").read_text() == "mine"
-
-
-def test_a_small_comparison(tmp_path):
-    """Everything that the main job writes, on budgets too small to learn from."""
-    command = ["compare", "--agents", "ppo", "--steps", "400", "--seeds", "3", "--seed", "5", "--baseline-seeds", "2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", *command, "--eval-episodes", "4", "--out", str(tmp_path / "run")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "100%" in done.stdout
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    ours, theirs = result["rows"]
-    assert ours.keys() == theirs.keys() == COMPARE_KEYS
-    assert (ours["library"], theirs["library"]) == ("balancier", "sb3")
-    assert (ours["seeds"], theirs["seeds"], ours["steps"]) == (3, 2, 400)
-    assert len(ours["returns"]) == len(ours["steps_to_threshold"]) == 3
-    assert isinstance(ours["train_seconds"], float)
-    assert len(theirs["train_seconds"]) == 2
-    assert ours["regret"] == pytest.approx(ours["optimum"] - ours["iqm"], abs=0.01)
-    assert ours["optimum"] == theirs["optimum"]
-    assert ours["seconds_to_threshold"] == [None] * 3
-    assert [p["agent"] for p in result["pairs"]] == ["ppo"]
-    with (tmp_path / "run" / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert rows[0].keys() == {"step", "seed", "metric", "value"}
-    assert {row["seed"] for row in rows} == {"5", "6", "7"}
-    assert len(rows) == 40 * (3 + 2)
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["flags"]["steps"] == 400
-    assert "torch" in config["versions"]
-    for name in "learning_curves", "returns", "times":
-        assert Image.open(tmp_path / "run" / f"{name}.png").size[0] > 500
 
 
 def test_train_resume_watch(tmp_path, capsys):
@@ -208,70 +154,3 @@ def test_training_with_a_memory_or_with_eyes(flags, network, seen, tmp_path):
     assert len(result["returns"]) == 2
     assert result["regret"] > 0
     assert cli.main(["watch", run, "--gif", str(tmp_path / "swing.gif"), "--size", "60"]) == 0
-
-
-def test_the_table_of_results(tmp_path, capsys):
-    """One line, really learned: CartPole by PPO reaches what SB3's zoo publishes."""
-    command = ["results", "--quick", "--seeds", "3", "--eval-episodes", "20", "--out", str(tmp_path / "run")]
-    assert cli.main(command) == 0
-    (line,) = json.loads((tmp_path / "run" / "result.json").read_text())["lines"]
-    assert line["name"] == "PPO on CartPole-v1"
-    assert line["iqm"] >= 475
-    assert line["regret"] is None
-    page = (tmp_path / "run" / "results.md").read_text()
-    assert "| PPO on CartPole-v1 | 3 | " in page
-    assert "| 500.0 ± 0.0 in 100,000 |" in page
-    assert Image.open(tmp_path / "run" / "results.png").size[0] > 400
-
-
-def test_one_start_for_all_and_longest_first():
-    tasks = plan(Compare(seeds=4, eval_episodes=7))
-    assert len({task.starts for task in tasks}) == 1
-    assert tasks[0].starts == tuple(range(10_000, 10_007))
-    assert [task.cost for task in tasks] == sorted((task.cost for task in tasks), reverse=True)
-    assert {task.seeds for task in tasks if task.package == "balancier"} == {(0, 1, 2, 3)}
-    assert {task.seeds for task in tasks if task.package == "sb3"} == {(0,), (1,), (2,)}
-    with pytest.raises(UsageError, match="--agents"):
-        plan(Compare(agents=()))
-
-
-def row(library, seeds, seconds, curve):
-    task = Task(library, "sac", "balancier/Pendulum-v0", tuple(seeds), 40, "own", (1, 2))
-    steps = [10, 20, 30, 40]
-    judged = np.array(curve, float).T[:, -1:].repeat(2, 1)
-    part = Trained(task, steps, [seconds * step / 40 for step in steps], np.array(curve, float), judged, seconds)
-    return Row(library, "sac", task.env, 40, list(seeds), [part], -200.0, -130.0)
-
-
-def test_thresholds_and_pairs_by_hand():
-    ours = row("balancier", [0, 1], 8.0, [[-300, -150], [-150, -150], [-150, -150], [-150, -250]])
-    theirs = row("sb3", [0], 20.0, [[-300], [-300], [-150], [-140]])
-    assert ours.to_threshold("steps") == [20, 10]
-    assert ours.to_threshold("seconds") == [4.0, 2.0]
-    assert theirs.to_threshold("steps") == [None]
-    assert ours.result()["regret"] == pytest.approx(-130 - -200)
-    assert pair(ours, theirs) == {"agent": "sac", "speedup_per_seed": 5.0, "probability_of_improvement": 0.0}
-
-
-@pytest.mark.parametrize(("agent", "world"), ZOO)
-def test_the_zoos_settings_are_sb3s_and_ours(agent, world):
-    """SB3's models carry the numbers of the zoo, and ours of `--settings zoo` the same."""
-    model, zoo = make_baseline(agent, world, 0), ZOO[agent, world]
-    ours = zoo_for_ours(agent, world, 1000)
-    assert model.gamma == zoo.get("gamma", 0.99) == ours.get("gamma", 0.99)
-    assert model.n_envs == zoo.get("n_envs", 1) == ours.get("num_envs", 1)
-    if agent == "a2c":
-        assert model.n_steps == zoo.get("n_steps", 5) == ours["num_steps"]
-        assert (model.get_vec_normalize_env() is not None) == zoo.get("normalize", False) == ours["normalize_obs"]
-    else:
-        assert model.batch_size == zoo.get("batch_size", model.batch_size) == ours["batch_size"]
-    if agent == "td3":
-        assert float(model.action_noise._sigma[0]) == zoo["noise_std"] == ours["noise_std"]
-    told = str(zoo.get("learning_rate", {"a2c": 7e-4, "td3": 1e-3}.get(agent)))
-    rate = float(told.removeprefix("lin_"))
-    assert model.lr_schedule(1.0) == rate == ours["learning_rate"]
-    assert model.lr_schedule(0.5) == (rate / 2 if "lin_" in told else rate)
-    assert ours["anneal_steps"] == (1000 if "lin_" in told else None)
-    if agent == "dqn":
-        assert ours["network"].keywords == {"hidden": (256, 256)}
-        assert [layer.out_features for layer in model.q_net.q_net if hasattr(layer, "out_features")][:2] == [256, 256]

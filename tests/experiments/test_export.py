@@ -24,19 +24,19 @@ def test_the_best_seed_is_taken_out(run, capsys):
     told, result = capsys.readouterr().out, json.loads((run / "export" / "result.json").read_text())
     assert "about" in told.splitlines()[0]
     trained = agents.load(run / CHECKPOINT)
-    judged = evaluate(trained, ENV, range(TEST_SEED, TEST_SEED + 5)).mean(1)
-    np.testing.assert_allclose(result["returns"], judged, atol=1e-3)
-    assert not np.allclose(result["returns_to_choose"], judged)
+    returns = evaluate(trained, ENV, range(TEST_SEED, TEST_SEED + 5)).mean(1)
+    np.testing.assert_allclose(result["returns"], returns, atol=1e-3)
+    assert not np.allclose(result["returns_to_choose"], returns)
     best = int(np.argmax(result["returns_to_choose"]))
     assert result["chosen"] == trained.seeds[best]
-    (line,) = [line for line in told.splitlines() if "chosen" in line]
+    (line,) = [line for line in told.splitlines() if "selected" in line]
     assert line.split()[1] == str(result["chosen"])
     obs = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     expected = trained[best].predict(obs)[0]
     loaded, onnx = agents.load(run / "export" / "replica.safetensors"), OnnxModel(run / "export" / "policy.onnx")
     np.testing.assert_array_equal(loaded[0].predict(obs)[0], expected)
     np.testing.assert_allclose(onnx.predict(obs)[0], expected, atol=1e-5)
-    assert result["return_of_onnx"] == pytest.approx(judged[best], rel=1e-3)
+    assert result["return_of_onnx"] == pytest.approx(returns[best], rel=1e-3)
 
 
 def test_without_the_packages_the_flag_is_named_and_the_rest_still_works(run, capsys, monkeypatch):

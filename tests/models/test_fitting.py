@@ -20,7 +20,7 @@ from models import (
     replica,
     squared_error,
 )
-from models.fitting import accuracy, drop, triangle
+from models.fitting import accuracy, drop, evaluate, triangle
 
 SEEDS = [3, 11, 12]
 
@@ -44,14 +44,14 @@ def test_a_seed_among_others_learns_as_on_its_own(float64, name):
     make, shape = NETWORKS[name]
     generator = torch.Generator().manual_seed(0)
     data = TensorDataset(torch.randn(40, *shape, generator=generator), torch.randint(3, (40,), generator=generator))
-    together, alone = make(seeds=SEEDS), make(seeds=[11])
-    before = [parameter.clone() for parameter in alone.parameters()]
+    together, single = make(seeds=SEEDS), make(seeds=[11])
+    before = [parameter.clone() for parameter in single.parameters()]
     options = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}
     fit(together, data, cross_entropy, seeds=SEEDS, **options)
-    fit(alone, data, cross_entropy, seeds=[11], **options)
-    moved = [not torch.equal(old, new) for old, new in zip(before, alone.parameters(), strict=True)]
+    fit(single, data, cross_entropy, seeds=[11], **options)
+    moved = [not torch.equal(old, new) for old, new in zip(before, single.parameters(), strict=True)]
     assert sum(moved) >= len(moved) - 1 - 6 * (name == "fast")
-    for mine, other in zip(replica(together, 1).state_dict().values(), alone.state_dict().values(), strict=True):
+    for mine, other in zip(replica(together, 1).state_dict().values(), single.state_dict().values(), strict=True):
         torch.testing.assert_close(mine, other, atol=1e-9, rtol=1e-9)
 
 
@@ -93,8 +93,8 @@ class Squares(Dataset):
 
 def test_any_map_style_data_set_will_do(float64):
     tensors = TensorDataset(*(torch.stack(part) for part in zip(*(Squares()[i] for i in range(20)), strict=True)))
-    found = [fit(Polynomial(2, seeds=2), data, seeds=2, epochs=5, batch_size=8).train for data in (Squares(), tensors)]
-    np.testing.assert_allclose(found[0]["loss"], found[1]["loss"], rtol=1e-6)
+    actual = [fit(Polynomial(2, seeds=2), data, seeds=2, epochs=5, batch_size=8).train for data in (Squares(), tensors)]
+    np.testing.assert_allclose(actual[0]["loss"], actual[1]["loss"], rtol=1e-6)
 
 
 def test_replicas_can_differ_in_rate_and_data():
@@ -214,6 +214,34 @@ def test_augmentation_changes_the_training_input_only():
     assert network.weight[0, 1] == 0
     expected = (line().tensors[1] - network.weight.detach()[0, 0]).square().mean()
     assert history.validation["loss"][1, 0] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_numbers_of_an_epoch_are_means_over_its_samples():
+    """Minibatches of 4, 4 and 2 of ten samples, in any order: the mean of 0, 1, ..., 9 is 4.5, that of squares 28.5."""
+    data = TensorDataset(torch.zeros(10, 1), torch.arange(10.0)[:, None])
+    options = {"batch_size": 4, "learning_rate": 0.0, "metrics": {"mean": lambda output, target: target.mean((1, 2))}}
+    history = fit(Polynomial(0, seeds=2), data, seeds=2, epochs=1, validation=data, **options)
+    for part in (history.train, history.validation):
+        np.testing.assert_allclose(part["loss"], [[28.5, 28.5]], rtol=1e-6)
+        np.testing.assert_allclose(part["mean"], [[4.5, 4.5]], rtol=1e-6)
+    whole = torch.arange(10).expand(2, -1)
+    scores = evaluate(Polynomial(0, seeds=2), data, {"loss": squared_error}, whole, batch_size=4)
+    torch.testing.assert_close(scores["loss"], torch.tensor([28.5, 28.5]))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_is_in_evaluation_mode_and_restores_the_mode(training):
+    modes = []
+
+    class Recorder(Polynomial):
+        def forward(self, x):
+            modes.append(self.training)
+            return super().forward(x)
+
+    network = Recorder(0, seeds=1).train(training)
+    evaluate(network, line(), {"loss": squared_error}, torch.arange(4)[None])
+    assert modes == [False]
+    assert network.training == training
 
 
 def test_every_epoch_takes_every_sample_once_in_a_new_order():

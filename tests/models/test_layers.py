@@ -21,8 +21,8 @@ def test_more_axes_between_seed_and_features(float64):
 
 @pytest.mark.parametrize("make", [partial(Linear, 5, 3), partial(MLP, 5, (4, 4), 2)])
 def test_a_seed_among_others_is_that_seed_alone(make):
-    together, alone = make(seeds=SEEDS), make(seeds=[11])
-    for name, parameter in alone.named_parameters():
+    together, single = make(seeds=SEEDS), make(seeds=[11])
+    for name, parameter in single.named_parameters():
         torch.testing.assert_close(together.get_parameter(name)[1:2], parameter, rtol=0, atol=0)
         assert not torch.equal(together.get_parameter(name)[0], parameter[0])
 
@@ -47,11 +47,11 @@ def test_networks_can_share_a_stream_without_sharing_numbers():
 
 def test_a_replica_shares_memory():
     ours = MLP(4, (8,), 1, seeds=3)
-    one, x = replica(ours, 2), torch.randn(3, 5, 4)
-    torch.testing.assert_close(one(x[2:]), ours(x)[2:])
+    single, x = replica(ours, 2), torch.randn(3, 5, 4)
+    torch.testing.assert_close(single(x[2:]), ours(x)[2:])
     with torch.no_grad():
         ours.hidden[0].bias += 1.0
-    torch.testing.assert_close(one(x[2:]), ours(x)[2:])
+    torch.testing.assert_close(single(x[2:]), ours(x)[2:])
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -59,17 +59,17 @@ def test_a_replica_shares_memory():
 def test_a_convolution_is_pytorchs(float64, seeds, stride, padding, bias):
     ours = Conv2d(3, 5, 3, stride=stride, padding=padding, bias=bias, seeds=seeds)
     x = torch.randn(seeds, 4, 3, 9, 8, requires_grad=True)
-    found = ours(channels_last(x))
-    gradient = torch.autograd.grad(found.square().sum(), [x, ours.weight])
+    actual = ours(channels_last(x))
+    gradient = torch.autograd.grad(actual.square().sum(), [x, ours.weight])
     for index in range(seeds):
         theirs = nn.Conv2d(3, 5, 3, stride=stride, padding=padding, bias=bias)
         theirs.weight.data = ours.weight.data[index]
         if ours.bias is not None:
             theirs.bias.data = ours.bias.data[index]
-        one = x.detach()[index].requires_grad_()
-        expected = theirs(one)
-        torch.testing.assert_close(found[index], expected)
-        others = torch.autograd.grad(expected.square().sum(), [one, theirs.weight])
+        single = x.detach()[index].requires_grad_()
+        expected = theirs(single)
+        torch.testing.assert_close(actual[index], expected)
+        others = torch.autograd.grad(expected.square().sum(), [single, theirs.weight])
         torch.testing.assert_close(gradient[0][index], others[0])
         torch.testing.assert_close(gradient[1][index], others[1])
 
@@ -79,15 +79,15 @@ def test_batch_statistics_are_pytorchs_and_per_seed(float64, seeds):
     ours, theirs = BatchNorm2d(4, seeds=seeds), [nn.BatchNorm2d(4) for _ in range(seeds)]
     for _ in range(3):
         x = torch.randn(seeds, 6, 4, 5, 5) * torch.arange(1, seeds + 1).reshape(-1, 1, 1, 1, 1)
-        found = ours(channels_last(x))
+        actual = ours(channels_last(x))
         for index, module in enumerate(theirs):
-            torch.testing.assert_close(found[index], module(x[index]))
+            torch.testing.assert_close(actual[index], module(x[index]))
     ours.eval()
     for index, module in enumerate(theirs):
         torch.testing.assert_close(ours.running_var[index], module.running_var)
         torch.testing.assert_close(ours(x)[index], module.eval()(x[index]))
-    alone = replica(ours, seeds - 1)
-    torch.testing.assert_close(alone(x[-1:]), ours(x)[-1:])
+    single = replica(ours, seeds - 1)
+    torch.testing.assert_close(single(x[-1:]), ours(x)[-1:])
 
 
 def test_images_keep_their_layout():

@@ -22,11 +22,11 @@ def torch_twin(mlp: MLP, index: int, activation: type[nn.Module]) -> nn.Sequenti
 def test_a_replica_is_a_plain_network(float64, name, activation, out_features):
     ours = MLP(4, (8, 6), out_features, activation=name, seeds=SEEDS)
     x = torch.randn(3, 20, 4)
-    found = ours(x)
-    assert found.shape == (3, 20, ours.out_features)
+    actual = ours(x)
+    assert actual.shape == (3, 20, ours.out_features)
     for index in range(3):
         theirs = torch_twin(ours, index, activation)
-        torch.testing.assert_close(found[index], theirs(x[index]))
+        torch.testing.assert_close(actual[index], theirs(x[index]))
         weight = torch.autograd.grad(theirs(x[index]).square().sum(), theirs[0].weight)[0]
         ours_weight = torch.autograd.grad(ours(x).square().sum(), ours.hidden[0].weight)[0]
         torch.testing.assert_close(ours_weight[index].T, weight)
@@ -40,10 +40,10 @@ def test_unknown_activations_are_named():
 def test_the_cnn_takes_images_as_numbers_bytes_and_vectors():
     network = CNN((3, 16, 16), 10, channels=(4, 6), hidden=8, seeds=2)
     images = torch.randint(256, (2, 5, 3, 16, 16), dtype=torch.uint8)
-    found = network(images)
-    assert found.shape == (2, 5, 10)
-    torch.testing.assert_close(network(images / 255), found)
-    torch.testing.assert_close(network((images / 255).flatten(2)), found)
+    actual = network(images)
+    assert actual.shape == (2, 5, 10)
+    torch.testing.assert_close(network(images / 255), actual)
+    torch.testing.assert_close(network((images / 255).flatten(2)), actual)
     assert [tuple(maps.shape[2:]) for maps in network.feature_maps(images)] == [(4, 8, 8), (6, 4, 4)]
     with pytest.raises(ValueError, match="^in_shape: found 768"):
         CNN(768)  # type: ignore[arg-type]

@@ -89,8 +89,8 @@ def test_sgd_is_pytorchs(float64):
         other.zero_grad()
         (torch.relu(x @ w1 + b1) @ w2 + b2 - y).square().mean().backward()
         other.step()
-    for found, expected in zip(ours.parameters(), plain, strict=True):
-        torch.testing.assert_close(found[1], expected)
+    for actual, expected in zip(ours.parameters(), plain, strict=True):
+        torch.testing.assert_close(actual[1], expected)
 
 
 @pytest.mark.parametrize("optimizer", [Adam, SGD])
@@ -140,9 +140,9 @@ def test_rmsprop_is_its_formula(float64, clip):
 
 
 def test_a_joint_step_is_one_step_of_each(float64):
-    networks = [MLP(1, (4,), 1, seeds=2) for _ in range(2)]
+    networks = [MLP(1, (4,), 1, seeds=seeds) for seeds in ([0, 1], [2, 3])]
     optimizers = [Adam(networks[0].parameters(), 0.01), Adam(networks[1].parameters(), 0.1)]
-    expected = [MLP(1, (4,), 1, seeds=2) for _ in range(2)]
+    expected = [MLP(1, (4,), 1, seeds=seeds) for seeds in ([0, 1], [2, 3])]
     for network, rate in zip(expected, (0.01, 0.1), strict=True):
         Adam(network.parameters(), rate).step(losses(network))
     joint_step(losses(networks[0]) + losses(networks[1]), *optimizers)
