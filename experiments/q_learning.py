@@ -51,7 +51,7 @@ ANGLE, SPEED = np.pi * np.linspace(-1, 1, MAP[0]).repeat(MAP[1]), np.tile(np.lin
 OBS = np.stack([np.cos(ANGLE), np.sin(ANGLE), SPEED], -1)  # (M, 3)
 NUM_ENVS, EPISODE = 128, 20  # of each seed of Q-learning, side by side; steps of an episode
 SWEEPS = (1, 5, 20, 60)  # of value iteration that are drawn, before the last
-PER_SECOND = 8.2e6  # steps of Q-learning in a processor second, for the forecast alone
+PER_SECOND = 8.2e6  # steps of Q-learning in a processor second, only for the forecast
 QUICK = {"steps": 6_000, "episodes": 75_000, "angles": 20, "speeds": 17}  # at most
 COLORS = {"value iteration": plotting.GRAY, "Q-learning": plotting.GREEN, "DQN": plotting.BLUE}
 
