@@ -14,6 +14,7 @@ import tyro
 from matplotlib.figure import Figure
 from rich.table import Table
 
+import balancier
 from experiments.common.flags import UsageError, check_flags
 from experiments.common.runs import Metric, Run, console
 
@@ -35,6 +36,7 @@ class Lesson(Generic[FlagsType, Findings]):
         next_command: what to try next.
         metrics: (step, metric, values, seeds) of metrics.csv, in their order; one value a seed.
         check: raises UsageError for what cannot be run, before anything has started.
+        files: name -> text of further files of the run.
     """
 
     flags: type[FlagsType]
@@ -46,6 +48,7 @@ class Lesson(Generic[FlagsType, Findings]):
     next_command: str
     metrics: Callable[[Findings], Iterable[Metric]] = lambda findings: ()
     check: Callable[[FlagsType], object] = lambda flags: None
+    files: Callable[[Findings], dict[str, str]] = lambda findings: {}
 
 
 def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: str | None) -> int:
@@ -61,6 +64,8 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
             folder.log(step, metric, values, seeds)
         for figure_name, figure in lesson.figures(findings).items():
             folder.figure(figure, figure_name)
+        for file_name, text in lesson.files(findings).items():
+            balancier.write_file(folder.folder / file_name, text)
         folder.finish(lesson.result(findings))
         folder.close(lesson.table(findings), lesson.next_command)
 
