@@ -1,7 +1,8 @@
 """The lesson on value iteration, Q-learning and DQN: its numbers, its files, and the flags that it refuses."""
 
-import csv
 import json
+import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +12,21 @@ from experiments import q_learning as lesson
 from experiments.common.parallel import Job
 from experiments.common.training import mean_optimum
 
-SMALL = ["--steps", "220", "--episodes", "1280", "--angles", "8", "--speeds", "7", "--seeds", "2", "--jobs", "1"]
+
+def in_this_process(work, jobs, *_):
+    """The jobs one after the other, as they would arrive in another process."""
+    return [work(pickle.loads(pickle.dumps(job)), lambda amount: None) for job in jobs]
 
 
-def test_the_lesson_writes_its_numbers(tmp_path):
-    assert lesson.main([*SMALL, "--out", str(tmp_path / "run")]) == 0
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+@pytest.fixture(scope="module")
+def findings():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lesson, "run_parallel", in_this_process)  # tests/experiments/test_forecast.py has processes
+        return lesson.measure(lesson.QLearning(steps=220, episodes=1280, angles=8, speeds=7, seeds=2))
+
+
+def test_the_numbers_of_the_lesson(findings):
+    result = lesson.result(findings)
     assert list(result["methods"]) == ["value iteration", "Q-learning", "DQN"]
     assert [len(row["returns"]) for row in result["methods"].values()] == [1, 2, 2]
     assert all(result["optimum"] > max(row["returns"]) for row in result["methods"].values())
@@ -25,14 +35,25 @@ def test_the_lesson_writes_its_numbers(tmp_path):
     assert result["methods"]["value iteration"]["error_on_grid"] == 0
     assert result["methods"]["DQN"]["error_on_grid"] is None
     assert len(result["replicas"]) == 8
+    metrics = list(lesson.metrics(findings))
+    assert {tuple(seeds) for *_, seeds in metrics} == {(0, 1)}
+    last = [values for step, name, values, _ in metrics if name.startswith("Q-learning") and step == 25_600]
+    assert len(last) == 8
+    assert np.mean(last[0]) == pytest.approx(result["methods"]["Q-learning"]["error_on_grid"], abs=1e-6)
+
+
+def test_the_files_of_a_run(findings, tmp_path, monkeypatch):
+    monkeypatch.setattr(lesson, "LESSON", replace(lesson.LESSON, measure=lambda flags: findings))
+    assert lesson.main(["--seeds", "2", "--out", str(tmp_path)]) == 0
     figures = {"value_iteration.png", "values.png", "policies.png", "errors.png", "replicas.png"}
-    assert {path.name for path in (tmp_path / "run").glob("*.png")} == figures
-    with open(tmp_path / "run" / "metrics.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["seed"] for row in rows} == {"0", "1"}
-    last = [float(row["value"]) for row in rows if row["metric"].startswith("Q-learning") and row["step"] == "25600"]
-    assert len(last) == 8 * 2
-    assert round(np.mean(last[:2]), 5) == pytest.approx(result["methods"]["Q-learning"]["error_on_grid"], abs=1e-9)
+    assert {path.name for path in tmp_path.iterdir()} == figures | {"config.json", "result.json", "metrics.csv"}
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert list(result) == ["seconds", "grid", "gamma", "sweeps", "optimum", "methods", "replicas"]
+    assert result["grid"] == [8, 7]
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert len(lines) == 1 + (8 * len(findings.steps) + 20) * 2  # settings of Q-learning, evaluations of DQN, seeds
+    assert lines[1].startswith('2560,0,"Q-learning, gamma 0.99, learning rate 1, decay 0.55, epsilon 0.3/error",')
+    assert lines[-1].startswith("220,1,DQN/return,")
 
 
 @pytest.mark.parametrize(("flags", "words"), [
