@@ -29,10 +29,11 @@ from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Run, console
 from experiments.common.statistics import confidence_interval, interquartile_mean
 from experiments.common.training import (
+    EVALUATIONS,
+    AgentName,
     EvaluationCallback,
     Training,
     budget,
-    check_agent,
     default_env,
     forecast,
     make,
@@ -47,8 +48,8 @@ CHECKPOINT = "agent.safetensors"
 class Train(Flags):
     """Train one agent, all its seeds at once, and keep it."""
 
-    agent: str = "sac"
-    """Which algorithm: sac, td3, dqn, ppo, a2c or reinforce."""
+    agent: AgentName = "sac"
+    """Which algorithm."""
     env: str | None = None
     """A Gymnasium id (default: the pendulum; for dqn the one with discrete torques)."""
     network: Literal["mlp", "elman", "gru", "lstm", "cnn"] | None = None
@@ -78,9 +79,9 @@ def start(flags: Train) -> Agent:
     """A new agent, or the one to resume; UsageError before the first step for one that cannot be trained."""
     if flags.resume is not None:
         return load(flags.resume, "--resume")
-    env = flags.env or default_env(check_agent(flags.agent))
+    env = flags.env or default_env(flags.agent)
     network = flags.network or ("cnn" if flags.observation == "pixels" else "mlp")
-    keywords = tuned(check_agent(flags.agent), env, network)
+    keywords = tuned(flags.agent, env, network)
     if flags.observation != "state":
         if not env.rpartition(":")[2].startswith("balancier/Pendulum"):
             message = f"found {flags.observation} for {env}, expected state (others: the pendulum's)"
@@ -119,7 +120,7 @@ def train(flags: Train) -> None:
             logs.extend((agent.num_timesteps, *log) for log in ({"evaluation": returns} | agent.metrics).items())
             progress.advance(more, f"return {np.median(returns):.0f}")
 
-        callback = EvaluationCallback(env, steps, report, env_kwargs=agent.env_kwargs, start=agent.num_timesteps)
+        callback = EvaluationCallback(env, steps, report, EVALUATIONS, agent.env_kwargs, agent.num_timesteps)
 
         def evaluate_or_stop(agent: Agent) -> bool:
             callback(agent, agent.num_timesteps)

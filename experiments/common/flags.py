@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +20,10 @@ def at_least(least: float) -> Bound:
 
 def above(limit: float) -> Bound:
     return Bound(lambda value: limit < value < float("inf"), f"a number above {limit}")
+
+
+def one_of(choices: Collection[str]) -> Bound:
+    return Bound(lambda value: value in choices, f"one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)

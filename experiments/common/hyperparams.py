@@ -3,7 +3,8 @@
     from experiments.common.hyperparams import tuned
     SAC(env, **tuned("sac", env))
 
-Every entry was tuned on seeds 0 to 9, by hand, and names all that differs from the shared values above it.
+A seed is one independent training. Every entry was tuned by hand on seeds 0 to 9 (the one for pictures on 0 to 2), and
+is complete: it does not depend on the defaults of the agents, which are those of the papers or of SB3.
 """
 
 from collections.abc import Callable
@@ -11,20 +12,19 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from agents import AGENTS
-from agents.common.agent import DEFAULT_NETWORK
 from agents.common.config import MakeNetwork
 from models import CNN, GRU, LSTM, MLP, Elman
 
 Kind = Literal["mlp", "recurrent", "cnn"]
 NETWORKS: dict[str, tuple[Kind, MakeNetwork]] = {
-    "mlp": ("mlp", DEFAULT_NETWORK),
+    "mlp": ("mlp", partial(MLP, hidden=(64, 64))),
     "elman": ("recurrent", partial(Elman, hidden_size=32)),
     "gru": ("recurrent", partial(GRU, hidden_size=32)),
     "lstm": ("recurrent", partial(LSTM, hidden_size=32)),
     "cnn": ("cnn", partial(CNN, channels=(8, 16, 16), hidden=64)),
 }
 PENDULUM, DISCRETE = "balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"
-SAME = {"Pendulum-v1": PENDULUM}  # environments with the entries of another
+SAME = {"Pendulum-v1": PENDULUM}  # environments that share the entries of another
 
 
 class Setting(NamedTuple):
@@ -45,6 +45,7 @@ OFF_POLICY: dict[str, Any] = {
     "noise_every": 1,
     "n_step": 1,
     "anneal_steps": None,
+    "sequence_length": None,
     "normalize_obs": False,
     "normalize_reward": False,
 }
@@ -81,6 +82,7 @@ ON_POLICY: dict[str, Any] = {
     "entropy_weight": 0.0,
     "value_weight": 0.5,
     "max_grad_norm": None,
+    "sequence_length": None,
     "normalize_obs": True,
     "normalize_reward": True,
 }
@@ -96,6 +98,7 @@ PPO = ON_POLICY | {
     "normalize_obs": False,
     "normalize_reward": False,
 }
+# With the values of SB3's zoo, but for learning rate and discount.
 A2C = ON_POLICY | {
     "num_steps": 8,
     "learning_rate": 1e-3,
@@ -231,7 +234,7 @@ SETTINGS: dict[tuple[str, str, Kind], Setting] = {
             "num_envs": 4,
             "train_every": 4,
             "num_updates": 4,
-            "noise_every": 16,  # noise of single steps shakes the car, and does not drive it out of the valley
+            "noise_every": 16,  # noise that changes at every step does not drive the car out of the valley
             "learning_starts": 5_000,
             "learning_rate": 1e-3,
             "batch_size": 256,
@@ -256,7 +259,9 @@ def setting(agent: str, env: str | Callable, kind: Kind = "mlp") -> Setting:
 
 
 def tuned(agent: str, env: str | Callable, network: str = "mlp") -> dict[str, Any]:
-    """Keywords for the constructor of an agent: what was tuned in this environment, and a network of that name.
+    """Keywords for the constructor of an agent: the values tuned in this environment, and a network of that name.
+
+    Where nothing was tuned, the agent's defaults stay: there are no keywords but a network other than "mlp".
 
     Args:
         agent: a name in `agents.AGENTS`, such as "sac".
@@ -269,5 +274,8 @@ def tuned(agent: str, env: str | Callable, network: str = "mlp") -> dict[str, An
     for name, value, known in (("agent", agent, AGENTS), ("network", network, NETWORKS)):
         if value not in known:
             raise ValueError(f"{name}: found {value!r}, expected one of {', '.join(known)}")
-    kind, constructor = NETWORKS[network]
-    return {"network": constructor} | setting(agent, env, kind).keywords
+    kind, make_network = NETWORKS[network]
+    keywords = setting(agent, env, kind).keywords
+    if network == "mlp":
+        return {"network": make_network} | keywords if keywords else {}
+    return keywords | {"network": make_network}

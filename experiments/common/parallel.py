@@ -1,4 +1,4 @@
-"""Work side by side in processes, with a progress bar."""
+"""Jobs that run at the same time in several processes, with a progress bar."""
 
 import multiprocessing
 import os
@@ -27,7 +27,7 @@ class Job:
 
 
 class ProgressBar:
-    """A bar with the time left on a terminal, a line now and then elsewhere."""
+    """A bar with the remaining time on a terminal; elsewhere, a line after every tenth of the work."""
 
     def __init__(self, total: float, description: str):
         self.total, self.description, self.began = total, description, time.monotonic()
@@ -68,15 +68,18 @@ def run_parallel(
 ) -> list[ResultType]:
     """`work(job, report)` for every job, in processes of one thread each; the results in the order of the jobs.
 
-    `report(amount)` moves the progress bar by processor seconds, whose end is the cost of all jobs. Costly jobs begin
-    first. `processes` is the number of cores unless given.
+    `report(amount)` moves the progress bar, whose end is the cost of all jobs, in processor seconds. Costly jobs begin
+    first. `processes` is the number of cores unless given; a single one is this process.
     """
+    processes = processes or os.cpu_count() or 1
+    total = sum(job.cost for job in jobs)
+    if processes == 1:
+        return run_one_by_one(work, jobs, total, description)
     context = multiprocessing.get_context("spawn")
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    processes = processes or os.cpu_count() or 1
     with (
         context.Manager() as manager,
-        ProgressBar(sum(job.cost for job in jobs), description) as progress,
+        ProgressBar(total, description) as progress,
         ProcessPoolExecutor(processes, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool,
     ):
         queue = manager.Queue()
@@ -97,6 +100,19 @@ def run_parallel(
     return [futures[job].result() for job in jobs]
 
 
+def run_one_by_one(
+    work: Callable[[Job, Callable[[float], None]], ResultType], jobs: Sequence[Job], total: float, description: str
+) -> list[ResultType]:
+    """The same in this process, on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ProgressBar(total, description) as progress:
+            return [work(job, progress.advance) for job in jobs]
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _call(work: Callable[[Job, Callable[[float], None]], ResultType], job: Job, queue: Any) -> ResultType:
     return work(job, queue.put)
 
@@ -108,5 +124,5 @@ def wall_seconds(jobs: Sequence[Job], processes: int | None = None) -> float:
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it."""
+    """A time in seconds or minutes, as in "about 40 s"."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

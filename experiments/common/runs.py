@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 import balancier
 from experiments.common.flags import Flags, UsageError
@@ -52,7 +51,9 @@ class Run:
     def figure(self, figure: Figure, name: str) -> Path:
         """Save a figure in the format asked for."""
         path = self.folder / f"{name}.{self.flags.format}"
-        figure.savefig(path)
+        image = io.BytesIO()
+        figure.savefig(image, format=self.flags.format)
+        balancier.write_file(path, image.getvalue())
         return path
 
     def finish(self, result: dict[str, Any]) -> None:
@@ -62,12 +63,12 @@ class Run:
         balancier.write_file(self.folder / "metrics.csv", text.getvalue())
         write_json(self.folder / "result.json", {"seconds": round(time.monotonic() - self.began, 1)} | result)
 
-    def close(self, table: Table | None, then: str) -> None:
-        """The last words: a table, where everything is, and what to try next."""
+    def close(self, table: RenderableType | None, next_command: str) -> None:
+        """Print the table, where the files are, and what to try next."""
         if table is not None:
             console.print(table)
         console.print(f"\nFigures, result.json and metrics.csv are in [bold]{self.folder}[/bold]")
-        console.print(f"Next: {then}", highlight=False)
+        console.print(f"Next: {next_command}", highlight=False)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -76,7 +77,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def plain(content: Any) -> Any:
-    """The same content without NumPy and without digits that nobody measured."""
+    """The same content in plain Python, rounded."""
     if isinstance(content, np.ndarray | np.generic):
         content = content.tolist()
     if isinstance(content, float):

@@ -9,31 +9,27 @@ S seed, E evaluations, n starts.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
+import tyro
 
 import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS, Agent
 from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
 from envs.optimum import optimal_returns
-from experiments.common.flags import UsageError
+from experiments.common.flags import UsageError, one_of
 from experiments.common.hyperparams import DISCRETE, PENDULUM, SETTINGS, Kind, setting
 from experiments.common.statistics import confidence_interval, interquartile_mean
+
+AgentName = Annotated[str, one_of(AGENTS), tyro.conf.arg(metavar="|".join(AGENTS))]  # the type of a flag --agent
 
 EVALUATIONS, STARTS = 20, 20  # of a training, and validation seeds of each
 # Rough processor seconds for a thousand steps of ten seeds, for the forecast alone; OTHER_COST where none is known.
 COST = {"sac": 3.5, "ppo": 0.2, "dqn": 1.5, "td3": 3.0, "a2c": 0.1, "reinforce": 0.05}
 OTHER_COST, OTHER_STEPS = 1.0, 20_000
 SLOWER: dict[Kind, float] = {"mlp": 1.0, "recurrent": 8.0, "cnn": 60.0}  # than with an MLP
-
-
-def check_agent(name: str, flag: str = "--agent") -> str:
-    """The name itself; UsageError unless there is such an agent."""
-    if name not in AGENTS:
-        raise UsageError(f"{flag}: found {name}, expected one of {', '.join(AGENTS)}")
-    return name
 
 
 def network_kind(agent: Agent) -> Kind:
@@ -136,10 +132,11 @@ def train_agent(
     steps: int,
     episodes: int,
     report: Callable[[int, np.ndarray], object],
-    evaluations: int = EVALUATIONS,
+    evaluations: int | None = None,
 ) -> Training:
     """Train an agent for `steps` more steps of each seed, evaluating on the way, and test it on `episodes` starts."""
-    callback = EvaluationCallback(env, steps, report, evaluations, agent.env_kwargs, agent.num_timesteps)
+    number = evaluations or EVALUATIONS
+    callback = EvaluationCallback(env, steps, report, number, agent.env_kwargs, agent.num_timesteps)
     agent.learn(steps, lambda agent: callback(agent, agent.num_timesteps))
     return callback.finish(agent, episodes)
 
