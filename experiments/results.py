@@ -23,15 +23,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
-import balancier
 import envs  # noqa: F401  registers the pendulum
 from agents.evaluation import TEST_SEED
 from experiments.common import plotting
-from experiments.common.command import Lesson, run_command
+from experiments.common.command import Lesson, launch
 from experiments.common.flags import Flags, UsageError, at_least
 from experiments.common.hyperparams import DISCRETE, NETWORKS, PENDULUM, setting, tuned
 from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
-from experiments.common.runs import Metric, Run, console, processor
+from experiments.common.runs import Metric, processor
 from experiments.common.statistics import confidence_interval, interquartile_mean
 from experiments.common.training import Training, make, mean_optimum, summary, train_agent
 from experiments.common.training import forecast as training_seconds
@@ -314,27 +313,12 @@ LESSON = Lesson(
     next_command="read results.md in that folder, the same table as a page",
     metrics=metrics,
     check=check,
+    files=lambda findings: {"results.md": page(findings)},
 )
 
 
-def run(flags: Results) -> None:
-    """As `launch` runs a lesson, with the page besides."""
-    check(flags)
-    words = forecast(flags)
-    run = Run("results", flags)
-    console.print(f"results: {words}", highlight=False)
-    findings = measure(flags)
-    for step, metric, values, seeds in metrics(findings):
-        run.log(step, metric, values, seeds)
-    for name, figure in figures(findings).items():
-        run.figure(figure, name)
-    balancier.write_file(run.folder / "results.md", page(findings))
-    run.finish(result(findings))
-    run.close(table(findings), LESSON.next_command)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("results", Results, run, argv, __doc__)
+    return launch("results", LESSON, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import tyro
 from matplotlib.figure import Figure
 from rich.console import RenderableType
 
-from balancier import write_file
+import balancier
 from experiments.common.flags import UsageError, check_flags
 from experiments.common.runs import Metric, Run, console
 
@@ -36,7 +36,7 @@ class Lesson(Generic[FlagsType, Findings]):
         next_command: printed as a suggestion.
         metrics: (step, metric, values, seeds) of metrics.csv, in their order; one value a seed.
         check: raises UsageError for flags that cannot be run, before anything has started.
-        pages: file name -> text of further files.
+        files: name -> text of further files of the run.
     """
 
     flags: type[FlagsType]
@@ -48,7 +48,7 @@ class Lesson(Generic[FlagsType, Findings]):
     next_command: str
     metrics: Callable[[Findings], Iterable[Metric]] = lambda findings: ()
     check: Callable[[FlagsType], object] = lambda flags: None
-    pages: Callable[[Findings], dict[str, str]] = lambda findings: {}
+    files: Callable[[Findings], dict[str, str]] = lambda findings: {}
 
 
 def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: str | None) -> int:
@@ -64,8 +64,8 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
             folder.log(step, metric, values, seeds)
         for figure_name, figure in lesson.figures(findings).items():
             folder.figure(figure, figure_name)
-        for file_name, text in lesson.pages(findings).items():
-            write_file(folder.folder / file_name, text)
+        for file_name, text in lesson.files(findings).items():
+            balancier.write_file(folder.folder / file_name, text)
         folder.finish(lesson.result(findings))
         folder.close(lesson.table(findings), lesson.next_command)
 

@@ -51,7 +51,7 @@ class ProgressBar:
         self.done += amount
         if self.bar is not None:
             self.bar.update(self.task, advance=amount, description=description or self.description)
-        elif self.done - self.printed >= self.total / 10 or self.done >= self.total > self.printed:
+        elif self.done - self.printed >= self.total / 10 or self.done >= self.total * (1 - 1e-9) > self.printed:
             self.printed = self.done
             seconds = time.monotonic() - self.began
             console.print(

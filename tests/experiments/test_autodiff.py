@@ -1,6 +1,7 @@
-"""Gradients three ways, the V of finite differences, and descent into the nearest valley."""
+"""The lesson on gradients: three ways to one gradient, the errors of finite differences, and local minima."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,9 +34,9 @@ def test_three_ways_to_one_gradient(hidden):
     torch.testing.assert_close(lesson.gradient_by_differences(*numbers, 1e-8), by_hand, rtol=0, atol=1e-5)
 
 
-def test_a_seed_alone_is_that_seed_among_others():
-    among, alone = lesson.problem(SEEDS, 4), lesson.problem([11], 4)
-    for a, b in zip(among, alone, strict=True):
+def test_a_single_seed_equals_that_seed_among_others():
+    among, single = lesson.problem(SEEDS, 4), lesson.problem([11], 4)
+    for a, b in zip(among, single, strict=True):
         torch.testing.assert_close(a[1], b[0], rtol=0, atol=0)
 
 
@@ -50,29 +51,34 @@ def test_differences_err_by_the_step_and_by_its_square():
     np.testing.assert_allclose(error(1e-2, True) / error(1e-3, True), 100, rtol=0.05)
 
 
+def test_the_best_step_has_the_smallest_median():
+    assert lesson.best_step(np.array([[3.0, 3.0, 3.0], [2.0, 0.0, 9.0], [1.0, 9.0, 9.0]])) == (1, 2.0)
+
+
 def test_minima_are_where_the_slope_vanishes():
-    found = lesson.minima(lesson.grid())
-    assert len(found) == 5
-    np.testing.assert_allclose(found / 5 + 3 * np.cos(3 * found), 0, atol=0.02)
-    assert (0.2 - 9 * np.sin(3 * found) > 0).all()
+    minima = lesson.minima(lesson.LINE)
+    assert len(minima) == 5
+    np.testing.assert_allclose(minima / 5 + 3 * np.cos(3 * minima), 0, atol=0.02)
+    assert (0.2 - 9 * np.sin(3 * minima) > 0).all()
 
 
-def test_descent_ends_in_the_valley_where_it_began():
+def test_descent_ends_in_the_minimum_near_its_start():
     starts = torch.tensor([-2.2, -0.4, 0.1, 1.4], dtype=torch.float64)
-    path = lesson.roll(starts, 0.02, 200).numpy()
-    heights = lesson.valleys(path)
+    path = lesson.descend(starts, 0.02, 200).numpy()
+    heights = lesson.wavy(path)
     assert (np.diff(heights, axis=0) <= 1e-12).all()
-    assert lesson.ends(path).tolist() == [1, 2, 2, 3]
-    # A rate above the bound 2/K, K = 9.2 at the bottom, cannot rest there.
-    assert lesson.ends(lesson.roll(starts, 0.3, 200).numpy()).tolist() == [-1] * 4
+    assert lesson.nearest_minimum(path[-1]).tolist() == [1, 2, 2, 3]
+    # With a rate above the bound 2/K, K = 9.2 at the minimum, descent cannot converge there.
+    assert lesson.nearest_minimum(lesson.descend(starts, 0.3, 200).numpy()[-1]).tolist() == [-1] * 4
 
 
-def test_the_lesson(tmp_path, capsys):
-    assert lesson.main(["--quick", "--seeds", "2", "--hidden", "4", "--out", str(tmp_path)]) == 0
-    told = capsys.readouterr().out
-    assert "x.grad = 6.2" in told
-    assert "x.grad = (5.5, 7.7)" in told
-    result = json.loads((tmp_path / "result.json").read_text())
+@pytest.fixture(scope="module")
+def findings():
+    return lesson.measure(lesson.Autodiff(quick=True, seeds=2, hidden=4))
+
+
+def test_the_lesson(findings):
+    result = lesson.result(findings)
     assert result["square_gradient"] == pytest.approx(6.2)
     assert result["product_gradient"] == pytest.approx([5.5, 7.7])
     assert 1e-9 < result["best_step"]["forward, float64"] < 1e-6
@@ -81,11 +87,24 @@ def test_the_lesson(tmp_path, capsys):
     assert 1e-15 < errors["central, float64"] < errors["forward, float64"] < 1e-6 < errors["forward, float32"]
     assert result["autograd_relative_error"] < 1e-14
     seconds = result["seconds_per_gradient"]
-    assert seconds["finite differences"]["300"] > 5 * seconds["autograd"]["300"]
+    assert seconds["finite differences"][300] > 5 * seconds["autograd"][300]
     assert sum(result["starts_ending_in"]) == 17
     assert result["share_of_global_minimum"] == pytest.approx(5 / 17)
+
+
+def test_the_files_of_a_run(findings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(lesson, "LESSON", replace(lesson.LESSON, measure=lambda flags: findings))
+    assert lesson.main(["--quick", "--seeds", "2", "--hidden", "4", "--out", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert "x.grad = 6.2" in output
+    assert "x.grad = (5.5, 7.7)" in output
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert set(result["seconds_per_gradient"]["autograd"]) == {"3", "12", "30", "120", "300"}
     names = {"gradients.png", "local_minima.png", "config.json", "result.json", "metrics.csv"}
     assert {path.name for path in tmp_path.iterdir()} == names
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert len(lines) == 1 + 5 * 2
+    assert lines[-1].startswith("0,1,relative_error autograd,")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +117,7 @@ def test_the_lesson(tmp_path, capsys):
 )
 def test_impossible_flags_are_refused(flags, words, tmp_path, capsys):
     assert lesson.main([*flags, "--out", str(tmp_path / "run")]) == 2
-    told = capsys.readouterr().err
-    assert words in told
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()

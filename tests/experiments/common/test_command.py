@@ -33,7 +33,7 @@ LESSON = Lesson(
     next_command="count further",
     metrics=lambda findings: [(number, "number", [number], [0]) for number in findings],
     check=check,
-    pages=lambda findings: {"page.md": f"# {len(findings)} numbers"},
+    files=lambda findings: {"page.md": f"# {len(findings)} numbers"},
 )
 
 
