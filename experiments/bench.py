@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
-from agents import AGENTS
+from agents import AGENTS, Agent
 from experiments.common import plotting
 from experiments.common.command import Lesson, launch
 from experiments.common.flags import Flags, above, at_least
@@ -25,9 +25,6 @@ from experiments.common.training import default_env
 SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536)
 SYNC_SIZES = (1, 4, 16, 64, 256, 1024)  # beyond, SyncVectorEnv only takes longer to make
 SEED_COUNTS = (1, 2, 5, 10, 20, 64)
-# Steps of each seed after which every further iteration is typical, and steps that are then timed.
-WARM = {"sac": 150, "td3": 150, "ppo": 1024, "a2c": 512, "reinforce": 1600, "dqn": 250}
-ITERATIONS = {"sac": 150, "td3": 150, "ppo": 2048, "a2c": 1024, "reinforce": 1600, "dqn": 300}
 
 
 @dataclass(frozen=True)
@@ -72,12 +69,21 @@ def sync(num_envs: int) -> Any:
     return gym.make_vec("Pendulum-v1", num_envs, vectorization_mode="sync", vector_kwargs=keywords)
 
 
+def steps_to_time(agent: Agent) -> tuple[int, int]:
+    """Steps of each seed after which further ones are typical, and steps to time: whole rollouts, or updates."""
+    rollout = getattr(agent.config, "num_steps", 0) * agent.config.num_envs
+    if rollout:
+        return -(-512 // rollout) * rollout, -(-1024 // rollout) * rollout
+    return getattr(agent.config, "learning_starts", 0) + 50, 200
+
+
 def update_cost(name: str, first: int, count: int) -> float:
     """Processor milliseconds of learning for a thousand steps of every seed."""
     env = default_env(name)
     agent = AGENTS[name](env, seeds=range(first, first + count), **tuned(name, env))
-    agent.learn(WARM.get(name, 500))
-    began, steps = time.process_time(), ITERATIONS.get(name, 500)
+    warm, steps = steps_to_time(agent)
+    agent.learn(warm)
+    began = time.process_time()
     agent.learn(steps)
     return (time.process_time() - began) / steps * 1e6
 
