@@ -79,7 +79,7 @@ class DQN(OffPolicy[DQNConfig]):
         loss = F.smooth_l1_loss(value, target, reduction="none")
         if self.priorities is not None:
             self.priorities.update(batch.index, (value - target).detach().abs())
-            loss = batch.weight * loss
+            loss = batch.weight * loss  # type: ignore[operator]
         self.optimizer.step(loss.mean(1))
         self.losses = {"loss": loss.mean(1), "value": value.mean(1)}
 

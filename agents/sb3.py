@@ -82,7 +82,8 @@ def to_sb3(replica: Replica, **keywords: Any) -> Any:
     """
     import stable_baselines3 as sb3
 
-    agent, index = replica.agent, replica.index
+    agent: Any = replica.agent
+    index = replica.index
     name, network = type(agent).__name__, agent.network
     if name not in SHARED:
         raise ValueError(f"to_sb3: found a {name}, expected an agent that SB3 has")

@@ -67,7 +67,7 @@ class Adam(nn.Module):
         self.flat = flatten_parameters(self.params)
         self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(len(self.flat)).tolist()
         self.max_grad_norm = max_grad_norm
-        self.options = {"beta1": betas[0], "beta2": betas[1], "eps": eps} | PLAIN
+        self.options: dict[str, Any] = {"beta1": betas[0], "beta2": betas[1], "eps": eps} | PLAIN
         self.register_buffer("exp_avg", torch.zeros_like(self.flat))
         self.register_buffer("exp_avg_sq", torch.zeros_like(self.flat))
         # The fused kernel counts in float32, exact up to 2**24 steps.

@@ -45,9 +45,12 @@ NOT_NEGATIVE = Bound(lambda x: is_number(x) and 0 <= x < math.inf, "a number of 
 Count = Annotated[int, Bound(lambda x: is_number(x, int) and x >= 1, "a whole number of at least 1")]
 CountOrZero = Annotated[int, Bound(lambda x: is_number(x, int) and x >= 0, "a whole number of at least 0")]
 Switch = Annotated[bool, Bound(lambda x: isinstance(x, bool), "True or False")]
-Share, SharePerSeed = Annotated[float, SHARE], Annotated[PerSeed, SHARE]
-Positive, PositivePerSeed = Annotated[float, POSITIVE], Annotated[PerSeed, POSITIVE]
-NotNegative, NotNegativePerSeed = Annotated[float, NOT_NEGATIVE], Annotated[PerSeed, NOT_NEGATIVE]
+Share = Annotated[float, SHARE]
+SharePerSeed = Annotated[PerSeed, SHARE]
+Positive = Annotated[float, POSITIVE]
+PositivePerSeed = Annotated[PerSeed, POSITIVE]
+NotNegative = Annotated[float, NOT_NEGATIVE]
+NotNegativePerSeed = Annotated[PerSeed, NOT_NEGATIVE]
 
 
 @dataclass(frozen=True)
