@@ -176,12 +176,12 @@ def rms(error: np.ndarray) -> np.ndarray:
 
 def on_map(grid: Grid, q: np.ndarray) -> np.ndarray:
     """Tables (S, X, A) at the points of the map, (S, M, A)."""
-    return tabular.Greedy(q, grid.look).values(np.broadcast_to(OBS, (len(q), *OBS.shape)))
+    return tabular.Greedy(q, grid.locate).values(np.broadcast_to(OBS, (len(q), *OBS.shape)))
 
 
 def greedy_returns(grid: Grid, q: np.ndarray) -> np.ndarray:
     """Mean test returns (S,) of the greedy policies of tables (S, X, A) in the environment."""
-    return evaluate(tabular.Greedy(q, grid.look), ENV, TEST_SEEDS).mean(1)
+    return evaluate(tabular.Greedy(q, grid.locate), ENV, TEST_SEEDS).mean(1)
 
 
 def learn_tables(job: Job, report: Callable[[float], None]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

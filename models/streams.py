@@ -60,7 +60,7 @@ def gumbel(seeds: Iterable[int], path: Sequence[int], shape: Sequence[int]) -> T
 def permutations(seeds: Iterable[int], path: Sequence[int], count: int, length: int) -> Tensor:
     """`count` random orders of 0 .. length - 1, (S, count, length) int64, each seed's from its own stream."""
     streams = (stream(seed, *path) for seed in seeds)
-    return _tensor([np.stack([one.permutation(length) for _ in range(count)]) for one in streams], torch.int64)
+    return _tensor([np.stack([x.permutation(length) for _ in range(count)]) for x in streams], torch.int64)
 
 
 class Noise:

@@ -225,13 +225,13 @@ class Agent(nn.Module, Generic[ConfigType]):
 
         Raises ValueError if an array is missing, unknown or of another shape.
         """
-        own, state = self.state_dict(), dict(state)
+        tensors, state = self.state_dict(), dict(state)
         envs = {name.removeprefix("vec_env."): state.pop(name) for name in list(state) if name.startswith("vec_env.")}
         steps = int(state.pop("num_timesteps"))
-        if differing := sorted(own.keys() ^ state.keys()):
-            kind = "no array" if differing[0] in own else "an unknown array"
+        if differing := sorted(tensors.keys() ^ state.keys()):
+            kind = "no array" if differing[0] in tensors else "an unknown array"
             raise ValueError(f"state: found {kind} {differing[0]!r}, expected that of an agent made alike")
-        for name, tensor in own.items():
+        for name, tensor in tensors.items():
             tensor = tensor[:, : state[name].shape[1]] if name in self.filling else tensor
             if tensor.shape != state[name].shape:
                 raise ValueError(f"{name}: found shape {state[name].shape}, expected {tuple(tensor.shape)}")

@@ -124,8 +124,8 @@ def episode_actions(state: dict[str, np.ndarray]) -> list[np.ndarray]:
 
 def extract_state(state: dict[str, np.ndarray], index: int, num_envs: int) -> dict[str, np.ndarray]:
     """The state of the environments of one seed, out of that of all."""
-    own = slice(index * num_envs, (index + 1) * num_envs)
-    extracted = {name: array[own] for name, array in state.items() if name != "actions"}
+    of_seed = slice(index * num_envs, (index + 1) * num_envs)
+    extracted = {name: array[of_seed] for name, array in state.items() if name != "actions"}
     if "actions" in state:
-        extracted["actions"] = np.concatenate(episode_actions(state)[own])
+        extracted["actions"] = np.concatenate(episode_actions(state)[of_seed])
     return extracted

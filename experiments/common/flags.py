@@ -55,11 +55,11 @@ def flag_name(field: str) -> str:
 
 def bounds(flags_class: type) -> dict[str, list[Bound]]:
     """The bounds that stand at each flag."""
-    found = {}
+    limits = {}
     for name, hint in typing.get_type_hints(flags_class, include_extras=True).items():
         parts = [hint, *typing.get_args(hint)]  # Annotated[int, ...] | None keeps its bounds inside
-        found[name] = [note for part in parts for note in getattr(part, "__metadata__", ()) if isinstance(note, Bound)]
-    return found
+        limits[name] = [note for part in parts for note in getattr(part, "__metadata__", ()) if isinstance(note, Bound)]
+    return limits
 
 
 def check_flags(flags: Any) -> None:

@@ -1,4 +1,4 @@
-"""One look for all figures: large enough for a projector, readable without seeing every color."""
+"""One style for all figures: large enough for a projector, readable without seeing every color."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -66,7 +66,7 @@ def test_speeds_beyond_count_as_the_edge():
 
 def test_observations_are_angles_and_speeds():
     angle, speed = np.array([[0.1, 3.0], [-3.1, 1.0]]), np.array([[1.0, -7.9], [0.0, 8.0]])
-    actual, expected = GRID.look(np.stack([np.cos(angle), np.sin(angle), speed], -1)), GRID.around(angle, speed)
+    actual, expected = GRID.locate(np.stack([np.cos(angle), np.sin(angle), speed], -1)), GRID.around(angle, speed)
     np.testing.assert_array_equal(actual[0], expected[0])
     np.testing.assert_allclose(actual[1], expected[1], atol=1e-12)
 
