@@ -4,9 +4,9 @@ Both solve Bellman's optimality equation, over the states x and actions a of a s
 
     Q(x, a) = r(x, a) + gamma sum_x' p(x' | x, a) max_a' Q(x', a').
 
-Value iteration knows r and p. It applies the right-hand side until Q no longer changes. Q-learning knows neither. It acts,
-and after each action it moves Q(x, a) towards r + gamma max_a' Q(x', a'), by the share of its learning rate, where x' is
-the next state.
+Value iteration knows r and p. It applies the right-hand side until Q no longer changes. Q-learning knows neither. It
+acts, and after each action it moves Q(x, a) towards r + gamma max_a' Q(x', a'), by the share of its learning rate, where
+x' is the next state.
 
 S seed, N environments of one seed, T steps, X states, A actions, K possible next states, n observations.
 """
@@ -19,9 +19,7 @@ import numpy as np
 
 from models.streams import stream
 
-Process = tuple[
-    np.ndarray, np.ndarray, np.ndarray
-]  # reward (X, A); next states and their probabilities, both (X, A, K)
+Process = tuple[np.ndarray, np.ndarray, np.ndarray]  # reward (X, A); next states and probabilities, both (X, A, K)
 Number = float | np.ndarray  # one for all seeds, or (S,)
 
 
