@@ -5,7 +5,7 @@ Both solve Bellman's optimality equation, over the states x and actions a of a s
     Q(x, a) = r(x, a) + gamma sum_x' p(x' | x, a) max_a' Q(x', a').
 
 Value iteration knows r and p. It applies the right-hand side until Q no longer changes. Q-learning knows neither. It
-acts, and after each action it moves Q(x, a) towards r + gamma max_a' Q(x', a'), by the share of its learning rate, where
+acts, and after each action it moves Q(x, a) towards r + gamma max_a' Q(x', a') by the share of its learning rate. Here
 x' is the next state.
 
 S seed, N environments of one seed, T steps, X states, A actions, K possible next states, n observations.
