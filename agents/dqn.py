@@ -1,7 +1,4 @@
-"""Deep Q-learning (Nature 518:529) and its refinements as switches (arXiv:1710.02298): off-policy, discrete actions.
-
-S seed, N environments of one seed, B minibatch, F features, A actions to choose from.
-"""
+"""Deep Q-learning (Nature 518:529) and its refinements as switches (arXiv:1710.02298): off-policy, discrete actions."""
 
 import copy
 from dataclasses import dataclass
@@ -40,8 +37,8 @@ class DQNConfig(OffPolicyConfig):
     """Values as V + A: helps where many actions are alike (arXiv:1511.06581)."""
     prioritized: Switch = False
     """Sample transitions by their last error: helps where few matter (arXiv:1511.05952)."""
-    priority_exponent: Share = 0.6  # alpha of eq. 1 there: 0 samples uniformly
-    importance_exponent: Share = 0.4  # beta: 1 undoes the bias of the sampling in full
+    priority_exponent: Share = 0.6  # alpha of eq. 1 there: 0 samples uniformly, 1 most unevenly
+    importance_exponent: Share = 0.4  # beta, usually 0.4 to 1: 1 undoes the bias of the sampling in full
 
 
 class DQN(OffPolicy[DQNConfig]):
@@ -82,7 +79,7 @@ class DQN(OffPolicy[DQNConfig]):
         loss = F.smooth_l1_loss(value, target, reduction="none")
         if self.priorities is not None:
             self.priorities.update(batch.index, (value - target).detach().abs())
-            loss = batch.weight * loss
+            loss = batch.weight * loss  # type: ignore[operator]
         self.optimizer.step(loss.mean(1))
         self.losses = {"loss": loss.mean(1), "value": value.mean(1)}
 

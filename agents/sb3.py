@@ -46,18 +46,18 @@ def pairs(agent: Any, index: int, model: Any) -> list[tuple[list[Pair], list[nn.
         critic = linears(theirs.mlp_extractor.value_net, theirs.value_net)
         ours = affine(head.trunk, head.head, index=index), affine(agent.critic.trunk, agent.critic.head, index=index)
         return list(zip(ours, (actor, critic), strict=True))
-    found = []
+    layers = []
     if name == "SAC":
         (*hidden, (weight, bias)) = affine(policy.mean_and_log_std.trunk, policy.mean_and_log_std.head, index=index)
         halves = list(zip(weight.chunk(2, 1), bias.chunk(2), strict=True))
-        found.append(([*hidden, *halves], linears(theirs.actor.latent_pi, theirs.actor.mu, theirs.actor.log_std)))
+        layers.append(([*hidden, *halves], linears(theirs.actor.latent_pi, theirs.actor.mu, theirs.actor.log_std)))
     else:
         for ours, other in (policy, theirs.actor), (agent.target_policy, theirs.actor_target):
-            found.append((affine(ours.raw.trunk, ours.raw.head, index=index), linears(other.mu)))
+            layers.append((affine(ours.raw.trunk, ours.raw.head, index=index), linears(other.mu)))
     for ours, other in (agent.critics, theirs.critic), (agent.target_critics, theirs.critic_target):
         for twin, network in enumerate((other.qf0, other.qf1)):
-            found.append((affine(ours.trunk, ours.head, index=index + twin * len(agent)), linears(network)))
-    return found
+            layers.append((affine(ours.trunk, ours.head, index=index + twin * len(agent)), linears(network)))
+    return layers
 
 
 def scale_of(agent: Any) -> tuple[Tensor, Tensor] | None:
@@ -82,12 +82,13 @@ def to_sb3(replica: Replica, **keywords: Any) -> Any:
     """
     import stable_baselines3 as sb3
 
-    agent, index = replica.agent, replica.index
+    agent: Any = replica.agent
+    index = replica.index
     name, network = type(agent).__name__, agent.network
     if name not in SHARED:
         raise ValueError(f"to_sb3: found a {name}, expected an agent that SB3 has")
-    made = network.func if isinstance(network, partial) else network
-    if made is not MLP or agent.encoder.statistics is not None or getattr(agent.config, "dueling", False):
+    constructor = network.func if isinstance(network, partial) else network
+    if constructor is not MLP or agent.encoder.statistics is not None or getattr(agent.config, "dueling", False):
         raise ValueError(
             "to_sb3: found a network that SB3 does not have, expected an MLP without normalization or dueling"
         )
@@ -129,7 +130,7 @@ def from_sb3(path: str | os.PathLike, env: str | Maker, **hyperparameters: Any) 
     for name in SHARED:
         try:
             model = getattr(sb3, name).load(path, device="cpu")
-            found = linears(model.policy)
+            linear_layers = linears(model.policy)
             break
         except FileNotFoundError:
             raise
@@ -138,7 +139,7 @@ def from_sb3(path: str | os.PathLike, env: str | Maker, **hyperparameters: Any) 
     if model is None:
         raise ValueError(f"{path}: found no SB3 model of DQN, PPO, A2C, SAC or TD3 ({'; '.join(reasons)})")
     name = type(model).__name__
-    if not found:
+    if not linear_layers:
         raise ValueError(f"{path}: found a policy without linear layers, expected an MlpPolicy")
     arch = model.policy.net_arch
     hidden = arch if isinstance(arch, list) else arch.get("pi", ())

@@ -114,11 +114,11 @@ def swings(count: int, num_steps: int, *, seed: int = 0, **parameters: Any) -> t
         num = min(CHUNK, count - first)
         start = swing_starts(np.random.default_rng([seed, first]).random((num, 2)))
         reset: dict[str, Any] = {"seed": seed * 2**32 + first, "options": {"state": start}}
-        keywords = SWINGING | parameters | {"max_episode_steps": num_steps}
+        keywords: dict[str, Any] = {**SWINGING, **parameters, "max_episode_steps": num_steps}
         rollout = roll_out("balancier/Pendulum-v0", num, num_steps - 1, **reset, **keywords)
         parts.append({"angle": angles(-rollout.obs), "speed": start[:, 1], **rollout.info})  # half a turn: 0 is down
-    together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return together.pop("angle"), together
+    series = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return series.pop("angle"), series
 
 
 def windows(series: np.ndarray, length: int, stride: int = 1) -> np.ndarray:

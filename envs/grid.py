@@ -37,7 +37,7 @@ class Grid:
         """The four points (..., 4) around any angles and speeds (...), and their bilinear weights (..., 4)."""
         return around(self.angles, self.speeds, angle, speed)
 
-    def look(self, obs: np.ndarray) -> Corners:
+    def locate(self, obs: np.ndarray) -> Corners:
         """As `around`, for the pendulum's observations (..., 3) of cosine, sine and speed."""
         obs = np.asarray(obs, float)
         return self.around(np.arctan2(obs[..., 1], obs[..., 0]), obs[..., 2])

@@ -63,8 +63,8 @@ class Optimum:
         """
         angle, speed = np.broadcast_arrays(np.asarray(angle, float), np.asarray(speed, float))
         total = np.zeros(angle.shape)
-        for left in range(self.num_steps if steps_left is None else steps_left, 0, -1):
-            torque = self.torques[self.choose(angle, speed, left)]
+        for remaining in range(self.num_steps if steps_left is None else steps_left, 0, -1):
+            torque = self.torques[self.choose(angle, speed, remaining)]
             total += reward(angle, speed, torque)
             angle, speed = transition(angle, speed, torque, self.pendulum)
         return total

@@ -5,23 +5,23 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 
-# name -> (section of the course, what it is); one line an experiment
+# name -> (section of the course, description); one line an experiment
 EXPERIMENTS = {
     "polynomial": ("3.1", "least squares, gradient descent and its largest rate, over- and underfitting"),
-    "autodiff": ("3.2", "three ways to a gradient, and descent into local minima"),
+    "autodiff": ("3.2", "three ways to compute a gradient, and gradient descent in local minima"),
     "mlp": ("3.3", "the parts of a multilayer perceptron; widths, rates, minibatches, activations"),
     "vector_regression": ("3.b", "two outputs from two inputs, down to the noise floor"),
-    "titanic": ("3.4", "who survived, learned from class, sex and fare over random splits"),
+    "titanic": ("3.4", "who survived, predicted from class, sex and fare, over random splits"),
     "identify": ("4.1", "length and mass of a pendulum from its angles, by networks and by physics"),
     "forecast": ("4.1", "the future of a pendulum from its past"),
-    "convolution": ("5.1", "convolution by hand and learned; what it spares, and what it does under shifts"),
-    "cifar": ("5.3", "ten classes of small pictures, by the course's network or a fast one"),
+    "convolution": ("5.1", "convolution by hand and learned; its few parameters, and its answer to shifts"),
+    "cifar": ("5.3", "ten classes of small pictures, by the network of the course or a fast one"),
     "q_learning": ("6.1", "value iteration, tabular Q-learning and DQN on one pendulum, beside the optimum"),
     "policy_gradient": ("6.1", "REINFORCE, its baseline, A2C and PPO as one family; the noise in their gradients"),
     "sweep": ("6.1", "a grid of hyper-parameters as replicas of one run"),
     "ablation": ("6.1", "DQN's refinements, one switch at a time and together: what each is worth"),
     "compare": ("6.1", "our agents and Stable-Baselines3 side by side: learning, returns, time"),
-    "results": ("6.1", "the table of results: agents in all worlds they have settings for, beside SB3's zoo"),
+    "results": ("6.1", "the table of results: agents in all environments they were tuned for, beside SB3's zoo"),
     "train": ("6.1", "train one agent, all its seeds at once, and keep it"),
     "watch": ("6.1", "see a trained agent act, in a window or as a GIF"),
     "export": ("6.1", "the best seed of a trained agent, as one checkpoint and as an ONNX file"),
@@ -50,9 +50,9 @@ def show() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("section", "command", "what it is", title="Balancier: experiments by section of the course")
-    for name, (section, what) in sorted(EXPERIMENTS.items(), key=lambda item: item[1][0]):
-        table.add_row(section, f"balancier {name}", what)
+    table = Table("section", "command", "description", title="Balancier: experiments by section of the course")
+    for name, (section, description) in sorted(EXPERIMENTS.items(), key=lambda item: item[1][0]):
+        table.add_row(section, f"balancier {name}", description)
     Console().print(table)
     print("balancier NAME --help shows the flags of one of them.")
 

@@ -1,15 +1,17 @@
 """What each refinement of deep Q-learning is worth: the plain agent, one switch at a time, and all of them together.
 
 The switches are double Q-learning (arXiv:1509.06461), dueling values (arXiv:1511.06581), three steps of reward before
-the target network's value, and prioritized replay (arXiv:1511.05952). All other hyper-parameters stay as they are, so
-a switch is judged where the plain agent was tuned.
+the target network's value, and prioritized replay (arXiv:1511.05952). All other hyper-parameters stay as they were
+tuned for the plain agent.
+
+A seed is one independent training. The regret of a seed is the optimum less its mean test return: how much better it
+could have done. The interquartile mean (IQM) of the seeds is the mean of their middle half.
 """
 
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,16 +19,24 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from rich.table import Table
 
-import envs  # noqa: F401  registers the pendulum
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from experiments.common import plotting
-from experiments.common.command import run_command
-from experiments.common.flags import Flags, UsageError
-from experiments.common.hyperparams import settings
-from experiments.common.parallel import duration, run_parallel
-from experiments.common.runs import Run, console
+from experiments.common.command import Lesson, launch
+from experiments.common.flags import Flags, at_least
+from experiments.common.hyperparams import tuned
+from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
+from experiments.common.runs import Metric
 from experiments.common.statistics import confidence_interval, interquartile_mean, probability_of_improvement
-from experiments.common.training import STARTS, Learned, check_budget, forecast, learn, make, mean_optimum, summary
+from experiments.common.training import (
+    EVALUATIONS,
+    STARTS,
+    Training,
+    make,
+    mean_optimum,
+    summary,
+    train_agent,
+)
+from experiments.common.training import forecast as training_seconds
 
 STEPS, QUICK_STEPS = 15_000, 4_000
 PLAIN: dict[str, Any] = {"double": False, "dueling": False, "n_step": 1, "prioritized": False}
@@ -47,92 +57,125 @@ class Ablation(Flags):
     """What each refinement of deep Q-learning is worth."""
 
     env: str = "balancier/PendulumDiscrete-v0"
-    """A Gymnasium id of a world with discrete actions."""
-    steps: int | None = None
+    """A Gymnasium id of an environment with discrete actions."""
+    steps: Annotated[int, at_least(EVALUATIONS)] | None = None
     """Steps of each seed (default: 15,000; with --quick 4,000)."""
-    eval_episodes: int = 100
-    """Judged starts."""
-    jobs: int | None = None
-    """Processes side by side, each on one thread (default: the number of cores)."""
+    eval_episodes: Annotated[int, at_least(1)] = 100
+    """Episodes of the test of each seed."""
+    jobs: Annotated[int, at_least(1)] | None = None
+    """Processes at the same time, each on one thread (default: the number of cores)."""
+
+    @property
+    def steps_to_train(self) -> int:
+        return self.steps or (QUICK_STEPS if self.quick else STEPS)
 
 
 @dataclass(frozen=True)
-class Task:
-    """One variant, all its seeds."""
+class Findings:
+    flags: Ablation
+    trainings: dict[str, Training]  # by variant
+    optimum: float | None  # best mean return from the test seeds; None where it is not known
+    validation_optimum: float | None  # from the validation seeds
 
-    variant: str
-    env: str
-    seeds: tuple[int, ...]
-    steps: int
-    episodes: int
-
-
-def train(task: Task, report: Callable[[float], None]) -> Learned:
-    """Work through one task, in a process of its own."""
-    agent = make("dqn", task.env, task.seeds, settings("dqn", task.env) | PLAIN | VARIANTS[task.variant])
-    return learn(agent, task.env, task.steps, task.episodes, lambda done, _: report(done))
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        return {name: row(training, self.trainings["plain"], self.optimum) for name, training in self.trainings.items()}
 
 
-def plan(flags: Ablation) -> list[Task]:
-    """The tasks, the costliest first; UsageError for what cannot be trained, before anything has started."""
-    check_budget(flags.steps, flags.eval_episodes)
-    if flags.jobs is not None and flags.jobs < 1:
-        raise UsageError(f"--jobs: found {flags.jobs}, expected at least 1")
-    steps = flags.steps or (QUICK_STEPS if flags.quick else STEPS)
-    make("dqn", flags.env, [0], settings("dqn", flags.env))
-    seeds = tuple(flags.all_seeds)
-    return [Task(name, flags.env, seeds, steps, flags.eval_episodes) for name in reversed(VARIANTS)]
+def make_variant(name: str, env: str, seeds: Sequence[int]) -> Any:
+    return make("dqn", env, seeds, tuned("dqn", env) | PLAIN | VARIANTS[name])
 
 
-def ablation(flags: Ablation) -> None:
-    tasks = plan(flags)
-    jobs = flags.jobs or os.cpu_count() or 1
-    run = Run("ablation", flags)
-    steps, total = tasks[0].steps, sum(task.steps for task in tasks)
-    seconds = forecast("dqn", total, flags.seeds) * 1.4 / jobs + 15
-    told = f"DQN on {flags.env}, {len(tasks)} variants x {flags.seeds} seeds"
-    console.print(f"ablation: {told}, about {duration(seconds)} with {jobs} processes", highlight=False)
-    found = run_parallel(train, tasks, jobs, total, "training")
-    by_name = {task.variant: one for task, one in zip(tasks, found, strict=True)}
-    learned = {name: by_name[name] for name in VARIANTS}
-    for name, one in learned.items():
-        for step, returns in zip(one.steps, one.curve, strict=True):
-            run.log(int(step), f"{name}/return", returns, flags.all_seeds)
+def train(job: Job, report: Callable[[float], None]) -> Training:
+    """Train and test one variant, in a process of its own."""
+    flags = job.settings
+    agent, steps = make_variant(job.name, flags.env, job.seeds), flags.steps_to_train
+    return train_agent(agent, flags.env, steps, flags.eval_episodes, lambda done, _: report(job.cost * done / steps))
+
+
+def plan(flags: Ablation) -> list[Job]:
+    """One job for each variant."""
+    cost = training_seconds("dqn", flags.steps_to_train, flags.seeds) * 1.15
+    return [Job(name, tuple(flags.all_seeds), cost, flags) for name in reversed(VARIANTS)]
+
+
+def check(flags: Ablation) -> None:
+    make_variant("plain", flags.env, [0])
+
+
+def forecast(flags: Ablation) -> str:
+    seconds = wall_seconds(plan(flags), flags.jobs)
+    return f"DQN on {flags.env}, {len(VARIANTS)} variants x {flags.seeds} seeds, about {duration(seconds)}"
+
+
+def measure(flags: Ablation) -> Findings:
+    jobs = plan(flags)
+    trainings = dict(zip([job.name for job in jobs], run_parallel(train, jobs, flags.jobs), strict=True))
     optimum = mean_optimum(flags.env, range(TEST_SEED, TEST_SEED + flags.eval_episodes))
-    watched = mean_optimum(flags.env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS))
-    rows = {name: row(one, learned["plain"], optimum) for name, one in learned.items()}
-    run.figure(draw(learned, flags.env, optimum, watched), "ablation")
-    run.finish({"env": flags.env, "steps": steps, "seeds": flags.all_seeds, "optimum": optimum, "variants": rows})
-    table = Table(title=f"DQN on {flags.env}, {steps:,} steps, {flags.seeds} seeds each")
+    validation_optimum = mean_optimum(flags.env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS))
+    return Findings(flags, {name: trainings[name] for name in VARIANTS}, optimum, validation_optimum)
+
+
+# Output
+
+
+def row(training: Training, plain: Training, optimum: float | None) -> dict[str, Any]:
+    """Figures of merit of a variant, and the probability that a seed of it is better than one of the plain agent."""
+    better = probability_of_improvement(training.returns, plain.returns)
+    numbers = {"seconds": training.train_seconds, "probability_of_improvement": better}
+    return summary(training.returns, optimum) | numbers
+
+
+def metrics(findings: Findings) -> Iterable[Metric]:
+    for name, training in findings.trainings.items():
+        for step, returns in zip(training.steps, training.curve, strict=True):
+            yield int(step), f"{name}/return", returns, findings.flags.all_seeds
+
+
+def result(findings: Findings) -> dict[str, Any]:
+    flags = findings.flags
+    return {
+        "env": flags.env,
+        "steps": flags.steps_to_train,
+        "seeds": flags.all_seeds,
+        "optimum": findings.optimum,
+        "variants": findings.rows,
+    }
+
+
+def table(findings: Findings) -> Table:
+    flags = findings.flags
+    table = Table(title=f"DQN on {flags.env}, {flags.steps_to_train:,} steps, {flags.seeds} seeds each")
     for heading in ("variant", "seconds", "IQM [95 %]", "worst seed", "regret", "P(better than plain)"):
         table.add_column(heading, justify="left" if heading == "variant" else "right")
-    for name, one in rows.items():
-        (low, high), regret = one["ci95"], one["regret"]
-        numbers = f"{one['seconds']:.1f}", f"{one['iqm']:.1f} [{low:.1f}, {high:.1f}]", f"{min(one['returns']):.1f}"
-        better = "" if name == "plain" else f"{one['probability_of_improvement']:.2f}"
+    for name, row in findings.rows.items():
+        (low, high), regret = row["ci95"], row["regret"]
+        numbers = f"{row['seconds']:.1f}", f"{row['iqm']:.1f} [{low:.1f}, {high:.1f}]", f"{min(row['returns']):.1f}"
+        better = "" if name == "plain" else f"{row['probability_of_improvement']:.2f}"
         table.add_row(name, *numbers, "-" if regret is None else f"{regret:.1f}", better)
-    run.close(table, "balancier ablation --env CartPole-v1")
+    return table
 
 
-def row(one: Learned, plain: Learned, optimum: float | None) -> dict[str, Any]:
-    """Figures of merit of a variant, and how likely a seed of it beats one of the plain agent's."""
-    better = probability_of_improvement(one.judged, plain.judged)
-    seconds = {"seconds": round(one.seconds, 2), "probability_of_improvement": round(better, 3)}
-    return summary(one.judged, optimum) | seconds
+# Figures
 
 
-def draw(learned: dict[str, Learned], env: str, optimum: float | None, watched: float | None) -> Figure:
-    """Learning curves, and where every seed ended; as regret, on logarithmic axes, where the optimum is known."""
+def figures(findings: Findings) -> dict[str, Figure]:
+    return {"ablation": plot_ablation(findings)}
+
+
+def plot_ablation(findings: Findings) -> Figure:
+    """Learning curves, and the test of every seed; as regret, on logarithmic axes, where the optimum is known."""
     figure, (curves, finals) = plotting.new(2, width=7.2, height=6.6)
-    for name, one in learned.items():
-        draw_curve(curves, one.steps, merit(one.curve, watched), name)
-    draw_finals(finals, {name: merit(one.judged, optimum) for name, one in learned.items()})
-    what = "mean return" if optimum is None else "regret: optimum - mean return"
+    trainings, optimum = findings.trainings, findings.optimum
+    for name, training in trainings.items():
+        plot_curve(curves, training.steps, merit(training.curve, findings.validation_optimum), name)
+    plot_finals(finals, {name: merit(training.returns, optimum) for name, training in trainings.items()})
+    label = "mean return" if optimum is None else "regret: optimum - mean return"
     curves.set_xlabel("steps of each seed")
-    curves.set_ylabel(what)
-    curves.set_title(f"{STARTS} episodes during training")
-    finals.set_xlabel(what)
-    finals.set_title("Judged after training")
+    curves.set_ylabel(label)
+    curves.set_title(f"{STARTS} validation episodes")
+    finals.set_xlabel(label)
+    finals.set_title(f"{findings.flags.eval_episodes} test episodes")
     if optimum is not None:
         curves.set_yscale("log")
         finals.set_xscale("log")
@@ -140,11 +183,11 @@ def draw(learned: dict[str, Learned], env: str, optimum: float | None, watched: 
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_locator(NullLocator())
-    seeds = len(next(iter(learned.values())).judged)
-    figure.suptitle(f"DQN and its refinements on {env.removeprefix('balancier/')}, {seeds} seeds each")
-    told = "line, square: interquartile mean      band, bar: its 95 % interval      dots: seeds"
+    env = findings.flags.env.removeprefix("balancier/")
+    figure.suptitle(f"DQN and its refinements on {env}, {findings.flags.seeds} seeds each")
+    explanation = "line, square: interquartile mean      band, bar: its 95 % interval      dots: seeds"
     handles, labels = curves.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), title=told, title_fontsize=13)
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), title=explanation, title_fontsize=13)
     return figure
 
 
@@ -153,16 +196,16 @@ def merit(returns: np.ndarray, optimum: float | None) -> np.ndarray:
     return returns if optimum is None else optimum - returns
 
 
-def draw_curve(axes: Axes, steps: np.ndarray, values: np.ndarray, name: str) -> None:
-    """Interquartile mean of (E, S); the band for the plain agent and all switches alone, six would hide each other."""
-    middle, color = [interquartile_mean(row) for row in values], COLORS[name]
+def plot_curve(axes: Axes, steps: np.ndarray, values: np.ndarray, name: str) -> None:
+    """Interquartile mean of (E, S); a band for two variants only, because six would hide each other."""
+    middle, color = [interquartile_mean(returns) for returns in values], COLORS[name]
     axes.plot(steps, middle, color=color, label=name)
     if name in BANDS:
-        low, high = np.array([confidence_interval(row) for row in values]).T
+        low, high = np.array([confidence_interval(returns) for returns in values]).T
         axes.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
 
 
-def draw_finals(axes: Axes, finals: dict[str, np.ndarray]) -> None:
+def plot_finals(axes: Axes, finals: dict[str, np.ndarray]) -> None:
     """Every variant a row: seeds as dots, the interquartile mean and its 95 % interval."""
     for place, (name, values) in enumerate(finals.items()):
         middle, (low, high), color = interquartile_mean(values), confidence_interval(values), COLORS[name]
@@ -174,8 +217,21 @@ def draw_finals(axes: Axes, finals: dict[str, np.ndarray]) -> None:
     axes.grid(axis="y", visible=False)
 
 
+LESSON = Lesson(
+    flags=Ablation,
+    measure=measure,
+    figures=figures,
+    table=table,
+    result=result,
+    forecast=forecast,
+    next_command="balancier ablation --env CartPole-v1",
+    metrics=metrics,
+    check=check,
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("ablation", Ablation, ablation, argv, __doc__)
+    return launch("ablation", LESSON, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -1,51 +1,58 @@
-"""How fast is it: steps of the batched pendulum beside Gymnasium's SyncVectorEnv, and an update for 1 to 64 seeds."""
+"""Speed: steps of the batched pendulum beside Gymnasium's SyncVectorEnv, and the cost of training 1 to 64 seeds."""
 
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
+from matplotlib.figure import Figure
 from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
-from agents import AGENTS
+from agents import AGENTS, Agent
 from experiments.common import plotting
-from experiments.common.command import run_command
-from experiments.common.flags import Flags
+from experiments.common.command import Lesson, launch
+from experiments.common.flags import Flags, above, at_least
+from experiments.common.hyperparams import tuned
 from experiments.common.parallel import ProgressBar
-from experiments.common.runs import Run, console
-from experiments.common.training import DEFAULTS
+from experiments.common.runs import machine
+from experiments.common.training import default_env
 
 SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536)
 SYNC_SIZES = (1, 4, 16, 64, 256, 1024)  # beyond, SyncVectorEnv only takes longer to make
 SEED_COUNTS = (1, 2, 5, 10, 20, 64)
-# Steps of each seed after which every further iteration is typical, and steps that are then timed.
-WARM = {"sac": 150, "td3": 150, "ppo": 1024, "a2c": 512, "reinforce": 1600, "dqn": 250}
-ITERATIONS = {"sac": 150, "td3": 150, "ppo": 2048, "a2c": 1024, "reinforce": 1600, "dqn": 300}
 
 
 @dataclass(frozen=True)
 class Bench(Flags):
     """Steps of the batched pendulum beside Gymnasium's SyncVectorEnv, and an update for 1 to 64 seeds."""
 
-    seeds: int = 64
+    seeds: Annotated[int, at_least(1)] = 64
     """The largest number of seeds to train together."""
-    budget: float = 1.0
-    """Processor seconds for each speed of a world."""
+    budget: Annotated[float, above(0)] = 1.0
+    """Processor seconds for each measurement of stepping."""
 
 
-def steps_per_second(rows: Any, num_envs: int, budget: float) -> float:
+@dataclass(frozen=True)
+class Findings:
+    """Speeds by number of environments, and costs of training by number of seeds."""
+
+    steps_per_second: dict[str, dict[int, float]]  # "balancier" or "sync" -> environments -> steps
+    costs: dict[str, dict[int, float]]  # agent -> seeds -> processor milliseconds of 1000 steps of every seed
+
+
+def steps_per_second(batch: Any, num_envs: int, budget: float) -> float:
     """Through the public `step`, resets included, random torques."""
-    rows.reset(seed=0)
+    batch.reset(seed=0)
     actions = np.random.default_rng(0).uniform(-2, 2, (20, num_envs, 1)).astype(np.float32)
-    rows.step(actions[0])
+    batch.step(actions[0])
     steps, began = 0, time.process_time()
     while (spent := time.process_time() - began) < budget or steps < 220:
-        rows.step(actions[steps % 20])
+        batch.step(actions[steps % 20])
         steps += 1
         if spent > 5 * budget:
             break
@@ -62,20 +69,28 @@ def sync(num_envs: int) -> Any:
     return gym.make_vec("Pendulum-v1", num_envs, vectorization_mode="sync", vector_kwargs=keywords)
 
 
+def steps_to_time(agent: Agent) -> tuple[int, int]:
+    """Steps of each seed after which further ones are typical, and steps to time: whole rollouts, or updates."""
+    rollout = getattr(agent.config, "num_steps", 0) * agent.config.num_envs
+    if rollout:
+        return -(-512 // rollout) * rollout, -(-1024 // rollout) * rollout
+    return getattr(agent.config, "learning_starts", 0) + 50, 200
+
+
 def update_cost(name: str, first: int, count: int) -> float:
     """Processor milliseconds of learning for a thousand steps of every seed."""
-    agent = AGENTS[name](DEFAULTS[name][0], seeds=range(first, first + count))
-    agent.learn(WARM[name])
+    env = default_env(name)
+    agent = AGENTS[name](env, seeds=range(first, first + count), **tuned(name, env))
+    warm, steps = steps_to_time(agent)
+    agent.learn(warm)
     began = time.process_time()
-    agent.learn(ITERATIONS[name])
-    return (time.process_time() - began) / ITERATIONS[name] * 1e6
+    agent.learn(steps)
+    return (time.process_time() - began) / steps * 1e6
 
 
-def bench(flags: Bench) -> None:
-    run = Run("bench", flags)
+def measure(flags: Bench) -> Findings:
     budget = flags.budget / 5 if flags.quick else flags.budget
     counts = [count for count in (SEED_COUNTS[:4] if flags.quick else SEED_COUNTS) if count <= flags.seeds]
-    console.print(f"bench: about {'20 s' if flags.quick else '1 min'}; close what else is running", highlight=False)
     measured: dict[str, dict[int, float]] = {"balancier": {}, "sync": {}}
     costs: dict[str, dict[int, float]] = {name: {} for name in AGENTS}
     tasks: list[tuple[dict[int, float], int, Callable[[int], float]]] = []
@@ -84,25 +99,35 @@ def bench(flags: Bench) -> None:
     for name in AGENTS:
         tasks += [(costs[name], n, lambda n, name=name: update_cost(name, flags.seed, n)) for n in counts]
     with ProgressBar(len(tasks), "measuring") as progress:
-        for into, size, measure in tasks:
-            into[size] = measure(size)
+        for numbers, size, measure_one in tasks:
+            numbers[size] = measure_one(size)
             progress.advance()
-    best = max(measured["sync"].values())
-    run.figure(draw_worlds(measured), "stepping")
-    run.figure(draw_updates(costs), "seeds")
-    run.finish(
-        {
-            "machine": run.machine,
-            "steps_per_second": measured,
-            "ratio_at_4096": round(measured["balancier"][4096] / best, 1),
-            "milliseconds_per_1000_steps": costs,
-        }
-    )
-    console.print(world_table(measured))
-    run.close(seed_table(costs), "balancier compare, where this speed is put to use")
+    return Findings(measured, costs)
 
 
-def world_table(measured: dict[str, dict[int, float]]) -> Table:
+def result(findings: Findings) -> dict[str, Any]:
+    speeds = findings.steps_per_second
+    return {
+        "machine": machine(),
+        "steps_per_second": speeds,
+        "ratio_at_4096": speeds["balancier"][4096] / max(speeds["sync"].values()),
+        "milliseconds_per_1000_steps": findings.costs,
+    }
+
+
+def figures(findings: Findings) -> dict[str, Figure]:
+    return {"stepping": plot_stepping(findings.steps_per_second), "seeds": plot_seeds(findings.costs)}
+
+
+def table(findings: Findings) -> Table:
+    """Both tables, one below the other."""
+    both = Table.grid()
+    both.add_row(stepping_table(findings.steps_per_second))
+    both.add_row(seed_table(findings.costs))
+    return both
+
+
+def stepping_table(measured: dict[str, dict[int, float]]) -> Table:
     best = max(measured["sync"].values())
     table = Table(title="Steps per second of the pendulum, one core, resets included")
     for name in ("environments", "Balancier", "SyncVectorEnv", "ratio to its best"):
@@ -114,7 +139,7 @@ def world_table(measured: dict[str, dict[int, float]]) -> Table:
 
 
 def seed_table(costs: dict[str, dict[int, float]]) -> Table:
-    table = Table(title="Processor milliseconds for a thousand steps of every seed, and what one seed of it costs")
+    table = Table(title="Processor milliseconds for a thousand steps of every seed (and the share of each)")
     table.add_column("seeds", justify="right")
     for name in costs:
         table.add_column(name, justify="right")
@@ -124,7 +149,7 @@ def seed_table(costs: dict[str, dict[int, float]]) -> Table:
     return table
 
 
-def draw_worlds(measured: dict[str, dict[int, float]]) -> Any:
+def plot_stepping(measured: dict[str, dict[int, float]]) -> Figure:
     figure, (axes,) = plotting.new(width=9, height=5.5)
     for name, label, color in (
         ("balancier", "Balancier's batch", plotting.BLUE),
@@ -138,7 +163,7 @@ def draw_worlds(measured: dict[str, dict[int, float]]) -> Any:
     return figure
 
 
-def draw_updates(costs: dict[str, dict[int, float]]) -> Any:
+def plot_seeds(costs: dict[str, dict[int, float]]) -> Figure:
     figure, (axes,) = plotting.new(width=9, height=5.5)
     for color, (name, cost) in zip(plotting.COLORS, costs.items(), strict=False):
         seeds = np.array(list(cost))
@@ -148,13 +173,24 @@ def draw_updates(costs: dict[str, dict[int, float]]) -> Any:
     axes.minorticks_off()
     axes.set_xlabel("seeds trained together")
     axes.set_ylabel("cost, one seed = 1")
-    axes.set_title("What more seeds cost")
+    axes.set_title("The cost of more seeds")
     axes.legend()
     return figure
 
 
+LESSON = Lesson(
+    flags=Bench,
+    measure=measure,
+    figures=figures,
+    table=table,
+    result=result,
+    forecast=lambda flags: f"about {'20 s' if flags.quick else '1 min'}; close all other programs",
+    next_command="balancier compare, where this speed is put to use",
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("bench", Bench, bench, argv, __doc__)
+    return launch("bench", LESSON, argv, __doc__)
 
 
 if __name__ == "__main__":

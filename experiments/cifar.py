@@ -197,7 +197,7 @@ def train_network(
     with ProgressBar(flags.epochs_to_run * -(-len(train) // batch_size), "training") as progress:
 
         def augment_and_count(batch: Tensor, epoch: float) -> Tensor:
-            progress.advance(what=f"epoch {int(epoch) + 1}")
+            progress.advance(1.0, f"epoch {int(epoch) + 1}")
             return augment(batch, epoch)
 
         return fit(

@@ -1,425 +1,441 @@
-"""Our agents and Stable-Baselines3's on the same worlds, judged on the same starts.
+"""Our agents and Stable-Baselines3's (SB3's) in the same environments, tested on the same starts. The figures show the
+return while they learn, the returns of the test, and the processor time.
 
-Ours train all their seeds at once, in one process; SB3 trains one seed a process. Both are evaluated every fortieth of
-their budget on the same 20 starts, and in the end on the same judged starts. Seconds are those of the processor, of the
-training process, on one thread, without evaluations.
+A seed is one independent training. Ours train all their seeds at once, in one process; SB3 trains one seed a process.
+Both are evaluated forty times during training on the same 20 validation starts, and in the end on the same test starts.
+An agent has reached the threshold when three evaluations in a row are at or above it. The interquartile mean (IQM) is
+the mean of the middle half of the seeds. The regret is its distance from the return of the optimal controller, where
+that is known. Seconds are those of the processor, of the training process, on one thread, without evaluations.
+
+S seed, E evaluations, n test starts.
 """
 
-import dataclasses
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import tyro
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
-from agents import AGENTS
+from agents import AGENTS, Agent
 from agents.common.make_env import find_spec
-from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
+from agents.evaluation import TEST_SEED
 from envs.optimum import optimal_returns
 from experiments.common import plotting
-from experiments.common.command import run_command
-from experiments.common.flags import Flags, UsageError
-from experiments.common.hyperparams import settings
-from experiments.common.parallel import duration, run_parallel
-from experiments.common.runs import Run, console
+from experiments.common.baselines import SB3_COST, NormalizedModel, make_baseline, zoo_for_ours
+from experiments.common.command import Lesson, launch
+from experiments.common.flags import Flags, UsageError, at_least
+from experiments.common.hyperparams import tuned
+from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
+from experiments.common.runs import Metric, machine
 from experiments.common.statistics import (
     confidence_interval,
     first_crossing,
     interquartile_mean,
     probability_of_improvement,
 )
-from experiments.common.training import COST, DEFAULTS, budget, make
+from experiments.common.training import (
+    EvaluationCallback,
+    Training,
+    budget,
+    default_env,
+    make,
+    summary,
+    train_agent,
+)
+from experiments.common.training import forecast as training_seconds
 
-EVALUATIONS, STARTS = 40, 20
+EVALUATIONS = 40  # of each training
 THRESHOLDS = {"balancier/Pendulum-v0": -200.0, "balancier/PendulumDiscrete-v0": -200.0, "Pendulum-v1": -200.0}
+LIBRARIES = {"balancier": "Balancier", "sb3": "Stable-Baselines3"}
+COLORS = {"balancier": plotting.BLUE, "sb3": plotting.ORANGE}
 
 
 @dataclass(frozen=True)
 class Compare(Flags):
-    """Our agents and Stable-Baselines3's on the same worlds, judged on the same starts."""
+    """Our agents and Stable-Baselines3's in the same environments, tested on the same starts."""
 
-    agents: tuple[Literal["sac", "ppo", "dqn", "td3", "a2c", "reinforce", "all"], ...] = ("sac", "ppo", "dqn")
-    """Which agents to compare; SB3 has no REINFORCE, so ours stands alone."""
+    agents: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(help=f"all, or some of {', '.join(AGENTS)}; an agent that SB3 lacks stands alone."),
+    ] = ("sac", "ppo", "dqn")
     env: str | None = None
     """A Gymnasium id for all of them (default: the pendulum; for dqn the one with discrete torques)."""
-    steps: int | None = None
+    steps: Annotated[int, at_least(EVALUATIONS)] | None = None
     """Steps of each seed (default: chosen for each agent, so that all takes under four minutes)."""
-    baseline_seeds: int = 3
+    baseline_seeds: Annotated[int, at_least(0)] = 3
     """Seeds of Stable-Baselines3; 0 leaves it out."""
-    eval_episodes: int = 100
-    """Judged starts."""
-    jobs: int | None = None
-    """Processes side by side, each on one thread (default: the number of cores)."""
+    eval_episodes: Annotated[int, at_least(1)] = 100
+    """Episodes of the test of each seed."""
+    jobs: Annotated[int, at_least(1)] | None = None
+    """Parallel processes of one thread each (default: the number of cores)."""
     settings: Literal["own", "zoo"] = "own"
     """Hyper-parameters of our agents: our own, or those of SB3's zoo."""
 
-
-@dataclass(frozen=True)
-class Task:
-    """One process's work: an agent of ours with all its seeds, or one seed of SB3's."""
-
-    package: Literal["balancier", "sb3"]
-    agent: str
-    env: str
-    seeds: tuple[int, ...]
-    steps: int
-    settings: str
-    starts: tuple[int, ...]
+    @property
+    def processes(self) -> int:
+        return self.jobs or os.cpu_count() or 1
 
     @property
-    def cost(self) -> float:
-        """Forecast in processor seconds."""
-        return COST[self.package, self.agent] * self.steps / 1000
+    def names(self) -> list[str]:
+        """The agents to compare, as they were asked for."""
+        return list(AGENTS) if self.agents == ("all",) else list(self.agents)
+
+    @property
+    def seeds_of_sb3(self) -> list[int]:
+        count = min(self.baseline_seeds, 1) if self.quick else self.baseline_seeds
+        return [self.seed + i for i in range(count)]
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What came of a task; the E evaluations happened every fortieth of the budget."""
+class Entry:
+    """An agent of one library in one environment, with its budget."""
 
-    task: Task
-    steps: list[int]  # (E,)
-    seconds: list[float]  # (E,), of training until then
-    curve: np.ndarray  # (E, S), mean return over the watched starts
-    judged: np.ndarray  # (S, n), return from each judged start
-    train_seconds: float
+    library: Literal["balancier", "sb3"]
+    agent: str
+    env: str
+    steps: int  # of each seed
+    settings: Literal["own", "zoo"]  # hyper-parameters of ours
+    episodes: int  # of the test
 
+    @property
+    def starts(self) -> range:
+        return range(TEST_SEED, TEST_SEED + self.episodes)
 
-class Watch:
-    """Evaluates every fortieth of the budget and keeps the time that this takes out of the training's."""
-
-    def __init__(self, task: Task, report: Callable[[float], None]):
-        self.task, self.report = task, report
-        self.every = max(1, task.steps // EVALUATIONS)
-        self.steps, self.seconds, self.curve = [], [], []
-        self.spent, self.since = 0.0, time.process_time()
-
-    def __call__(self, model: Any, num_timesteps: int) -> None:
-        if num_timesteps < self.every * (len(self.steps) + 1) or len(self.steps) == EVALUATIONS:
-            return
-        self.spent += time.process_time() - self.since
-        self.steps.append(num_timesteps)
-        self.seconds.append(self.spent)
-        self.curve.append(evaluate(model, self.task.env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS)).mean(1))
-        self.report(self.task.cost / EVALUATIONS)
-        self.since = time.process_time()
-
-    def finish(self, model: Any) -> Trained:
-        train_seconds = self.spent + time.process_time() - self.since
-        judged = evaluate(model, self.task.env, self.task.starts)
-        return Trained(self.task, self.steps, self.seconds, np.array(self.curve), judged, train_seconds)
-
-
-def train(task: Task, report: Callable[[float], None]) -> Trained:
-    """Work through one task, in a process of its own."""
-    if task.package == "balancier":
-        agent = own_agent(task)
-        watch = Watch(task, report)
-        agent.learn(task.steps, lambda agent: watch(agent, agent.num_timesteps))
-        return watch.finish(agent)
-    from stable_baselines3.common.callbacks import BaseCallback
-
-    from experiments.common.baselines import Judged, make_baseline
-
-    class Watching(BaseCallback):
-        def _on_step(self) -> bool:
-            watch(Judged(self.model), self.num_timesteps)
-            return True
-
-    model = make_baseline(task.agent, task.env, task.seeds[0])
-    watch = Watch(task, report)
-    model.learn(task.steps, callback=Watching())
-    return watch.finish(Judged(model))
-
-
-def own_agent(task: Task) -> Any:
-    if task.settings == "zoo":
-        from experiments.common.baselines import zoo_for_ours
-
-        return make(task.agent, task.env, task.seeds, zoo_for_ours(task.agent, task.env, task.steps))
-    return make(task.agent, task.env, task.seeds, settings(task.agent, task.env))
-
-
-def plan(flags: Compare) -> list[Task]:
-    """The tasks, longest first; UsageError for what cannot be compared, before anything has started."""
-    for name, least in (("baseline_seeds", 0), ("eval_episodes", 1)):
-        if getattr(flags, name) < least:
-            flag = name.replace("_", "-")
-            raise UsageError(f"--{flag}: found {getattr(flags, name)}, expected at least {least}")
-    if flags.steps is not None and flags.steps < EVALUATIONS:
-        raise UsageError(f"--steps: found {flags.steps}, expected at least {EVALUATIONS}")
-    if flags.jobs is not None and flags.jobs < 1:
-        raise UsageError(f"--jobs: found {flags.jobs}, expected at least 1")
-    names = list(AGENTS) if flags.agents == ("all",) else list(flags.agents)
-    if len(set(names)) < len(names) or not names or "all" in names:
-        told = " ".join(flags.agents) or "none"
-        raise UsageError(f"--agents: found {told}, expected all, or different ones of {', '.join(AGENTS)}")
-    starts = tuple(range(TEST_SEED, TEST_SEED + (20 if flags.quick else flags.eval_episodes)))
-    tasks = []
-    for agent in names:
-        env = flags.env or DEFAULTS[agent][0]
-        steps = budget(agent, env, flags.steps, flags.quick)
-        ours = Task("balancier", agent, env, tuple(flags.all_seeds), steps, flags.settings, starts)
-        own_agent(dataclasses.replace(ours, seeds=(0,)))
-        tasks.append(ours)
-        baseline_seeds = min(flags.baseline_seeds, 1) if flags.quick else flags.baseline_seeds
-        if ("sb3", agent) not in COST:
-            baseline_seeds = 0
-        tasks += [dataclasses.replace(ours, package="sb3", seeds=(flags.seed + i,)) for i in range(baseline_seeds)]
-    return sorted(tasks, key=lambda task: -task.cost)
+    @property
+    def threshold(self) -> float | None:
+        """The return that counts as solved: -200 on the pendulum, elsewhere Gymnasium's reward threshold."""
+        return THRESHOLDS.get(self.env.rpartition(":")[2], find_spec(self.env).reward_threshold)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One agent of one library: its seeds side by side."""
+    """All seeds of an entry: a row of the table."""
 
-    package: str
-    agent: str
-    env: str
-    steps: int
-    seeds: list[int]
-    trained: list[Trained]
-    threshold: float | None
-    optimum: float | None
+    entry: Entry
+    trainings: dict[tuple[int, ...], Training]  # those seeds trained in one process
+    optimal: np.ndarray | None  # (n,), return of the optimal controller from each test start; None where not known
+
+    @property
+    def seeds(self) -> list[int]:
+        return [seed for seeds in self.trainings for seed in seeds]
+
+    @property
+    def test_returns(self) -> np.ndarray:
+        """(S, n)."""
+        return np.concatenate([training.test_returns for training in self.trainings.values()])
 
     @property
     def returns(self) -> np.ndarray:
-        """Mean return of each seed on the judged starts, (S,)."""
-        return self.judged.mean(1)
+        """Mean test return of each seed, (S,)."""
+        return self.test_returns.mean(1)
 
     @property
-    def judged(self) -> np.ndarray:
-        return np.concatenate([part.judged for part in self.trained])
+    def optimum(self) -> float | None:
+        return None if self.optimal is None else float(self.optimal.mean())
 
     @property
-    def curve(self) -> np.ndarray:
-        """(E, S); evaluations that all seeds had."""
-        length = min(len(part.curve) for part in self.trained)
-        return np.concatenate([part.curve[:length] for part in self.trained], 1)
+    def curves(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Steps (E,), mean seconds (E,) and returns (E, S) of the evaluations that all seeds had."""
+        trainings = list(self.trainings.values())
+        length = min(len(training.steps) for training in trainings)
+        seconds = np.mean([training.seconds[:length] for training in trainings], 0)
+        return trainings[0].steps[:length], seconds, np.concatenate([t.curve[:length] for t in trainings], 1)
 
-    def to_threshold(self, what: Literal["steps", "seconds"]) -> list[float | None]:
-        """What it took each seed to reach the threshold; None where it never did."""
-        if self.threshold is None:
+    def to_threshold(self, unit: Literal["steps", "seconds"]) -> list[Any]:
+        """Steps or seconds until each seed reached the threshold; None where it never did."""
+        if self.entry.threshold is None:
             return [None] * len(self.seeds)
-        found: list[float | None] = []
-        for part in self.trained:
-            axis = getattr(part, what)
-            crossings = first_crossing(part.curve, self.threshold)
-            found += [None if i < 0 else round(axis[i], 2) for i in crossings]
-        return found
+        values = []
+        for training in self.trainings.values():
+            axis = getattr(training, unit)
+            indices = first_crossing(training.curve, self.entry.threshold)
+            values += [None if index < 0 else axis[index] for index in indices]
+        return values
 
     @property
-    def train_seconds(self) -> float | list[float]:
-        """Of all seeds together (ours), or of each (SB3)."""
-        seconds = [round(part.train_seconds, 2) for part in self.trained]
-        return seconds[0] if self.package == "balancier" else seconds
+    def train_seconds(self) -> list[float]:
+        """Of each process: of all seeds together (ours), or of each (SB3)."""
+        return [training.train_seconds for training in self.trainings.values()]
 
     @property
     def seconds_per_seed(self) -> float:
-        return sum(part.train_seconds for part in self.trained) / len(self.seeds)
+        return sum(self.train_seconds) / len(self.seeds)
 
     def result(self) -> dict[str, Any]:
-        iqm = interquartile_mean(self.returns)
-        steps, seconds = self.to_threshold("steps"), self.to_threshold("seconds")
+        entry, ours = self.entry, self.entry.library == "balancier"
         return {
-            "library": self.package,
-            "agent": self.agent,
-            "env": self.env,
+            "library": entry.library,
+            "agent": entry.agent,
+            "env": entry.env,
             "seeds": len(self.seeds),
-            "steps": self.steps,
-            "train_seconds": self.train_seconds,
-            "returns": [round(float(value), 3) for value in self.returns],
-            "iqm": round(iqm, 3),
-            "ci95": [round(end, 3) for end in confidence_interval(self.returns)],
-            "optimum": None if self.optimum is None else round(self.optimum, 3),
-            "regret": None if self.optimum is None else round(self.optimum - iqm, 3),
-            "threshold": self.threshold,
-            "steps_to_threshold": [None if step is None else int(step) for step in steps],
-            "seconds_to_threshold": seconds,
+            "steps": entry.steps,
+            "train_seconds": self.train_seconds[0] if ours else self.train_seconds,
+            **summary(self.returns, self.optimum),
+            "optimum": self.optimum,
+            "threshold": entry.threshold,
+            "steps_to_threshold": self.to_threshold("steps"),
+            "seconds_to_threshold": self.to_threshold("seconds"),
         }
 
 
-def threshold_of(env: str) -> float | None:
-    """What counts as solved: -200 on the pendulum, elsewhere what Gymnasium says."""
-    return THRESHOLDS.get(env.rpartition(":")[2], find_spec(env).reward_threshold)
+@dataclass(frozen=True)
+class Findings:
+    """One row for each agent and library: agent by agent, ours first."""
 
+    rows: list[Row]
 
-def gather(trained: list[Trained], order: Sequence[str]) -> list[Row]:
-    """One row for each agent and library, ours first."""
-    rows = []
-    for agent in order:
-        for library in "balancier", "sb3":
-            parts = [part for part in trained if (part.task.agent, part.task.package) == (agent, library)]
-            if parts:
-                parts.sort(key=lambda part: part.task.seeds)
-                task = parts[0].task
-                best = optimal_returns(task.env, task.starts)
-                rows.append(
-                    Row(
-                        library,
-                        agent,
-                        task.env,
-                        task.steps,
-                        [seed for part in parts for seed in part.task.seeds],
-                        parts,
-                        threshold_of(task.env),
-                        None if best is None else float(best.mean()),
-                    )
-                )
-    return rows
+    @property
+    def agents(self) -> list[str]:
+        return list(dict.fromkeys(row.entry.agent for row in self.rows))
+
+    def rows_of(self, agent: str) -> list[Row]:
+        return [row for row in self.rows if row.entry.agent == agent]
+
+    @property
+    def pairs(self) -> list[dict[str, Any]]:
+        """Ours beside SB3's, for each agent that both have."""
+        return [pair(*rows) for rows in map(self.rows_of, self.agents) if len(rows) == 2]
 
 
 def pair(ours: Row, theirs: Row) -> dict[str, Any]:
-    """How much faster a seed of ours trains for as many steps, and how likely it ends up better."""
+    """How much faster a seed of ours trains for as many steps, and how likely its return is higher in the end."""
     return {
-        "agent": ours.agent,
-        "speedup_per_seed": round(theirs.seconds_per_seed / ours.seconds_per_seed, 2),
-        "probability_of_improvement": round(probability_of_improvement(ours.returns, theirs.returns), 3),
+        "agent": ours.entry.agent,
+        "speedup_per_seed": theirs.seconds_per_seed / ours.seconds_per_seed,
+        "probability_of_improvement": probability_of_improvement(ours.returns, theirs.returns),
     }
 
 
-def pairs_of(rows: list[Row]) -> list[tuple[Row, Row]]:
-    by_key = {(row.agent, row.package): row for row in rows}
-    return [
-        (row, by_key[row.agent, "sb3"]) for row in rows if row.package == "balancier" and (row.agent, "sb3") in by_key
-    ]
+# Training
 
 
-def middle(values: list[float | None]) -> float | None:
-    """The median, with "never" above every number."""
-    ordered = sorted(np.inf if value is None else value for value in values)
-    found = float(np.median(ordered)) if ordered else np.inf
-    return found if np.isfinite(found) else None
+def make_ours(entry: Entry, seeds: Sequence[int]) -> Agent:
+    """An agent of ours; UsageError if it cannot be made."""
+    zoo = entry.settings == "zoo"
+    keywords = zoo_for_ours(entry.agent, entry.env, entry.steps) if zoo else tuned(entry.agent, entry.env)
+    return make(entry.agent, entry.env, seeds, keywords)
 
 
-def table_of(rows: list[Row]) -> Table:
-    table = Table(title="Judged on the same starts; seconds are of the processor, one thread")
+def train(job: Job, report: Callable[[float], None]) -> Training:
+    """Train and test the agent of one job: ours with all its seeds, or SB3's with one."""
+    entry: Entry = job.settings
+
+    def advance(steps: int, _: np.ndarray) -> None:
+        report(job.cost * steps / entry.steps)
+
+    if entry.library == "balancier":
+        agent = make_ours(entry, job.seeds)
+        return train_agent(agent, entry.env, entry.steps, entry.episodes, advance, EVALUATIONS)
+    model = make_baseline(entry.agent, entry.env, job.seeds[0])
+    tested = NormalizedModel(model)
+    callback = EvaluationCallback(entry.env, entry.steps, advance, EVALUATIONS)
+
+    def after_step(*_: Any) -> bool:
+        callback(tested, model.num_timesteps)
+        return True
+
+    model.learn(entry.steps, callback=after_step)
+    return callback.finish(tested, entry.episodes)
+
+
+def plan(flags: Compare) -> list[Job]:
+    """The jobs, the most expensive first; UsageError for agents that cannot be compared."""
+    names = flags.names
+    if not names or len(set(names)) < len(names) or not set(names) <= set(AGENTS):
+        message = f"found {' '.join(flags.agents) or 'none'}, expected all, or different ones of {', '.join(AGENTS)}"
+        raise UsageError(f"--agents: {message}")
+    episodes = 20 if flags.quick else flags.eval_episodes
+    jobs = []
+    for agent in names:
+        env = flags.env or default_env(agent)
+        steps = budget(agent, env, flags.steps, flags.quick)
+        entry = Entry("balancier", agent, env, steps, flags.settings, episodes)
+        cost = training_seconds(agent, steps, flags.seeds)
+        jobs.append(Job(f"{agent}, ours", tuple(flags.all_seeds), cost, entry))
+        if agent in SB3_COST:
+            entry = Entry("sb3", agent, env, steps, flags.settings, episodes)
+            cost = SB3_COST[agent] * steps / 1000
+            jobs += [Job(f"{agent}, SB3's", (seed,), cost, entry) for seed in flags.seeds_of_sb3]
+    return sorted(jobs, key=lambda job: -job.cost)
+
+
+def check(flags: Compare) -> None:
+    """Make every agent of ours, with one seed."""
+    entries = {job.settings.agent: job.settings for job in plan(flags) if job.settings.library == "balancier"}
+    for name in flags.names:
+        make_ours(entries[name], (0,))
+
+
+def measure(flags: Compare) -> Findings:
+    jobs = plan(flags)
+    trained = dict(zip(jobs, run_parallel(train, jobs, flags.processes), strict=True))
+    rows = []
+    for name in flags.names:
+        for library in LIBRARIES:
+            chosen = [job for job in jobs if (job.settings.agent, job.settings.library) == (name, library)]
+            if chosen:
+                entry = chosen[0].settings
+                trainings = {job.seeds: trained[job] for job in sorted(chosen, key=lambda job: job.seeds)}
+                rows.append(Row(entry, trainings, optimal_returns(entry.env, entry.starts)))
+    return Findings(rows)
+
+
+# Output
+
+
+def forecast(flags: Compare) -> str:
+    return f"about {duration(wall_seconds(plan(flags), flags.processes))} with {flags.processes} processes"
+
+
+def metrics(findings: Findings) -> Iterable[Metric]:
+    for row in findings.rows:
+        for seeds, training in row.trainings.items():
+            for step, returns in zip(training.steps, training.curve, strict=True):
+                yield int(step), f"{row.entry.library}/{row.entry.agent}/return", returns, seeds
+
+
+def result(findings: Findings) -> dict[str, Any]:
+    return {"machine": machine(), "rows": [row.result() for row in findings.rows], "pairs": findings.pairs}
+
+
+def median(values: list[Any]) -> float | None:
+    """The median, with "never" (None) above every number."""
+    middle = float(np.median([np.inf if value is None else value for value in values]))
+    return middle if np.isfinite(middle) else None
+
+
+def table(findings: Findings) -> Table:
+    table = Table(title="Tested on the same starts; seconds are of the processor, one thread")
     for name in ("agent", "library", "seeds", "steps", "seconds", "IQM [95 %]", "regret"):
         table.add_column(name, justify="left" if name in ("agent", "library") else "right")
-    table.add_column("to threshold\n(median) steps", justify="right")
-    table.add_column("\nseconds", justify="right")
-    table.add_column("speed-up\nper seed", justify="right")
-    speedups = {ours.agent: pair(ours, theirs)["speedup_per_seed"] for ours, theirs in pairs_of(rows)}
-    for row in rows:
-        result = row.result()
-        total = sum(part.train_seconds for part in row.trained)
-        steps, seconds = (middle(result[f"{what}_to_threshold"]) for what in ("steps", "seconds"))
+    for name in ("to threshold\n(median) steps", "\nseconds", "speed-up\nper seed"):
+        table.add_column(name, justify="right")
+    speedups = {pair["agent"]: f"{pair['speedup_per_seed']:.1f}" for pair in findings.pairs}
+    for row in findings.rows:
+        entry, values = row.entry, row.result()
+        steps, seconds = median(values["steps_to_threshold"]), median(values["seconds_to_threshold"])
         table.add_row(
-            row.agent,
-            row.package,
+            entry.agent,
+            entry.library,
             str(len(row.seeds)),
-            f"{row.steps:,}",
-            f"{total:.1f}",
-            f"{result['iqm']:.1f} [{result['ci95'][0]:.1f}, {result['ci95'][1]:.1f}]",
-            "-" if result["regret"] is None else f"{result['regret']:.1f}",
+            f"{entry.steps:,}",
+            f"{sum(row.train_seconds):.1f}",
+            f"{values['iqm']:.1f} [{values['ci95'][0]:.1f}, {values['ci95'][1]:.1f}]",
+            "-" if values["regret"] is None else f"{values['regret']:.1f}",
             "never" if steps is None else f"{steps:,.0f}",
             "never" if seconds is None else f"{seconds:.1f}",
-            f"{speedups[row.agent]:.1f}" if row.package == "balancier" and row.agent in speedups else "",
+            speedups.get(entry.agent, "") if entry.library == "balancier" else "",
         )
     return table
 
 
-NAMES = {"balancier": "Balancier", "sb3": "Stable-Baselines3"}
-LOOKS = {"balancier": plotting.BLUE, "sb3": plotting.ORANGE}
+# Figures
+
+
+def figures(findings: Findings) -> dict[str, Figure]:
+    return {
+        "learning_curves": plot_curves(findings),
+        "returns": plot_returns(findings),
+        "times": plot_times(findings),
+    }
 
 
 def label(row: Row) -> str:
     seeds = f"{len(row.seeds)} seed" + ("s" if len(row.seeds) > 1 else "")
-    return f"{NAMES[row.package]} ({seeds})"
+    return f"{LIBRARIES[row.entry.library]} ({seeds})"
 
 
-def draw_curves(rows: list[Row]) -> Figure:
+def plot_curves(findings: Findings) -> Figure:
     """Return against steps and against processor seconds, interquartile mean with 95 % interval."""
-    agents = list(dict.fromkeys(row.agent for row in rows))
-    figure, axes = plotting.new(len(agents), 2, width=6.5, height=4.4)
-    for column, agent in enumerate(agents):
-        for row in (row for row in rows if row.agent == agent):
-            curve = row.curve
-            iqm = [interquartile_mean(point) for point in curve]
-            low, high = np.array([confidence_interval(point) for point in curve]).T
-            steps = row.trained[0].steps[: len(curve)]
-            seconds = np.mean([part.seconds[: len(curve)] for part in row.trained], 0)
-            for panel, x in ((axes[column], steps), (axes[len(agents) + column], seconds)):
-                plotting.band(panel, x, low, iqm, high, label(row), LOOKS[row.package])
-        for panel, name in ((axes[column], "steps of each seed"), (axes[len(agents) + column], "processor seconds")):
-            reference_lines(panel, row)
+    count = len(findings.agents)
+    figure, axes = plotting.new(count, 2, width=6.5, height=4.4)
+    for column, agent in enumerate(findings.agents):
+        panels = axes[column], axes[count + column]
+        rows = findings.rows_of(agent)
+        for row in rows:
+            steps, seconds, curve = row.curves
+            iqm = [interquartile_mean(returns) for returns in curve]
+            low, high = np.array([confidence_interval(returns) for returns in curve]).T
+            for panel, x in zip(panels, (steps.tolist(), seconds.tolist()), strict=True):
+                plotting.band(panel, x, low, iqm, high, label(row), COLORS[row.entry.library])
+        for panel, name in zip(panels, ("steps of each seed", "processor seconds"), strict=True):
+            plot_references(panel, rows[0])
             panel.set_xlabel(name)
-        axes[len(agents) + column].set_xscale("log")
-        axes[column].set_title(f"{agent.upper()} on {row.env.removeprefix('balancier/')}")
-        axes[column].legend(loc="lower right")
-    axes[0].set_ylabel("mean return")
-    axes[len(agents)].set_ylabel("mean return")
-    axes[len(agents)].set_title("all seeds of ours together, one seed of SB3's", fontsize=13, color=plotting.GRAY)
+        panels[0].set_title(f"{agent.upper()} on {rows[0].entry.env.removeprefix('balancier/')}")
+        panels[0].legend(loc="lower right")
+        panels[1].set_xscale("log")
+    axes[0].set_ylabel("mean validation return")
+    axes[count].set_ylabel("mean validation return")
+    axes[count].set_title("all seeds of ours together, one seed of SB3's", fontsize=13, color=plotting.GRAY)
     return figure
 
 
-def reference_lines(axes: Any, row: Row) -> None:
-    if row.threshold is not None:
-        axes.axhline(row.threshold, color=plotting.GRAY, linestyle=":", linewidth=1.8, label="threshold")
+def plot_references(panel: Axes, row: Row) -> None:
+    """The threshold and the optimum as lines."""
+    if row.entry.threshold is not None:
+        panel.axhline(row.entry.threshold, color=plotting.GRAY, linestyle=":", linewidth=1.8, label="threshold")
     if row.optimum is not None:
-        axes.axhline(row.optimum, color=plotting.GREEN, linestyle="--", linewidth=1.8, label="optimum")
+        panel.axhline(row.optimum, color=plotting.GREEN, linestyle="--", linewidth=1.8, label="optimum")
 
 
-def draw_returns(rows: list[Row]) -> Figure:
-    """Where the judged episodes ended: every seed a dot, every row a box over all episodes, the optimum beside it."""
-    agents = list(dict.fromkeys(row.agent for row in rows))
-    figure, axes = plotting.new(len(agents), width=6.5, height=5.2)
-    for panel, agent in zip(axes, agents, strict=True):
-        mine = [row for row in rows if row.agent == agent]
-        for place, row in enumerate(mine):
-            trunk = panel.violinplot([row.judged.ravel()], [place], widths=0.8, showextrema=False)["bodies"][0]
-            trunk.set_facecolor(LOOKS[row.package])
-            trunk.set_alpha(0.25)
-            spread = np.linspace(-0.12, 0.12, len(row.seeds)) if len(row.seeds) > 1 else [0.0]
-            panel.plot(place + np.array(spread), row.returns, "o", color=LOOKS[row.package], markersize=9)
-            panel.plot([place - 0.3, place + 0.3], [interquartile_mean(row.returns)] * 2, color="black")
-        ticks = [label(row).replace(" (", "\n(") for row in mine]
-        best = optimal_returns(mine[0].env, mine[0].trained[0].task.starts)
-        if best is not None:
-            place = len(mine)
-            trunk = panel.violinplot([best], [place], widths=0.8, showextrema=False)["bodies"][0]
-            trunk.set_facecolor(plotting.GREEN)
-            trunk.set_alpha(0.3)
-            panel.plot([place - 0.3, place + 0.3], [best.mean()] * 2, color="black")
-            panel.axhline(best.mean(), color=plotting.GREEN, linestyle="--", linewidth=1.8)
+def plot_violin(panel: Axes, returns: np.ndarray, middle: float, place: int, color: str) -> None:
+    """The distribution of returns, and a bar across it."""
+    bodies: Any = panel.violinplot([returns], [place], widths=0.8, showextrema=False)["bodies"]
+    bodies[0].set(facecolor=color, alpha=0.25)
+    panel.plot([place - 0.3, place + 0.3], [middle] * 2, color="black")
+
+
+def plot_returns(findings: Findings) -> Figure:
+    """The returns of the test: a dot for each seed, a shape for all episodes, and the optimum beside them."""
+    figure, axes = plotting.new(len(findings.agents), width=6.5, height=5.2)
+    for panel, agent in zip(axes, findings.agents, strict=True):
+        rows = findings.rows_of(agent)
+        ticks = [label(row).replace(" (", "\n(") for row in rows]
+        for place, row in enumerate(rows):
+            color = COLORS[row.entry.library]
+            plot_violin(panel, row.test_returns.ravel(), interquartile_mean(row.returns), place, color)
+            spread = np.linspace(-0.12, 0.12, len(row.seeds)) if len(row.seeds) > 1 else np.zeros(1)
+            panel.plot(place + spread, row.returns, "o", color=color, markersize=9)
+        optimal = rows[0].optimal
+        if optimal is not None:
+            plot_violin(panel, optimal, optimal.mean(), len(rows), plotting.GREEN)
+            panel.axhline(optimal.mean(), color=plotting.GREEN, linestyle="--", linewidth=1.8)
             ticks.append("optimum\n(exact)")
         panel.set_xticks(range(len(ticks)), ticks)
-        panel.set_title(f"{agent.upper()} after {mine[0].steps:,} steps")
+        panel.set_title(f"{agent.upper()} after {rows[0].entry.steps:,} steps")
         panel.grid(axis="x", visible=False)
-    axes[0].set_ylabel("return of judged episodes")
-    figure.supxlabel(
-        "dots: seeds    bar: their interquartile mean    shape: all episodes", fontsize=13, color=plotting.GRAY
-    )
+    axes[0].set_ylabel("return of test episodes")
+    figure.supxlabel("dots: seeds    bar: interquartile mean    shape: all episodes", fontsize=13, color=plotting.GRAY)
     return figure
 
 
-def draw_times(rows: list[Row]) -> Figure:
-    """Processor seconds: for a seed's whole training, and until the threshold."""
+def plot_times(findings: Findings) -> Figure:
+    """Processor seconds: for the whole training of a seed, and until the threshold."""
     figure, (whole, until) = plotting.new(2, width=7.5, height=5.2)
-    agents = list(dict.fromkeys(row.agent for row in rows))
-    for row in rows:
-        place = agents.index(row.agent) + (-0.2 if row.package == "balancier" else 0.2)
-        color = LOOKS[row.package]
-        whole.bar(place, row.seconds_per_seed, 0.38, color=color, label=NAMES[row.package])
+    for row in findings.rows:
+        ours, color = row.entry.library == "balancier", COLORS[row.entry.library]
+        place = findings.agents.index(row.entry.agent) + (-0.2 if ours else 0.2)
+        whole.bar(place, row.seconds_per_seed, 0.38, color=color, label=LIBRARIES[row.entry.library])
         whole.text(place, row.seconds_per_seed, f"{row.seconds_per_seed:.1f}", ha="center", va="bottom", fontsize=13)
-        seconds = sorted(np.inf if s is None else s for s in row.to_threshold("seconds"))
-        ninth = seconds[min(len(seconds), 9) - 1] if row.package == "balancier" else float(np.median(seconds))
+        seconds = sorted(np.inf if value is None else value for value in row.to_threshold("seconds"))
+        ninth = seconds[min(len(seconds), 9) - 1] if ours else float(np.median(seconds))
         if np.isfinite(ninth):
             until.bar(place, ninth, 0.38, color=color)
             until.text(place, ninth, f"{ninth:.1f}", ha="center", va="bottom", fontsize=13)
         else:
             until.text(place, 0, "never", ha="center", va="bottom", fontsize=13, rotation=90, color=color)
-    for axes, title in (
-        (whole, "training, per seed"),
-        (until, "until the threshold: ours, nine of ten seeds;\nSB3, its median seed alone"),
-    ):
-        axes.set_xticks(range(len(agents)), [agent.upper() for agent in agents])
-        axes.set_title(title, fontsize=15)
+    whole.set_title("training, per seed", fontsize=15)
+    until.set_title("until the threshold: ours, nine of ten seeds;\nSB3, its median seed alone", fontsize=15)
+    for axes in (whole, until):
+        axes.set_xticks(range(len(findings.agents)), [agent.upper() for agent in findings.agents])
+        axes.set_xlim(-0.5, len(findings.agents) - 0.5)
         axes.grid(axis="x", visible=False)
     whole.set_ylabel("processor seconds")
     handles, labels = whole.get_legend_handles_labels()
@@ -428,29 +444,21 @@ def draw_times(rows: list[Row]) -> Figure:
     return figure
 
 
-def compare(flags: Compare) -> None:
-    tasks = plan(flags)
-    jobs = flags.jobs or os.cpu_count() or 1
-    forecast = max(sum(task.cost for task in tasks) * 1.25 / jobs, tasks[0].cost) + 15
-    run = Run("compare", flags)
-    console.print(f"compare: about {duration(forecast)} with {jobs} processes", highlight=False)
-    trained = run_parallel(train, tasks, jobs, sum(task.cost for task in tasks), "training")
-    trained_names = {task.agent for task in tasks}
-    rows = gather(trained, [name for name in dict.fromkeys([*flags.agents, *AGENTS]) if name in trained_names])
-    for row in rows:
-        for part in row.trained:
-            for step, point in zip(part.steps, part.curve, strict=True):
-                run.log(step, f"{row.package}/{row.agent}/return", point, part.task.seeds)
-    run.figure(draw_curves(rows), "learning_curves")
-    run.figure(draw_returns(rows), "returns")
-    run.figure(draw_times(rows), "times")
-    pairs = [pair(*both) for both in pairs_of(rows)]
-    run.finish({"machine": run.machine, "rows": [row.result() for row in rows], "pairs": pairs})
-    run.close(table_of(rows), "balancier train, then watch it; balancier compare --help for more")
+LESSON = Lesson(
+    flags=Compare,
+    measure=measure,
+    figures=figures,
+    table=table,
+    result=result,
+    forecast=forecast,
+    next_command="balancier train, then watch it; balancier compare --help for more",
+    metrics=metrics,
+    check=check,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("compare", Compare, compare, argv, __doc__)
+    return launch("compare", LESSON, argv, __doc__)
 
 
 if __name__ == "__main__":

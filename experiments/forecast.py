@@ -29,8 +29,7 @@ from experiments.common import plotting
 from experiments.common.command import Lesson, launch
 from experiments.common.estimators import NOISE, least_squares_fit, simulate
 from experiments.common.flags import Flags, UsageError, at_least
-from experiments.common.jobs import Job
-from experiments.common.parallel import ProgressBar, duration, run_parallel
+from experiments.common.parallel import Job, ProgressBar, duration, run_parallel
 from experiments.common.runs import Metric
 from models import MLP, Adam, Linear, fit
 from models.fitting import triangle
@@ -214,7 +213,7 @@ def check(flags: Forecast) -> None:
 
 def measure(flags: Forecast) -> Findings:
     jobs = plan(flags)
-    results = run_parallel(train, jobs, flags.processes, sum(job.cost for job in jobs), "training")
+    results = run_parallel(train, jobs, flags.processes)
     trained = {job.name: result for job, result in zip(jobs, results, strict=True)}
     past, truth = unseen_pendulums(flags.tests)
     futures = {name: trained[name][0] for name in BUDGETS}

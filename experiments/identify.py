@@ -27,8 +27,7 @@ from experiments.common import plotting
 from experiments.common.command import Lesson, launch
 from experiments.common.estimators import HIGH, LOW, NOISE, PRIOR_STD, cramer_rao, least_squares_fit, posterior
 from experiments.common.flags import Flags, UsageError, at_least
-from experiments.common.jobs import Job
-from experiments.common.parallel import ProgressBar, duration, run_parallel
+from experiments.common.parallel import Job, ProgressBar, duration, run_parallel
 from experiments.common.runs import Metric
 from models import LSTM, MLP, Adam, Readout, fit, replica
 from models.fitting import triangle
@@ -327,7 +326,7 @@ def check(flags: Identify) -> None:
 
 def measure(flags: Identify) -> Findings:
     jobs = plan(flags)
-    *performances, undamped = run_parallel(train, jobs, flags.processes, sum(job.cost for job in jobs), "training")
+    *performances, undamped = run_parallel(train, jobs, flags.processes)
     by_name = {job.name: performance for job, performance in zip(jobs, performances, strict=False)}
     angles, target = pendulums(flags.tests, TEST_SEED, DAMPING)
     truth, angles = target.numpy() * HALF + MIDDLE, measured(angles, TEST_SEED).numpy()

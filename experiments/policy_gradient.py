@@ -1,43 +1,59 @@
-"""Policy gradients as one family (6.1): REINFORCE without and with a baseline, A2C, PPO, and why each step was taken.
+"""Policy gradients as one family (6.1): REINFORCE without and with a baseline, A2C and PPO.
 
-All follow grad log pi(a | s) times how good the action was; they differ in how they tell how good it was, and in how
-often they use what they saw. The first figure shows what that is worth in learning, the second in variance: one policy,
-many independent rollouts, and the gradient that each estimator makes of each of them.
+All four follow grad log pi(a | s) times an estimate of how good the action was. They differ in the estimate, and in how
+often they use each rollout (steps of the current policy). The first figure compares their learning. The second one
+compares the variance of the estimates: one policy plays many independent rollouts, and each estimator gives a gradient
+for each of them.
+
+A seed is one independent training. The interquartile mean (IQM) of the seeds is the mean of their middle half, and the
+regret is the optimum less the IQM.
+
+S seed, P parameters of the policy, T steps of a rollout, N environments of one seed.
 """
 
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor
 
-import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS, REINFORCE
 from agents.common.replay import Transitions
 from agents.common.returns import gae
-from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
-from envs.optimum import optimal_returns
+from agents.evaluation import TEST_SEED
 from experiments.common import plotting
-from experiments.common.command import run_command
-from experiments.common.flags import Flags, UsageError
-from experiments.common.parallel import duration, run_parallel
-from experiments.common.runs import Run, console
+from experiments.common.command import Lesson, launch
+from experiments.common.flags import Flags, at_least
+from experiments.common.hyperparams import tuned
+from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
+from experiments.common.runs import Metric
 from experiments.common.statistics import confidence_interval, interquartile_mean
+from experiments.common.training import STARTS, Training, mean_optimum, summary, train_agent
+from experiments.common.training import forecast as training_seconds
 
 ENV = "balancier/Pendulum-v0"
-EVALUATIONS = 20
-# name -> (agent, hyper-parameters, share of --steps that it is given, color)
-FAMILY: dict[str, tuple[str, dict[str, Any], float, str]] = {
-    "REINFORCE": ("reinforce", {"baseline": False}, 1.0, plotting.ORANGE),
-    "with baseline": ("reinforce", {}, 1.0, plotting.RED),
-    "A2C": ("a2c", {}, 1.0, plotting.GREEN),
-    "PPO": ("ppo", {}, 0.25, plotting.BLUE),
+TEST_EPISODES = 100
+QUICK_STEPS = 100_000
+
+
+class Member(NamedTuple):
+    """One algorithm of the family."""
+
+    agent: str
+    hyperparameters: dict[str, Any]  # those that differ from the tuned ones
+    share: float  # of --steps
+    color: str
+
+
+FAMILY = {
+    "REINFORCE": Member("reinforce", {"baseline": False}, 1.0, plotting.ORANGE),
+    "with baseline": Member("reinforce", {}, 1.0, plotting.RED),
+    "A2C": Member("a2c", {}, 1.0, plotting.GREEN),
+    "PPO": Member("ppo", {}, 0.25, plotting.BLUE),
 }
 
 
@@ -45,150 +61,184 @@ FAMILY: dict[str, tuple[str, dict[str, Any], float, str]] = {
 class PolicyGradient(Flags):
     """Policy gradients as one family: REINFORCE without and with a baseline, A2C, PPO."""
 
-    steps: int = 400_000
+    steps: Annotated[int, at_least(20_000)] = 400_000
     """Steps of each seed (of PPO a quarter)."""
-    rollouts: int = 64
+    rollouts: Annotated[int, at_least(2)] = 64
     """Independent rollouts whose gradients are compared."""
-    jobs: int = 2
-    """Processes side by side, each on one thread."""
+    jobs: Annotated[int, at_least(1)] = 2
+    """Processes at the same time, each on one thread."""
+
+    @property
+    def steps_to_train(self) -> int:
+        return min(self.steps, QUICK_STEPS) if self.quick else self.steps
 
 
 @dataclass(frozen=True)
-class Task:
-    """One member of the family, all its seeds."""
+class Findings:
+    seeds: list[int]
+    rollouts: int
+    trainings: dict[str, Training]  # by member of the family
+    optimum: float | None  # best mean return from the test seeds
+    variance: dict[str, float]  # by estimator: of its gradients, in units of that of the return
+    noise_to_signal: dict[str, float]  # by estimator
 
-    name: str
-    seeds: tuple[int, ...]
-    steps: int
+
+# Learning
 
 
-def train(task: Task, report: Callable[[float], None]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Steps (E,), curve (E, S), judged returns (S,), and processor seconds without evaluations."""
-    kind, given, _, _ = FAMILY[task.name]
-    hyper: dict[str, Any] = dict(given)
-    if kind in ("a2c", "ppo"):
-        hyper["anneal_steps"] = task.steps
-    agent = AGENTS[kind](ENV, seeds=task.seeds, **hyper)
-    steps, curve, seconds = [], [], 0.0
-    for _ in range(EVALUATIONS):
-        began = time.process_time()
-        agent.learn(task.steps // EVALUATIONS)
-        seconds += time.process_time() - began
-        steps.append(agent.num_timesteps)
-        curve.append(evaluate(agent, ENV, range(VALIDATION_SEED, VALIDATION_SEED + 20)).mean(1))
-        report(task.steps / EVALUATIONS)
-    return np.array(steps), np.array(curve), evaluate(agent, ENV, range(TEST_SEED, TEST_SEED + 100)).mean(1), seconds
+def train(job: Job, report: Callable[[float], None]) -> Training:
+    """Train and test one member of the family, all its seeds."""
+    member, steps = FAMILY[job.name], job.settings
+    hyperparameters = tuned(member.agent, ENV) | member.hyperparameters
+    if hyperparameters["anneal_steps"]:
+        hyperparameters["anneal_steps"] = steps
+    agent = AGENTS[member.agent](ENV, seeds=job.seeds, **hyperparameters)
+    return train_agent(agent, ENV, steps, TEST_EPISODES, lambda done, _: report(job.cost * done / steps))
+
+
+def plan(flags: PolicyGradient) -> list[Job]:
+    jobs = []
+    for name, member in FAMILY.items():
+        steps = int(flags.steps_to_train * member.share)
+        jobs.append(Job(name, tuple(flags.all_seeds), training_seconds(member.agent, steps, flags.seeds), steps))
+    return jobs
+
+
+# Gradients
 
 
 def clones(agent: REINFORCE, count: int) -> REINFORCE:
     """`count` replicas that all hold the one agent's networks and statistics, in environments of their own."""
-    many = REINFORCE(ENV, seeds=count, num_envs=1)
-    learned = agent.state_dict()
+    many = REINFORCE(ENV, seeds=count, **{**tuned("reinforce", ENV), "num_envs": 1})
+    trained = agent.state_dict()
     with torch.no_grad():
-        for name, mine in many.state_dict().items():
-            if name.startswith(("policy.", "critic.", "encoder.", "returns.")):
-                mine.copy_(learned[name].expand_as(mine))
+        for name, tensor in many.state_dict().items():
+            if name.startswith(("policy.", "critic.", "encoder.", "reward_scaling.returns.")):
+                tensor.copy_(trained[name].expand_as(tensor))
     return many
 
 
+def estimates(agent: REINFORCE, rollout: Transitions) -> dict[str, Tensor]:
+    """How good each action of a rollout was, by every estimator: (S, T, N)."""
+    zeros = torch.zeros_like(rollout.reward)
+    return {
+        "return": gae(rollout.reward, rollout.discount, rollout.done, zeros, zeros, 1.0),
+        "return - V": agent.advantages(rollout, 1.0)[0],
+        "GAE, lambda 0.95": agent.advantages(rollout, 0.95)[0],
+        "GAE, lambda 0": agent.advantages(rollout, 0.0)[0],
+    }
+
+
 def gradients(agent: REINFORCE) -> dict[str, Tensor]:
-    """What each estimator makes of one episode of every replica: gradients (S, P) of the policy's parameters."""
-    found: dict[str, Tensor] = {}
+    """Gradients (S, P) of the policy's parameters by every estimator, from one episode of every replica."""
+    by_estimator: dict[str, Tensor] = {}
 
     def keep(rollout: Transitions) -> None:
-        zeros = torch.zeros_like(rollout.reward)
-        estimates = {
-            "return": gae(rollout.reward, zeros, zeros, rollout.terminated, rollout.done, agent.gamma, 1.0),
-            "return - V": agent.advantages(rollout, 1.0)[0],
-            "GAE, lambda 0.95": agent.advantages(rollout, 0.95)[0],
-            "GAE, lambda 0": agent.advantages(rollout, 0.0)[0],
-        }
         log_prob = agent.policy(agent.features(rollout.obs)).log_prob(rollout.action)  # (S, T, N)
         parameters = list(agent.policy.parameters())
-        for name, advantage in estimates.items():
+        for name, advantage in estimates(agent, rollout).items():
             loss = (log_prob * advantage).mean((1, 2)).sum()
             parts = torch.autograd.grad(loss, parameters, retain_graph=True)
-            found[name] = torch.cat([part.flatten(1) for part in parts], 1)
+            by_estimator[name] = torch.cat([part.flatten(1) for part in parts], 1)
 
     agent.update = keep  # type: ignore[method-assign]
     agent.learn(agent.config.num_steps)
-    return found
+    return by_estimator
 
 
 def noise_to_signal(gradient: Tensor) -> float:
-    """Total variance of independent gradients (R, P) over the square of their mean's length, less its own noise."""
+    """Total variance of independent gradients (S, P) over the squared length of their mean without its own noise."""
     variance = gradient.var(0).sum()
     signal = (gradient.mean(0) ** 2).sum() - variance / len(gradient)
     return float(variance / signal.clamp(min=1e-3 * variance))
 
 
-def policy_gradient(flags: PolicyGradient) -> None:
-    for name, least in (("steps", 20_000), ("rollouts", 2), ("jobs", 1)):
-        if getattr(flags, name) < least:
-            raise UsageError(f"--{name}: found {getattr(flags, name)}, expected at least {least}")
-    steps = min(flags.steps, 100_000) if flags.quick else flags.steps
-    run = Run("policy_gradient", flags)
-    forecast = steps * (1.2e-4 + 1.4e-5 * flags.seeds) / min(flags.jobs, 2) + 12
-    console.print(f"policy_gradient: {flags.seeds} seeds each, about {duration(forecast)}", highlight=False)
-    tasks = [Task(name, tuple(flags.all_seeds), int(steps * share)) for name, (_, _, share, _) in FAMILY.items()]
-    tasks.sort(key=lambda task: task.name != "A2C")  # the longest first
-    trained = dict(
-        zip(
-            [task.name for task in tasks],
-            run_parallel(train, tasks, flags.jobs, sum(task.steps for task in tasks), "training"),
-            strict=True,
-        )
-    )
-    for name, (at, curve, _, _) in trained.items():
-        for step, returns in zip(at, curve, strict=True):
-            run.log(int(step), f"{name}/return", returns, flags.all_seeds)
-    agent = REINFORCE(ENV, seeds=[flags.seed]).learn(steps // 4)  # a policy and a critic that know something
-    assert isinstance(agent, REINFORCE)
-    found = gradients(clones(agent, flags.rollouts))
-    variances = {name: float(one.var(0).sum() / found["return"].var(0).sum()) for name, one in found.items()}
-    ratios = {name: noise_to_signal(one) for name, one in found.items()}
-    best = optimal_returns(ENV, range(TEST_SEED, TEST_SEED + 100))
-    optimum = None if best is None else float(best.mean())
-    run.figure(draw_curves(trained, optimum), "learning_curves")
-    run.figure(draw_variance(variances, ratios, flags.rollouts), "variance")
-    rows = {}
+# The lesson
+
+
+def forecast(flags: PolicyGradient) -> str:
+    return f"{flags.seeds} seeds each, about {duration(wall_seconds(plan(flags), flags.jobs))}"
+
+
+def measure(flags: PolicyGradient) -> Findings:
+    jobs = plan(flags)
+    trainings = dict(zip(FAMILY, run_parallel(train, jobs, flags.jobs), strict=True))
+    agent = REINFORCE(ENV, seeds=[flags.seed], **tuned("reinforce", ENV))
+    agent.learn(flags.steps_to_train // 4)  # a policy and a critic that have learned something
+    by_estimator = gradients(clones(agent, flags.rollouts))
+    total = {name: gradient.var(0).sum() for name, gradient in by_estimator.items()}
+    variance = {name: float(value / total["return"]) for name, value in total.items()}
+    ratios = {name: noise_to_signal(gradient) for name, gradient in by_estimator.items()}
+    optimum = mean_optimum(ENV, range(TEST_SEED, TEST_SEED + TEST_EPISODES))
+    return Findings(flags.all_seeds, flags.rollouts, trainings, optimum, variance, ratios)
+
+
+# Output
+
+
+def metrics(findings: Findings) -> Iterable[Metric]:
+    for name, training in findings.trainings.items():
+        for step, returns in zip(training.steps, training.curve, strict=True):
+            yield int(step), f"{name}/return", returns, findings.seeds
+
+
+def row(training: Training, optimum: float | None) -> dict[str, Any]:
+    return {
+        "steps": int(training.steps[-1]),
+        "seconds": training.train_seconds,
+        **summary(training.returns, optimum),
+    }
+
+
+def result(findings: Findings) -> dict[str, Any]:
+    return {
+        "optimum": findings.optimum,
+        "agents": {name: row(training, findings.optimum) for name, training in findings.trainings.items()},
+        "variance": findings.variance,
+        "noise_to_signal": findings.noise_to_signal,
+    }
+
+
+def table(findings: Findings) -> Table:
     table = Table("agent", "steps", "seconds", "IQM [95 %]", "regret")
-    for name in FAMILY:
-        at, _, returns, seconds = trained[name]
-        iqm, (low, high) = interquartile_mean(returns), confidence_interval(returns)
-        regret = None if optimum is None else round(optimum - iqm, 2)
-        rows[name] = {"steps": int(at[-1]), "seconds": round(seconds, 2), "returns": returns.round(2).tolist()}
-        rows[name] |= {"iqm": round(iqm, 2), "ci95": [round(low, 2), round(high, 2)], "regret": regret}
-        table.add_row(name, f"{at[-1]:,}", f"{seconds:.1f}", f"{iqm:.0f} [{low:.0f}, {high:.0f}]", str(regret))
-    noise = {"variance": variances, "noise_to_signal": ratios}
-    told = {kind: {name: round(value, 4) for name, value in one.items()} for kind, one in noise.items()}
-    run.finish({"optimum": optimum, "agents": rows, **told})
-    run.close(table, "balancier compare --agents ppo a2c")
+    for name, training in findings.trainings.items():
+        numbers = row(training, findings.optimum)
+        (low, high), regret = numbers["ci95"], numbers["regret"]
+        iqm = f"{numbers['iqm']:.0f} [{low:.0f}, {high:.0f}]"
+        regret = "-" if regret is None else f"{regret:.1f}"
+        table.add_row(name, f"{numbers['steps']:,}", f"{numbers['seconds']:.1f}", iqm, regret)
+    return table
 
 
-def draw_curves(trained: dict[str, Any], optimum: float | None) -> Figure:
-    """Return against steps, the middle of the seeds and their 95 % interval."""
+# Figures
+
+
+def figures(findings: Findings) -> dict[str, Figure]:
+    return {"learning_curves": plot_curves(findings), "variance": plot_variance(findings)}
+
+
+def plot_curves(findings: Findings) -> Figure:
+    """Return against steps, the interquartile mean of the seeds with its 95 % interval."""
     figure, (axes,) = plotting.new(width=10, height=6)
-    for name, (_, _, _, color) in FAMILY.items():
-        steps, curve = trained[name][:2]
-        bounds = np.array([confidence_interval(row) for row in curve]).T
-        plotting.band(axes, steps, bounds[0], [interquartile_mean(row) for row in curve], bounds[1], name, color)
-    if optimum is not None:
-        axes.axhline(optimum, color="black", linestyle="--", label="optimum")
+    for name, training in findings.trainings.items():
+        low, high = zip(*(confidence_interval(returns) for returns in training.curve), strict=True)
+        iqm = [interquartile_mean(returns) for returns in training.curve]
+        plotting.band(axes, training.steps.tolist(), low, iqm, high, name, FAMILY[name].color)
+    if findings.optimum is not None:
+        axes.axhline(findings.optimum, color="black", linestyle="--", label="optimum")
     axes.set_xlabel("steps of each seed")
-    axes.set_ylabel("mean return of 20 episodes")
-    seeds = len(next(iter(trained.values()))[2])
-    axes.set_title(f"Four policy gradients on the pendulum, {seeds} seeds each")
+    axes.set_ylabel(f"mean return of {STARTS} validation episodes")
+    axes.set_title(f"Four policy gradients on the pendulum, {len(findings.seeds)} seeds each")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
 
 
-def draw_variance(variances: dict[str, float], ratios: dict[str, float], rollouts: int) -> Figure:
-    """How noisy the gradient of one episode is, estimator by estimator: as such, and beside what it points to."""
+def plot_variance(findings: Findings) -> Figure:
+    """The noise in the gradient of one episode by estimator: its variance, and its ratio to the mean gradient."""
     figure, panels = plotting.new(2, width=8, height=5)
     colors = [plotting.ORANGE, plotting.RED, plotting.BLUE, plotting.GREEN]
     labels = ["variance, the return's = 1", "variance / squared length of the mean gradient"]
-    for axes, values, label in zip(panels, (variances, ratios), labels, strict=True):
+    for axes, values, label in zip(panels, (findings.variance, findings.noise_to_signal), labels, strict=True):
         bars = axes.barh(list(values), list(values.values()), color=colors)
         axes.bar_label(bars, fmt="{:,.3g}", padding=4)
         axes.set_xscale("log")
@@ -197,12 +247,24 @@ def draw_variance(variances: dict[str, float], ratios: dict[str, float], rollout
         axes.set_xlabel(label)
         axes.grid(axis="y", visible=False)
     panels[1].set_yticklabels([])
-    figure.suptitle(f"Noise in the gradient of one episode (one policy, {rollouts} episodes)")
+    figure.suptitle(f"Noise in the gradient of one episode (one policy, {findings.rollouts} episodes)")
     return figure
 
 
+LESSON = Lesson(
+    flags=PolicyGradient,
+    measure=measure,
+    figures=figures,
+    table=table,
+    result=result,
+    forecast=forecast,
+    next_command="balancier compare --agents ppo a2c",
+    metrics=metrics,
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("policy_gradient", PolicyGradient, policy_gradient, argv, __doc__)
+    return launch("policy_gradient", LESSON, argv, __doc__)
 
 
 if __name__ == "__main__":

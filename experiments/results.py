@@ -1,16 +1,22 @@
-"""Every agent in the worlds it has settings for, beside what Stable-Baselines3 publishes: the table of results.
+"""The table of results: every agent in the environments that it is tuned for, beside the returns that
+Stable-Baselines3 (SB3) publishes. The figure shows how each agent learns.
 
-Ours are ten seeds of each, judged after training on starts that training never saw. The published numbers are those of
-the zoo's benchmark.md (DLR-RM/rl-baselines3-zoo at commit 0088472b): one trained agent each, mean and standard
-deviation over its episodes. Nobody published one for a pendulum's angle alone, its pictures, or `Recall-v0`.
+A seed is one independent training; ours are ten of each. They are evaluated on validation starts during training and
+tested at the end on other starts, on which nothing was tuned. The interquartile mean (IQM) is the mean of the middle
+half of the seeds. The regret is its distance from the return of the optimal controller, where that is known.
+
+The published numbers are those of the zoo's benchmark.md (DLR-RM/rl-baselines3-zoo at commit 0088472b): one trained
+agent each, mean and standard deviation over its episodes. Nobody published one for a pendulum that shows only its
+angle or its pictures, or for `Recall-v0`.
 """
 
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
@@ -20,38 +26,42 @@ from rich.table import Table
 import envs  # noqa: F401  registers the pendulum
 from agents.evaluation import TEST_SEED
 from experiments.common import plotting
-from experiments.common.command import run_command
-from experiments.common.flags import Flags, UsageError
-from experiments.common.hyperparams import NETWORKS, setting, settings
-from experiments.common.parallel import duration, run_parallel
-from experiments.common.runs import Run, atomic, console
+from experiments.common.command import Lesson, launch
+from experiments.common.flags import Flags, UsageError, at_least
+from experiments.common.hyperparams import DISCRETE, NETWORKS, PENDULUM, setting, tuned
+from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
+from experiments.common.runs import Metric, processor
 from experiments.common.statistics import confidence_interval, interquartile_mean
-from experiments.common.training import Learned, forecast, learn, make, mean_optimum, summary
-
-PENDULUM, TORQUES = "balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"
+from experiments.common.training import Training, make, mean_optimum, summary, train_agent
+from experiments.common.training import forecast as training_seconds
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; `steps` where they are not those of the agent's settings."""
+    """One line of the table; `steps` where they are not those that were tuned."""
 
     agent: str
     env: str
     network: str = "mlp"
     observation: str | None = None
     steps: int | None = None
-    most_seeds: int = 1000
+    max_seeds: int = 1000
     published: tuple[float, float, int] | None = None  # SB3's mean return, its standard deviation, and steps
 
     @property
     def name(self) -> str:
-        seen = "" if self.network == "mlp" else f" ({self.network}, {self.observation or 'memory'})"
-        return f"{self.agent.upper()} on {self.env.removeprefix('balancier/')}{seen}"
+        details = [] if self.network == "mlp" else [self.network, *filter(None, [self.observation])]
+        suffix = f" ({', '.join(details)})" if details else ""
+        return f"{self.agent.upper()} on {self.env.removeprefix('balancier/')}{suffix}"
+
+    @property
+    def names(self) -> set[str | None]:
+        """All that `--only` takes for this line."""
+        return {self.name, self.agent, self.env, self.env.removeprefix("balancier/"), self.network, self.observation}
 
     @property
     def budget(self) -> int:
-        tuned = setting(self.agent, self.env, NETWORKS[self.network][0])
-        return self.steps or (tuned.steps if tuned else 0)
+        return self.steps or setting(self.agent, self.env, NETWORKS[self.network][0]).steps
 
 
 ROWS = [
@@ -60,9 +70,9 @@ ROWS = [
     Row("ppo", PENDULUM, steps=100_000, published=(-172.225, 104.159, 100_000)),
     Row("a2c", PENDULUM, steps=1_000_000, published=(-162.965, 103.210, 1_000_000)),
     Row("reinforce", PENDULUM, steps=500_000),
-    Row("dqn", TORQUES, steps=15_000),
+    Row("dqn", DISCRETE, steps=15_000),
     Row("sac", PENDULUM, "gru", "angle"),
-    Row("dqn", TORQUES, "cnn", "pixels", most_seeds=3),
+    Row("dqn", DISCRETE, "cnn", "pixels", max_seeds=3),
     Row("ppo", "balancier/Recall-v0"),
     Row("ppo", "balancier/Recall-v0", "gru"),
     Row("ppo", "balancier/Recall-v0", "lstm"),
@@ -75,64 +85,67 @@ ROWS = [
     Row("dqn", "LunarLander-v3", published=(154.382, 79.241, 100_000)),  # of LunarLander-v2
     Row("sac", "InvertedPendulum-v5"),
 ]
-NEEDED = {"LunarLander-v3": "box2d", "InvertedPendulum-v5": "mujoco imageio"}  # not extras, which bring a second pygame
+# Packages that an environment needs; not Gymnasium's extras, which bring a second pygame.
+NEEDED = {"LunarLander-v3": "box2d", "InvertedPendulum-v5": "mujoco imageio"}
 
 
 @dataclass(frozen=True)
 class Results(Flags):
-    """Every agent in the worlds it has settings for, beside what Stable-Baselines3 publishes."""
+    """Every agent in the environments that it is tuned for, beside the returns that Stable-Baselines3 publishes."""
 
     only: tuple[str, ...] = ()
-    """Lines whose agent, world, network, observation or whole name ("SAC on Pendulum-v0") is one of these
+    """Lines whose agent, environment, network, observation or whole name ("SAC on Pendulum-v0") is one of these
     (default: all; --quick: ppo CartPole-v1)."""
-    eval_episodes: int = 200
-    """Judged starts."""
-    jobs: int | None = None
-    """Processes side by side, each on one thread (default: the number of cores)."""
+    eval_episodes: Annotated[int, at_least(1)] = 200
+    """Episodes of the test of each seed."""
+    jobs: Annotated[int, at_least(1)] | None = None
+    """Parallel processes of one thread each (default: the number of cores)."""
+
+    @property
+    def processes(self) -> int:
+        return self.jobs or os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
-class Task:
-    """One line, all its seeds."""
-
-    row: Row
-    seeds: tuple[int, ...]
-    episodes: int
+class Findings:
+    flags: Results
+    trainings: dict[Row, Training]
+    optima: dict[str, float | None]  # environment -> mean return of the optimal controller; None where not known
 
     @property
-    def cost(self) -> float:
-        return forecast(self.row.agent, self.row.budget, len(self.seeds), NETWORKS[self.row.network][0])
+    def lines(self) -> list[dict[str, Any]]:
+        """A line of the table for each training, as result.json has it."""
+        return [line(row, training, self.optima[row.env]) for row, training in self.trainings.items()]
 
 
-def train(task: Task, report: Callable[[float], None]) -> Learned:
-    """Work through one line, in a process of its own."""
-    row = task.row
-    keywords = settings(row.agent, row.env, row.network)
-    if row.observation:
-        keywords |= {"env_kwargs": {"observation": row.observation}}
-    agent = make(row.agent, row.env, task.seeds, keywords)
-    return learn(
-        agent, row.env, row.budget, task.episodes, lambda done, _: report(task.cost * done / row.budget)
-    )  # fmt: skip
+def line(row: Row, training: Training, optimum: float | None) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "steps": int(training.steps[-1]),
+        "seconds": training.train_seconds,
+        "published": row.published,
+        **summary(training.returns, optimum),
+    }
+
+
+# Training
 
 
 def chosen(flags: Results) -> list[Row]:
     """The lines asked for; UsageError where a name of `--only` fits none of them."""
-    names = [
-        {row.name, row.agent, row.env, row.env.removeprefix("balancier/"), row.network, row.observation} for row in ROWS
-    ]
-    for one in flags.only:
-        if not any(one in having for having in names):
-            every = {name for having in names for name in having if name}
-            short = sorted(every - {PENDULUM, TORQUES, *(row.name for row in ROWS)})
-            raise UsageError(f"--only: found {one!r}, expected a line's whole name or some of {', '.join(short)}")
+    every = {name for row in ROWS for name in row.names if name}
+    for name in flags.only:
+        if name not in every:
+            short = sorted(every - {PENDULUM, DISCRETE, *(row.name for row in ROWS)})
+            raise UsageError(f"--only: found {name!r}, expected a line's whole name or some of {', '.join(short)}")
     if flags.quick and not flags.only:
         return [row for row in ROWS if (row.agent, row.env) == ("ppo", "CartPole-v1")]
-    return [row for row, having in zip(ROWS, names, strict=True) if not flags.only or having.intersection(flags.only)]
+    return [row for row in ROWS if not flags.only or row.names.intersection(flags.only)]
 
 
-def can_be_made(env: str) -> bool:
-    """Whether what a world needs is installed."""
+@cache
+def is_installed(env: str) -> bool:
+    """Whether the packages that an environment needs are installed."""
     try:
         gym.make(env).close()
     except (ImportError, gym.error.DependencyNotInstalled):
@@ -140,117 +153,172 @@ def can_be_made(env: str) -> bool:
     return True
 
 
-def results(flags: Results) -> None:
-    if flags.eval_episodes < 1:
-        raise UsageError(f"--eval-episodes: found {flags.eval_episodes}, expected at least 1")
-    if flags.jobs is not None and flags.jobs < 1:
-        raise UsageError(f"--jobs: found {flags.jobs}, expected at least 1")
-    rows = chosen(flags)
-    for env in sorted({row.env for row in rows if not can_be_made(row.env)}):
-        console.print(f"results: {env} is left out, it needs: python -m pip install {NEEDED.get(env, 'more')}")
-        rows = [row for row in rows if row.env != env]
-    if not rows:
-        raise UsageError("--only: found nothing that is installed, expected at least one world")
-    run = Run("results", flags)
-    seeds = flags.all_seeds
-    tasks = [Task(row, tuple(seeds[: row.most_seeds]), flags.eval_episodes) for row in rows]
-    tasks.sort(key=lambda task: -task.cost)
-    total, jobs = sum(task.cost for task in tasks), flags.jobs or os.cpu_count() or 1
-    longest = max(task.cost for task in tasks)
-    told = duration(max(longest, total / jobs) * 1.3 + 15)
-    console.print(f"results: {len(tasks)} lines, about {told} with {jobs} processes", highlight=False)
-    found = dict(zip([task.row for task in tasks], run_parallel(train, tasks, jobs, total, "training"), strict=True))
-    learned = {row: found[row] for row in rows}
-    for row, one in learned.items():
-        for step, returns in zip(one.steps, one.curve, strict=True):
-            run.log(int(step), f"{row.name}/return", returns, seeds[: row.most_seeds])
-    lines = [line(row, one, flags.eval_episodes) for row, one in learned.items()]
-    run.figure(draw(learned), "results")
-    command = shlex.join(["balancier", "results", *(["--only", *flags.only] if flags.only else [])])
-    page = run.folder / "results.md"
-    with atomic(page) as file:
-        file.write(markdown(lines, command, run.machine["processor"], flags.eval_episodes))
-    run.finish({"lines": lines})
-    table = Table("agent and world", "seeds", "steps", "seconds", "IQM [95 %]", "worst seed", "regret", "SB3 published")
-    for one in lines:
-        table.add_row(*cells(one))
-    run.close(table, f"the same table as a page: {page}")
+def plan(flags: Results) -> list[Job]:
+    """A job for each line whose environment is installed, in the order of the table."""
+    jobs = []
+    for row in chosen(flags):
+        if is_installed(row.env):
+            seeds = tuple(flags.all_seeds[: row.max_seeds])
+            cost = training_seconds(row.agent, row.budget, len(seeds), NETWORKS[row.network][0])
+            jobs.append(Job(row.name, seeds, cost, (row, flags.eval_episodes)))
+    return jobs
 
 
-def line(row: Row, one: Learned, episodes: int) -> dict[str, Any]:
-    """What the table tells about one line; regret only where the optimum is that of an agent that sees all."""
-    optimum = mean_optimum(row.env, range(TEST_SEED, TEST_SEED + episodes))
-    return {
-        "name": row.name,
-        "steps": int(one.steps[-1]),
-        "seconds": round(one.seconds, 1),
-        "published": row.published,
-        **summary(one.judged, optimum),
-    }
+def missing(flags: Results) -> list[str]:
+    """What the environments that are not installed need."""
+    absent = sorted({row.env for row in chosen(flags) if not is_installed(row.env)})
+    return [f"{env} is left out, it needs: python -m pip install {NEEDED.get(env, 'more')}" for env in absent]
 
 
-def cells(one: dict[str, Any]) -> list[str]:
+def check(flags: Results) -> None:
+    if not plan(flags):
+        raise UsageError(
+            f"--only: found nothing that is installed, expected an environment ({'; '.join(missing(flags))})"
+        )
+
+
+def train(job: Job, report: Callable[[float], None]) -> Training:
+    """Train and test the agent of one line, all its seeds."""
+    row, episodes = job.settings
+    keywords = tuned(row.agent, row.env, row.network)
+    if row.observation:
+        keywords |= {"env_kwargs": {"observation": row.observation}}
+    agent = make(row.agent, row.env, job.seeds, keywords)
+    return train_agent(agent, row.env, row.budget, episodes, lambda steps, _: report(job.cost * steps / row.budget))
+
+
+def measure(flags: Results) -> Findings:
+    jobs = plan(flags)
+    trainings = run_parallel(train, jobs, flags.processes)
+    rows, starts = [job.settings[0] for job in jobs], range(TEST_SEED, TEST_SEED + flags.eval_episodes)
+    optima = {env: mean_optimum(env, starts) for env in dict.fromkeys(row.env for row in rows)}
+    return Findings(flags, dict(zip(rows, trainings, strict=True)), optima)
+
+
+# Output
+
+
+def forecast(flags: Results) -> str:
+    jobs = plan(flags)
+    seconds, lines = duration(wall_seconds(jobs, flags.processes)), f"{len(jobs)} line{'s' if len(jobs) > 1 else ''}"
+    return "\n".join([f"{lines}, about {seconds} with {flags.processes} processes", *missing(flags)])
+
+
+def metrics(findings: Findings) -> Iterable[Metric]:
+    for row, training in findings.trainings.items():
+        for step, returns in zip(training.steps, training.curve, strict=True):
+            yield int(step), f"{row.name}/return", returns, findings.flags.all_seeds[: row.max_seeds]
+
+
+def result(findings: Findings) -> dict[str, Any]:
+    return {"lines": findings.lines}
+
+
+def cells(line: dict[str, Any]) -> list[str]:
     """A line of the table in words."""
-    low, high = one["ci95"]
-    regret = "-" if one["regret"] is None else f"{one['regret']:.1f}"
+    low, high = line["ci95"]
     published = "-"
-    if one["published"]:
-        mean, std, steps = one["published"]
+    if line["published"]:
+        mean, std, steps = line["published"]
         published = f"{mean:.1f} ± {std:.1f} in {steps:,}"
-    judged = [f"{one['iqm']:.1f} [{low:.1f}, {high:.1f}]", f"{min(one['returns']):.1f}", regret, published]
-    return [one["name"], str(len(one["returns"])), f"{one['steps']:,}", f"{one['seconds']:.0f}", *judged]
+    return [
+        line["name"],
+        str(len(line["returns"])),
+        f"{line['steps']:,}",
+        f"{line['seconds']:.0f}",
+        f"{line['iqm']:.1f} [{low:.1f}, {high:.1f}]",
+        f"{min(line['returns']):.1f}",
+        "-" if line["regret"] is None else f"{line['regret']:.1f}",
+        published,
+    ]
 
 
-def markdown(lines: list[dict[str, Any]], command: str, processor: str, episodes: int) -> str:
-    """The table as a page of its own."""
-    heads = ["agent and world", "seeds", "steps of each", "seconds, all seeds", f"IQM of {episodes} starts [95 %]"]
-    heads += ["worst seed", "regret", "SB3's zoo publishes"]
-    rows = [heads, ["---"] + ["---:"] * (len(heads) - 1), *map(cells, lines)]
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+def table(findings: Findings) -> Table:
+    names = (
+        "agent and environment",
+        "seeds",
+        "steps",
+        "seconds",
+        "IQM [95 %]",
+        "worst seed",
+        "regret",
+        "SB3 published",
+    )
+    table = Table(*names)
+    for line in findings.lines:
+        table.add_row(*cells(line))
+    return table
+
+
+def page(findings: Findings) -> str:
+    """The table as a page of its own, in Markdown."""
+    flags = findings.flags
+    command = shlex.join(["balancier", "results", *(["--only", *flags.only] if flags.only else [])])
+    header = ["agent and environment", "seeds", "steps of each", "seconds, all seeds"]
+    header += [f"IQM of {flags.eval_episodes} starts [95 %]", "worst seed", "regret", "SB3's zoo publishes"]
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *map(cells, findings.lines)]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"""# Results
 
-Made by `{command}` on one thread a line of {processor}. Seconds are the processor's, for training all seeds of a line.
-IQM is the interquartile mean over seeds of the mean return from the judged starts, with its bootstrapped 95 % interval;
-regret is its distance from the optimum, where dynamic programming knows that. What the zoo publishes is one trained
-agent each, mean and standard deviation over its episodes, from starts of its own.
+`{command}` made this page, with one thread for each line, on {processor()}. Seconds are those of the processor, for
+training all seeds of a line, without evaluations. A seed is one independent training. Its test return is the mean over
+the test starts; nothing was tuned on them, and the evaluations during training have validation starts of their own. The
+IQM is the interquartile mean of the test returns, the mean of the middle half of the seeds, with its bootstrapped 95 %
+interval. The regret is its distance from the optimum of the same starts, where dynamic programming knows it. The zoo
+publishes the mean and standard deviation over the episodes of one trained agent each, from other starts.
 
 {table}
 """
 
 
-def draw(learned: dict[Row, Learned]) -> Figure:
-    """Learning curves, a panel each: every seed a thin line, their interquartile mean, and what the zoo publishes."""
-    columns = min(4, len(learned))
-    figure, panels = plotting.new(columns, -(-len(learned) // columns), width=5.2, height=3.9)
-    for axes, (row, one) in zip(panels, learned.items(), strict=False):
-        axes.plot(one.steps, one.curve, color=plotting.BLUE, alpha=0.3, linewidth=1)
-        low, high = np.array([confidence_interval(returns) for returns in one.curve]).T
-        plotting.band(
-            axes,
-            one.steps.tolist(),
-            low,
-            [interquartile_mean(x) for x in one.curve],
-            high,
-            "IQM of seeds",
-            plotting.BLUE,
-        )
+# Figures
+
+
+def figures(findings: Findings) -> dict[str, Figure]:
+    return {"results": plot_results(findings)}
+
+
+def plot_results(findings: Findings) -> Figure:
+    """Learning curves, a panel each: the seeds as thin lines, their interquartile mean, and the published return."""
+    count = len(findings.trainings)
+    columns = min(4, count)
+    figure, panels = plotting.new(columns, -(-count // columns), width=5.2, height=3.9)
+    for axes, (row, training) in zip(panels, findings.trainings.items(), strict=False):
+        axes.plot(training.steps, training.curve, color=plotting.BLUE, alpha=0.3, linewidth=1)
+        iqm = [interquartile_mean(returns) for returns in training.curve]
+        low, high = np.array([confidence_interval(returns) for returns in training.curve]).T
+        plotting.band(axes, training.steps.tolist(), low, iqm, high, "IQM of seeds", plotting.BLUE)
         if row.published:
             axes.axhline(row.published[0], color=plotting.ORANGE, linestyle="--", label="SB3, published")
         axes.set_title(row.name, fontsize=13)
         axes.ticklabel_format(axis="x", scilimits=(3, 3), useMathText=True)
-    for axes in panels[len(learned) :]:
+    for axes in panels[count:]:
         axes.set_visible(False)
     handles = {
         label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
     figure.supxlabel("steps of each seed")
-    figure.supylabel("mean return of 20 episodes")
+    figure.supylabel("mean validation return")
     return figure
 
 
+LESSON = Lesson(
+    flags=Results,
+    measure=measure,
+    figures=figures,
+    table=table,
+    result=result,
+    forecast=forecast,
+    next_command="read results.md in that folder, the same table as a page",
+    metrics=metrics,
+    check=check,
+    files=lambda findings: {"results.md": page(findings)},
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("results", Results, results, argv, __doc__)
+    return launch("results", LESSON, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
-"""A grid of hyper-parameters as replicas of one run: learning curves and judged returns of every point of the grid.
+"""A grid of hyper-parameters as replicas of one run: learning curves and test returns of every point of the grid.
 
 Seeds are one axis of every tensor, and a learning rate or a discount may be one number a seed. So the product of the
 values given, times `--seeds`, is the width of a single agent. Every replica has a seed of its own: two points of the
 grid share no random numbers, and each learns exactly as it would in a run of its own.
+
+A seed is one independent training. The regret is the optimum less the interquartile mean (IQM) of the seeds' test
+returns, which is the mean of their middle half.
 """
 
 import dataclasses
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import matplotlib
 import numpy as np
@@ -21,106 +24,141 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from rich.table import Table
 
-import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS
-from agents.common.config import LIMITS, SHARE, Numbers, check_config
+from agents.common.config import SHARE, Bound, check_config, hyperparameter
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from experiments.common import plotting
-from experiments.common.command import run_command
-from experiments.common.flags import Flags, UsageError
-from experiments.common.hyperparams import settings
+from experiments.common.command import Lesson, launch
+from experiments.common.flags import Flags, UsageError, at_least, flag_name
+from experiments.common.hyperparams import tuned
 from experiments.common.parallel import ProgressBar, duration
-from experiments.common.runs import Run, console
+from experiments.common.runs import Metric
 from experiments.common.statistics import confidence_interval, interquartile_mean
 from experiments.common.training import (
-    DEFAULTS,
+    EVALUATIONS,
     STARTS,
-    Learned,
+    AgentName,
+    Training,
     budget,
-    check_budget,
-    forecast,
-    learn,
+    default_env,
     make,
     mean_optimum,
     summary,
+    train_agent,
 )
+from experiments.common.training import forecast as training_seconds
 
 Point = dict[str, float]  # one value of each hyper-parameter given
+Grid = dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class Sweep(Flags):
     """A grid of hyper-parameters as replicas of one run; give several values of one or two of them."""
 
-    seeds: int = 5
+    seeds: Annotated[int, at_least(1)] = 5
     """Seeds of every point of the grid; no two points share one."""
-    agent: Literal["sac", "ppo", "dqn", "td3", "a2c", "reinforce"] = "sac"
+    agent: AgentName = "sac"
     """Which algorithm."""
     env: str | None = None
     """A Gymnasium id (default: the pendulum; for dqn the one with discrete torques)."""
-    steps: int | None = None
-    """Steps of each replica (default: chosen for the agent)."""
-    eval_episodes: int = 100
-    """Judged starts."""
+    steps: Annotated[int, at_least(EVALUATIONS)] | None = None
+    """Steps of each replica (default: tuned for the environment)."""
+    eval_episodes: Annotated[int, at_least(1)] = 100
+    """Episodes of the test of each replica."""
+
+    @property
+    def env_id(self) -> str:
+        return self.env or default_env(self.agent)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Numbers of an agent whose replicas are the points of the grid, times the seeds."""
+
+    agent: str
+    env: str
+    grid: Grid
+    seeds: tuple[int, ...]  # of all replicas; the seeds of a point are neighbors
+    training: Training
+    optimum: float | None  # best mean return from the test seeds; None where it is not known
+    validation_optimum: float | None  # from the validation seeds
+
+    @property
+    def parts(self) -> list[tuple[Point, slice]]:
+        """Every point of the grid, and its replicas."""
+        points = points_of(self.grid)
+        count = len(self.seeds) // len(points)
+        return [(point, slice(i * count, (i + 1) * count)) for i, point in enumerate(points)]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        returns = self.training.returns
+        return [
+            {**point, "seeds": self.seeds[part], **summary(returns[part], self.optimum)} for point, part in self.parts
+        ]
+
+
+# The grid
 
 
 def varied() -> dict[str, list[str]]:
     """The hyper-parameters that may differ from seed to seed, and the agents that have each of them."""
-    found: dict[str, list[str]] = {}
+    agents: dict[str, list[str]] = {}
     for name, agent in AGENTS.items():
         for field in dataclasses.fields(agent.Config):
-            if field.type == Numbers:
-                found.setdefault(field.name, []).append(name)
-    return found
+            if hyperparameter(agent.Config, field.name)[1]:
+                agents.setdefault(field.name, []).append(name)
+    return agents
 
 
 def with_grid() -> type[Sweep]:
     """The flags above and one more for every hyper-parameter that may differ from seed to seed."""
-    added = []
-    for name, having in varied().items():
-        told = f"Values of {name.replace('_', ' ')} to try, a number or several ({', '.join(having)})."
-        kind = Annotated[tuple[float, ...], tyro.conf.arg(help=told)]
-        added.append((name, kind, dataclasses.field(default=())))
-    made = dataclasses.make_dataclass("Sweep", added, bases=(Sweep,), frozen=True)
-    made.__doc__ = Sweep.__doc__
-    return made
+    fields = []
+    for name, agents in varied().items():
+        text = f"Values of {name.replace('_', ' ')} to try, a number or several ({', '.join(agents)})."
+        kind = Annotated[tuple[float, ...], tyro.conf.arg(help=text)]
+        fields.append((name, kind, dataclasses.field(default=())))
+    flags = dataclasses.make_dataclass("Sweep", fields, bases=(Sweep,), frozen=True)
+    flags.__doc__ = Sweep.__doc__
+    return flags
 
 
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def check_values(agent: str, name: str, values: tuple[float, ...]) -> None:
+    """Raise UsageError for a hyper-parameter that the agent lacks, or a value out of range or given twice."""
+    agents = varied()
+    flag, others = flag_name(name), [flag_name(other) for other, having in agents.items() if agent in having]
+    if agent not in agents[name]:
+        raise UsageError(f"{flag}: found it with --agent {agent}, expected {' or '.join(others)}")
+    if len(set(values)) < len(values):
+        raise UsageError(f"{flag}: found {' '.join(map(str, values))}, expected different values")
+    try:
+        check_config(AGENTS[agent].Config(**{name: values}), len(values))
+    except ValueError as error:
+        raise UsageError(f"{flag}{str(error).removeprefix(name)}") from None
 
 
-def grid_of(flags: Sweep) -> dict[str, tuple[float, ...]]:
+def grid_of(flags: Sweep) -> Grid:
     """The values given of each hyper-parameter, in rising order, those with the most values first.
 
     Raises:
         UsageError: for a hyper-parameter that the agent lacks, a value out of range or given twice, or a grid that is
             a single point or has more than two sides.
     """
-    grid: dict[str, tuple[float, ...]] = {}
-    own = [flag(name) for name, having in varied().items() if flags.agent in having]
-    for name, having in varied().items():
-        values: tuple[float, ...] = getattr(flags, name, ())
-        if not values:
-            continue
-        if flags.agent not in having:
-            raise UsageError(f"{flag(name)}: found it with --agent {flags.agent}, expected {' or '.join(own)}")
-        if len(set(values)) < len(values):
-            raise UsageError(f"{flag(name)}: found {' '.join(map(str, values))}, expected different values")
-        try:
-            check_config(AGENTS[flags.agent].Config(**{name: values}), len(values))
-        except ValueError as error:
-            raise UsageError(f"{flag(name)}{str(error).removeprefix(name)}") from None
-        grid[name] = tuple(sorted(values))
-    sides = [flag(name) for name, values in grid.items() if len(values) > 1]
+    given = {name: getattr(flags, name, ()) for name in varied()}
+    grid = {name: tuple(sorted(values)) for name, values in given.items() if values}
+    for name in grid:
+        check_values(flags.agent, name, given[name])
+    sides = [flag_name(name) for name, values in grid.items() if len(values) > 1]
     if not sides:
-        raise UsageError(f"{own[0]}: found nothing to vary, expected two or more values of {' or '.join(own)}")
+        choices = [flag_name(name) for name, agents in varied().items() if flags.agent in agents]
+        raise UsageError(f"{choices[0]}: found nothing to vary, expected two or more values of {' or '.join(choices)}")
     if len(sides) > 2:
         raise UsageError(f"{sides[2]}: found {len(sides)} flags with several values, expected one or two")
     return dict(sorted(grid.items(), key=lambda item: -len(item[1])))
 
 
-def points_of(grid: dict[str, tuple[float, ...]]) -> list[Point]:
+def points_of(grid: Grid) -> list[Point]:
     """All combinations of the values; the last hyper-parameter changes fastest."""
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
@@ -134,54 +172,94 @@ def in_words(point: Point) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in point.items())
 
 
-def sweep(flags: Sweep) -> None:
-    check_budget(flags.steps, flags.eval_episodes)
-    grid = grid_of(flags)
-    points = points_of(grid)
-    env = flags.env or DEFAULTS[flags.agent][0]
-    steps = budget(flags.agent, env, flags.steps, flags.quick)
+# The lesson
+
+
+def make_replicas(flags: Sweep) -> Any:
+    """The agent of all points and seeds, untrained; UsageError for a grid or environment that cannot be."""
+    points = points_of(grid_of(flags))
     seeds = range(flags.seed, flags.seed + flags.seeds * len(points))
-    agent = make(flags.agent, env, seeds, settings(flags.agent, env) | per_replica(points, flags.seeds))
-    run = Run("sweep", flags)
-    told = duration(forecast(flags.agent, steps, len(agent)) + 5)
-    size = f"{len(points)} points x {flags.seeds} seeds = {len(agent)} replicas of one agent"
-    console.print(
-        f"sweep: {flags.agent} on {env}, {size}, about {told}",
-        highlight=False,
-    )
+    return make(flags.agent, flags.env_id, seeds, tuned(flags.agent, flags.env_id) | per_replica(points, flags.seeds))
+
+
+def forecast(flags: Sweep) -> str:
+    points = len(points_of(grid_of(flags)))
+    replicas = points * flags.seeds
+    steps = budget(flags.agent, flags.env_id, flags.steps, flags.quick)
+    size = f"{points} points x {flags.seeds} seeds = {replicas} replicas of one agent"
+    seconds = training_seconds(flags.agent, steps, replicas) + 5
+    return f"{flags.agent} on {flags.env_id}, {size}, about {duration(seconds)}"
+
+
+def measure(flags: Sweep) -> Findings:
+    agent, env = make_replicas(flags), flags.env_id
+    steps = budget(flags.agent, env, flags.steps, flags.quick)
     with ProgressBar(steps, "training") as progress:
-        learned = learn(
-            agent, env, steps, flags.eval_episodes,
+        training = train_agent(
+            agent,
+            env,
+            steps,
+            flags.eval_episodes,
             lambda done, returns: progress.advance(done, f"best return {returns.max():.0f}"),
-        )  # fmt: skip
-    parts = [slice(i * flags.seeds, (i + 1) * flags.seeds) for i in range(len(points))]
-    for point, part in zip(points, parts, strict=True):
-        for step, returns in zip(learned.steps, learned.curve, strict=True):
-            run.log(int(step), f"{in_words(point)}/return", returns[part], agent.seeds[part])
+        )
     optimum = mean_optimum(env, range(TEST_SEED, TEST_SEED + flags.eval_episodes))
-    rows: list[dict[str, Any]] = [
-        {**point, "seeds": list(agent.seeds[part]), **summary(learned.judged[part], optimum)}
-        for point, part in zip(points, parts, strict=True)
-    ]
-    watched = mean_optimum(env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS))
-    run.figure(draw(flags.agent, env, grid, learned, (watched, optimum)), "sweep")
-    result = {"agent": flags.agent, "env": env, "steps": agent.num_timesteps, "optimum": optimum}
-    run.finish(result | {"train_seconds": round(learned.seconds, 2), "points": rows})
-    title = f"{flags.agent} on {env}, {agent.num_timesteps:,} steps, {learned.seconds:.1f} processor seconds in all"
-    table = Table(*(name.replace("_", " ") for name in grid), "IQM [95 %]", "worst seed", "regret", title=title)
-    for row in sorted(rows, key=lambda row: -row["iqm"]):
+    validation_optimum = mean_optimum(env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS))
+    return Findings(flags.agent, env, grid_of(flags), agent.seeds, training, optimum, validation_optimum)
+
+
+# Output
+
+
+def metrics(findings: Findings) -> Iterable[Metric]:
+    training = findings.training
+    for point, part in findings.parts:
+        for step, returns in zip(training.steps, training.curve, strict=True):
+            yield int(step), f"{in_words(point)}/return", returns[part], findings.seeds[part]
+
+
+def result(findings: Findings) -> dict[str, Any]:
+    return {
+        "agent": findings.agent,
+        "env": findings.env,
+        "steps": int(findings.training.steps[-1]),
+        "optimum": findings.optimum,
+        "train_seconds": findings.training.train_seconds,
+        "points": findings.rows,
+    }
+
+
+def table(findings: Findings) -> Table:
+    """Every point of the grid, the best first."""
+    steps, seconds = int(findings.training.steps[-1]), findings.training.train_seconds
+    title = f"{findings.agent} on {findings.env}, {steps:,} steps, {seconds:.1f} processor seconds in all"
+    columns = [name.replace("_", " ") for name in findings.grid]
+    table = Table(*columns, "IQM [95 %]", "worst seed", "regret", title=title)
+    for row in sorted(findings.rows, key=lambda row: -row["iqm"]):
         (low, high), regret = row["ci95"], row["regret"]
         numbers = [f"{row['iqm']:.1f} [{low:.1f}, {high:.1f}]", f"{min(row['returns']):.1f}"]
-        table.add_row(*(f"{row[name]:g}" for name in grid), *numbers, "-" if regret is None else f"{regret:.1f}")
-    run.close(table, f"more values around the best, or more --seeds; balancier compare --agents {flags.agent}")
+        values = [f"{row[name]:g}" for name in findings.grid]
+        table.add_row(*values, *numbers, "-" if regret is None else f"{regret:.1f}")
+    return table
+
+
+# Figures
+
+
+def figures(findings: Findings) -> dict[str, Figure]:
+    return {"sweep": plot_sweep(findings)}
+
+
+def bound_of(name: str) -> Bound:
+    """The bound of a hyper-parameter, which is the same for all agents that have it."""
+    return hyperparameter(AGENTS[varied()[name][0]].Config, name)[2]
 
 
 def axis_scale(name: str, values: Sequence[float]) -> tuple[str, dict[str, Any]]:
     """A scale on which usual values are about evenly spaced, and its keywords.
 
-    Rates are compared by their ratios; of a discount or a share close to 1 the distance from 1 is what counts.
+    Rates are compared by their ratios, discounts and shares close to 1 by the ratios of their distances from 1.
     """
-    if LIMITS[name] is SHARE and min(values) > 0 and max(values) < 1:
+    if bound_of(name) is SHARE and min(values) > 0 and max(values) < 1:
         return "logit", {}
     if min(values) > 0:
         return "log", {}
@@ -199,36 +277,32 @@ def dashes(number: int) -> Any:
     return (0, (6 / 2 ** (number - 1), 1.5)) if number else "-"
 
 
-def draw(
-    agent: str,
-    env: str,
-    grid: dict[str, tuple[float, ...]],
-    learned: Learned,
-    optima: tuple[float | None, float | None],
-) -> Figure:
-    """Learning curves and final returns of every point; with two sides, also a map of the grid."""
+def plot_sweep(findings: Findings) -> Figure:
+    """Learning curves and test returns of every point; with two sides, also a map of the grid."""
+    grid, training = findings.grid, findings.training
     name, *others = (name for name, values in grid.items() if len(values) > 1)
     other = others[0] if others else None
     sides = len(grid[name]), len(grid[other]) if other else 1
-    curve = learned.curve.reshape(len(learned.steps), *sides, -1)
-    judged = learned.judged.reshape(*sides, -1)
+    curve = training.curve.reshape(len(training.steps), *sides, -1)
+    returns = training.returns.reshape(*sides, -1)
     figure, panels = plotting.new(3 if other else 2, width=5.8 if other else 6.6, height=6.2)
-    draw_curves(panels[0], learned.steps, curve, colors_of(grid[name]))
-    draw_finals(panels[1], name, grid[name], judged)
+    plot_curves(panels[0], training.steps, curve, colors_of(grid[name]))
+    plot_finals(panels[1], name, grid[name], returns)
     if other:
-        draw_map(figure, panels[2], grid, (name, other), judged)
-    for panel, optimum in zip(panels, optima, strict=False):  # of the starts that the panel shows; the map needs none
+        plot_map(figure, panels[2], grid, (name, other), returns)
+    optima = findings.validation_optimum, findings.optimum
+    for panel, optimum in zip(panels, optima, strict=False):  # each of its own starts; the map needs none
         if optimum is not None:
             panel.axhline(optimum, color=plotting.ORANGE, linestyle=":")
     add_legend(figure, grid, (name, other), None not in optima)
-    panels[0].set_title(f"{STARTS} episodes during training")
-    panels[1].set_title("Judged after training")
-    size = f"{sides[0] * sides[1]} points x {judged.shape[2]} seeds"
-    figure.suptitle(f"{agent.upper()} on {env.removeprefix('balancier/')}: {size}")
+    panels[0].set_title(f"{STARTS} validation episodes")
+    panels[1].set_title(f"{training.test_returns.shape[1]} test episodes")
+    size = f"{sides[0] * sides[1]} points x {returns.shape[2]} seeds"
+    figure.suptitle(f"{findings.agent.upper()} on {findings.env.removeprefix('balancier/')}: {size}")
     return figure
 
 
-def draw_curves(axes: Axes, steps: np.ndarray, curve: np.ndarray, colors: Sequence[Any]) -> None:
+def plot_curves(axes: Axes, steps: np.ndarray, curve: np.ndarray, colors: Sequence[Any]) -> None:
     """Interquartile means of curves (E, V, W, S) and, where the grid has one side (W = 1), their 95 % intervals."""
     for i, color in enumerate(colors):
         for j in range(curve.shape[2]):
@@ -241,22 +315,24 @@ def draw_curves(axes: Axes, steps: np.ndarray, curve: np.ndarray, colors: Sequen
     axes.set_ylabel("mean return")
 
 
-def draw_finals(axes: Axes, name: str, values: Sequence[float], judged: np.ndarray) -> None:
-    """Judged returns (V, W, S) against the first hyper-parameter: seeds as dots, their IQM with its 95 % interval."""
+def plot_finals(axes: Axes, name: str, values: Sequence[float], returns: np.ndarray) -> None:
+    """Test returns (V, W, S) against the first hyper-parameter: seeds as dots, their IQM with its 95 % interval."""
     scale, keywords = axis_scale(name, values)
     axes.set_xscale(scale, **keywords)
-    onto = axes.xaxis.get_transform()
-    at = onto.transform(np.array(values))
+    transform = axes.xaxis.get_transform()
+    positions = transform.transform(np.array(values))
     colors = colors_of(values)
-    for j in range(judged.shape[1]):
-        aside = 0.03 * (at[-1] - at[0]) * (j - (judged.shape[1] - 1) / 2)  # the second side's values next to each other
-        places = onto.inverted().transform(at + aside)
-        iqm = np.array([interquartile_mean(returns) for returns in judged[:, j]])
+    for j in range(returns.shape[1]):
+        shift = (
+            0.03 * (positions[-1] - positions[0]) * (j - (returns.shape[1] - 1) / 2)
+        )  # the second side's values next to each other
+        places = transform.inverted().transform(positions + shift)
+        iqm = np.array([interquartile_mean(of_point) for of_point in returns[:, j]])
         axes.plot(places, iqm, color=plotting.GRAY, linestyle=dashes(j), zorder=1)
-        for place, middle, returns, color in zip(places, iqm, judged[:, j], colors, strict=True):
-            low, high = confidence_interval(returns)
+        for place, middle, of_point, color in zip(places, iqm, returns[:, j], colors, strict=True):
+            low, high = confidence_interval(of_point)
             axes.errorbar(place, middle, [[middle - low], [high - middle]], fmt="s", color=color, markersize=8)
-            axes.plot([place] * len(returns), returns, "o", color=color, alpha=0.35, markersize=6)
+            axes.plot([place] * len(of_point), of_point, "o", color=color, alpha=0.35, markersize=6)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.margins(x=0.1)
@@ -264,11 +340,9 @@ def draw_finals(axes: Axes, name: str, values: Sequence[float], judged: np.ndarr
     axes.set_ylabel("mean return")
 
 
-def draw_map(
-    figure: Figure, axes: Axes, grid: dict[str, tuple[float, ...]], names: tuple[str, str], judged: np.ndarray
-) -> None:
+def plot_map(figure: Figure, axes: Axes, grid: Grid, names: tuple[str, str], returns: np.ndarray) -> None:
     """The interquartile mean of every point, as color and as number."""
-    iqm = np.apply_along_axis(interquartile_mean, 2, judged).T  # (W, V)
+    iqm = np.apply_along_axis(interquartile_mean, 2, returns).T  # (W, V)
     image = axes.imshow(iqm, cmap="cividis", origin="lower", aspect="auto")
     middle = (iqm.min() + iqm.max()) / 2
     for (row, column), value in np.ndenumerate(iqm):
@@ -278,13 +352,11 @@ def draw_map(
         axis.set_ticks(range(len(grid[name])), labels=[f"{value:g}" for value in grid[name]])
         axis.set_label_text(name.replace("_", " "))
     axes.grid(visible=False)
-    axes.set_title("Interquartile mean, judged")
+    axes.set_title("Interquartile mean of test returns")
     figure.colorbar(image, ax=axes)
 
 
-def add_legend(
-    figure: Figure, grid: dict[str, tuple[float, ...]], names: tuple[str, str | None], optimum: bool
-) -> None:
+def add_legend(figure: Figure, grid: Grid, names: tuple[str, str | None], optimum: bool) -> None:
     """Below all panels: colors are values of the first hyper-parameter, dashes of the second."""
     name, other = names
     handles = [
@@ -295,13 +367,26 @@ def add_legend(
         handles.append(Line2D([], [], color=plotting.GRAY, linestyle=dashes(j), label=in_words({str(other): value})))
     if optimum:
         handles.append(Line2D([], [], color=plotting.ORANGE, linestyle=":", label="optimum"))
-    told = "line, square: interquartile mean      band, bar: its 95 % interval      dots: seeds"
+    explanation = "line, square: interquartile mean      band, bar: its 95 % interval      dots: seeds"
     columns = min(len(handles), 6 if other else 5)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=told, title_fontsize=13)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=explanation, title_fontsize=13)
+
+
+LESSON = Lesson(
+    flags=with_grid(),
+    measure=measure,
+    figures=figures,
+    table=table,
+    result=result,
+    forecast=forecast,
+    next_command="more values around the best, or more --seeds; then balancier compare",
+    metrics=metrics,
+    check=make_replicas,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("sweep", with_grid(), sweep, argv, __doc__)
+    return launch("sweep", LESSON, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -1,46 +1,78 @@
-"""Two outputs from two inputs with a multilayer perceptron (exercise 3.b), and how far down its loss can go.
+"""Two outputs from two inputs (exercise 3.b): a multilayer perceptron learns y = [sqrt(x1 + x2), x2^3] from noisy
+points. The figures show the loss of both outputs against the epochs, down to the noise floor, and the learned
+functions beside the true ones.
 
-y = [sqrt(x1 + x2), x2^3] + N(0, 0.1), x1 in [-1, 1], x2 in [1, 4]; Adam at 1e-3, then 2e-4. Nobody can predict noise,
- so the mean squared error of the best possible network is 0.01 in each output: the noise floor.
+The inputs are uniform, x1 in [-1, 1] and x2 in [1, 4], and each output has normal noise with standard deviation 0.1.
+Nobody can predict noise. So even the best possible network has a mean squared error of 0.1^2 = 0.01 in each output:
+this is the noise floor. Adam starts with a learning rate of 1e-3 and ends with 2e-4.
+
+A seed decides the initial weights of one network and the order of its training points. The networks of all seeds train
+side by side on the same points.
+
+S seed, n points, E epochs.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from envs.datasets import Standardize
 from experiments.common import plotting
-from experiments.common.command import run_command
-from experiments.common.flags import Flags, UsageError
+from experiments.common.command import Lesson, launch
+from experiments.common.flags import Flags, UsageError, at_least
 from experiments.common.parallel import ProgressBar, duration
-from experiments.common.runs import Run, console
-from models import MLP, fit
+from experiments.common.runs import Metric
+from models import MLP, History, fit
 from models.fitting import drop
 
 NOISE = 0.1
 OUTPUTS = ("square root", "cube")
+TEST_POINTS = 20_000
+LINE = np.linspace(1, 4, 200)  # x2 where the learned functions are drawn; x1 is 0
 
 
 @dataclass(frozen=True)
 class VectorRegression(Flags):
     """Two outputs from two inputs: loss curves down to the noise floor."""
 
-    points: int = 2_000
+    points: Annotated[int, at_least(2)] = 2_000
     """Training points."""
-    validation_points: int = 500
-    """Points to validate on."""
-    epochs: int = 500
+    validation_points: Annotated[int, at_least(2)] = 500
+    """Validation points."""
+    epochs: Annotated[int, at_least(2)] = 500
     """Passes over the training points."""
     drop_at: int = 350
     """Epoch at which the learning rate falls from 1e-3 to 2e-4."""
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: Annotated[tuple[int, ...], at_least(1)] = (64, 64)
     """Sizes of the hidden layers."""
+
+    @property
+    def epochs_to_run(self) -> int:
+        return 150 if self.quick else self.epochs
+
+    @property
+    def drop_epoch(self) -> int:
+        return 105 if self.quick else self.drop_at
+
+
+@dataclass(frozen=True)
+class Findings:
+    seeds: list[int]
+    drop_epoch: int
+    history: History
+    ratio: np.ndarray  # (S, 2), mean squared error on test points over the noise floor
+    prediction: np.ndarray  # (S, points of LINE, 2)
+
+
+# Data and network
 
 
 def truth(x: np.ndarray) -> np.ndarray:
@@ -48,112 +80,154 @@ def truth(x: np.ndarray) -> np.ndarray:
     return np.stack([np.sqrt(x[:, 0] + x[:, 1]), x[:, 1] ** 3], 1)
 
 
-def sample(generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+def sample(generator: np.random.Generator, count: int) -> TensorDataset:
     """Inputs and noisy outputs, (count, 2) each."""
     x = np.stack([generator.uniform(-1, 1, count), generator.uniform(1, 4, count)], 1)
-    return x, truth(x) + NOISE * generator.standard_normal((count, 2))
+    y = truth(x) + NOISE * generator.standard_normal((count, 2))
+    return TensorDataset(as_tensor(x), as_tensor(y))
 
 
-class Scaled(nn.Module):
-    """A network that sees inputs and gives outputs in the units of the problem, and works in those of its training."""
+def as_tensor(x: np.ndarray) -> Tensor:
+    return torch.tensor(x, dtype=torch.get_default_dtype())
 
-    def __init__(self, network: nn.Module, x: Tensor, y: Tensor):
+
+def line_inputs() -> np.ndarray:
+    return np.stack([np.zeros_like(LINE), LINE], 1)
+
+
+def standardizer(x: Tensor) -> Standardize:
+    """Mean and standard deviation of each column, x (n, F)."""
+    return Standardize(x.mean(0), x.std(0))
+
+
+class OnStandardized(nn.Module):
+    """S networks that compute with standardized inputs and outputs; callers pass and get the original units."""
+
+    def __init__(self, network: nn.Module, inputs: Standardize, outputs: Standardize):
         super().__init__()
-        self.network = network
-        self.x, self.y = ((part.mean(0), part.std(0)) for part in (x, y))
+        self.network, self.inputs, self.outputs = network, inputs, outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network((x - self.x[0]) / self.x[1]) * self.y[1] + self.y[0]
+        return self.outputs.undo(self.network(self.inputs.apply(x)))
 
 
-def one_output(index: int):
-    """The mean squared error of one output, (S,)."""
+def error_of(index: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """A metric: the mean squared error of one output, (S,)."""
     return lambda output, target: (output[..., index] - target[..., index]).square().mean(1)
 
 
-def vector_regression(flags: VectorRegression) -> None:
-    for name in ("points", "validation_points", "epochs"):
-        if getattr(flags, name) < 2:
-            raise UsageError(f"--{name.replace('_', '-')}: found {getattr(flags, name)}, expected at least 2")
-    epochs, drop_at = (150, 105) if flags.quick else (flags.epochs, flags.drop_at)
-    if not 0 < drop_at <= epochs:
-        raise UsageError(f"--drop-at: found {drop_at}, expected 1 to {epochs}, the number of epochs")
-    run = Run("vector_regression", flags)
-    cost = 4e-5 * epochs * flags.points / 32 * (5 + flags.seeds)
-    console.print(f"vector_regression: {flags.seeds} seeds, {epochs} epochs, about {duration(cost)}", highlight=False)
+def measure(flags: VectorRegression) -> Findings:
     generator = np.random.default_rng(flags.seed)
-    data, validation, fresh = (
-        TensorDataset(*(torch.tensor(part, dtype=torch.get_default_dtype()) for part in sample(generator, count)))
-        for count in (flags.points, flags.validation_points, 20_000)
-    )
-    network = Scaled(MLP(2, flags.hidden, 2, seeds=flags.all_seeds), *data.tensors)
-    metrics = {name: one_output(index) for index, name in enumerate(OUTPUTS)}
-    with ProgressBar(epochs, "training") as progress:
+    data, validation, test = (sample(generator, n) for n in (flags.points, flags.validation_points, TEST_POINTS))
+    network = MLP(2, flags.hidden, 2, seeds=flags.all_seeds)
+    network = OnStandardized(network, *(standardizer(tensor) for tensor in data.tensors))
+    with ProgressBar(flags.epochs_to_run, "training") as progress:
         history = fit(
             network,
             data,
             seeds=flags.all_seeds,
-            epochs=epochs,
-            schedule=drop({drop_at: 0.2}),
+            epochs=flags.epochs_to_run,
+            schedule=drop({flags.drop_epoch: 0.2}),
             validation=validation,
-            metrics=metrics,
-            callback=lambda epoch, _: progress.advance(),
+            metrics={name: error_of(index) for index, name in enumerate(OUTPUTS)},
+            callback=lambda *_: progress.advance(),
         )
-    for name, values in {**history.train, **{f"validation {k}": v for k, v in history.validation.items()}}.items():
-        for epoch, row in enumerate(values):
-            run.log(epoch + 1, name, row)
-    x, y = fresh.tensors
+    x, y = test.tensors
     with torch.no_grad():
         error = (network(x.expand(flags.seeds, -1, -1)) - y).square().mean(1)  # (S, 2)
-    ratio = (error / NOISE**2).numpy()
-    run.figure(draw_losses(history, drop_at), "loss")
-    run.figure(draw_fit(network, flags.seeds), "fit")
-    run.finish({"mse_over_noise": [round(float(v), 4) for v in ratio.mean(0)], "per_seed": ratio.round(4).tolist()})
-    table = Table("output", "MSE / noise (20,000 new points)", "best seed", "worst seed")
-    for index, name in enumerate(OUTPUTS):
-        column = ratio[:, index]
-        table.add_row(name, f"{column.mean():.3f}", f"{column.min():.3f}", f"{column.max():.3f}")
-    run.close(table, "balancier vector_regression --points 200, and see the gap open between the curves")
+        prediction = network(as_tensor(line_inputs()).expand(flags.seeds, -1, -1))
+    return Findings(flags.all_seeds, flags.drop_epoch, history, (error / NOISE**2).numpy(), prediction.numpy())
 
 
-def draw_losses(history: Any, drop_at: int) -> Any:
-    """Mean squared error of each output against epochs, on training and new points, above the noise floor."""
+# Output
+
+
+def check(flags: VectorRegression) -> None:
+    if not 0 < flags.drop_epoch <= flags.epochs_to_run:
+        expected = f"1 to {flags.epochs_to_run}, the number of epochs"
+        raise UsageError(f"--drop-at: found {flags.drop_epoch}, expected {expected}")
+
+
+def forecast(flags: VectorRegression) -> str:
+    seconds = 4e-5 * flags.epochs_to_run * flags.points / 32 * (5 + flags.seeds)
+    return f"{flags.seeds} seeds, {flags.epochs_to_run} epochs, about {duration(seconds)}"
+
+
+def metrics(findings: Findings) -> Iterable[Metric]:
+    history = findings.history
+    for name, curve in {**history.train, **{f"validation {k}": v for k, v in history.validation.items()}}.items():
+        for epoch, values in enumerate(curve):
+            yield epoch + 1, name, values, findings.seeds
+
+
+def result(findings: Findings) -> dict[str, Any]:
+    return {
+        "mse_over_noise": [round(float(ratio), 4) for ratio in findings.ratio.mean(0)],
+        "per_seed": findings.ratio.round(4).tolist(),
+    }
+
+
+def table(findings: Findings) -> Table:
+    table = Table("output", f"MSE / noise floor ({TEST_POINTS:,} test points)", "best seed", "worst seed")
+    for name, ratio in zip(OUTPUTS, findings.ratio.T, strict=True):
+        table.add_row(name, f"{ratio.mean():.3f}", f"{ratio.min():.3f}", f"{ratio.max():.3f}")
+    return table
+
+
+# Figures
+
+
+def figures(findings: Findings) -> dict[str, Figure]:
+    return {"loss": plot_losses(findings), "fit": plot_fit(findings)}
+
+
+def plot_losses(findings: Findings) -> Figure:
+    """Mean squared error of each output against epochs, on training and validation points, above the noise floor."""
     figure, panels = plotting.new(2, width=7.5)
+    history = findings.history
     for panel, name in zip(panels, OUTPUTS, strict=True):
-        for part, color in (("train", plotting.BLUE), ("validation", plotting.ORANGE)):
-            rows = getattr(history, part)[name]
-            low, middle, high = np.quantile(rows, [0, 0.5, 1], 1)
-            plotting.band(panel, range(1, len(rows) + 1), low, middle, high, part, color, linewidth=1.8)
+        for label, curves, color in (
+            ("training", history.train, plotting.BLUE),
+            ("validation", history.validation, plotting.ORANGE),
+        ):
+            epochs = range(1, len(curves[name]) + 1)
+            plotting.quantile_band(panel, epochs, curves[name], label, color, linewidth=1.8)
         panel.axhline(NOISE**2, color="black", linestyle="--", label="noise floor")
-        panel.axvline(drop_at, color=plotting.GRAY, linestyle=":", label="rate 1e-3 to 2e-4")
-        panel.set_yscale("log")
-        panel.set_xlabel("epoch")
+        panel.axvline(findings.drop_epoch, color=plotting.GRAY, linestyle=":", label="rate 1e-3 to 2e-4")
         final = np.median(history.validation[name][-1]) / NOISE**2
-        panel.set_title(f"{name}: ends at {final:.2f} times the noise")
+        panel.set(yscale="log", xlabel="epoch", title=f"{name}: ends at {final:.2f} times the noise floor")
     panels[0].set_ylabel("mean squared error")
     panels[1].legend()
     return figure
 
 
-def draw_fit(network: nn.Module, seeds: int) -> Any:
-    """The two functions along one input, truth and all seeds."""
+def plot_fit(findings: Findings) -> Figure:
+    """Both functions of x2 at x1 = 0: the truth and the networks of all seeds."""
     figure, panels = plotting.new(2, width=7.5)
-    line = np.linspace(1, 4, 200)
-    for panel, index, name in zip(panels, (0, 1), ("sqrt(x1 + x2) at x1 = 0", "cube of x2 at x1 = 0"), strict=True):
-        x = np.stack([np.zeros_like(line), line], 1)
-        with torch.no_grad():
-            found = network(torch.tensor(x, dtype=torch.get_default_dtype()).expand(seeds, -1, -1))[..., index].numpy()
-        panel.plot(line, found.T, color=plotting.BLUE, alpha=0.5, linewidth=1.5)
-        panel.plot([], [], color=plotting.BLUE, label=f"{seeds} networks")
-        panel.plot(line, truth(x)[:, index], color="black", linestyle="--", label="truth")
-        panel.set_xlabel("x2")
-        panel.set_title(name)
+    for index, (panel, name) in enumerate(zip(panels, ("sqrt(x1 + x2)", "cube of x2"), strict=True)):
+        panel.plot(LINE, findings.prediction[..., index].T, color=plotting.BLUE, alpha=0.5, linewidth=1.5)
+        panel.plot([], [], color=plotting.BLUE, label=f"{len(findings.seeds)} networks")
+        panel.plot(LINE, truth(line_inputs())[:, index], color="black", linestyle="--", label="truth")
+        panel.set(xlabel="x2", title=f"{name} at x1 = 0")
     panels[0].legend()
     return figure
 
 
+LESSON = Lesson(
+    flags=VectorRegression,
+    measure=measure,
+    figures=figures,
+    table=table,
+    result=result,
+    forecast=forecast,
+    next_command="balancier vector_regression --points 200, and see the gap between the curves grow",
+    metrics=metrics,
+    check=check,
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("vector_regression", VectorRegression, vector_regression, argv, __doc__)
+    return launch("vector_regression", LESSON, argv, __doc__)
 
 
 if __name__ == "__main__":

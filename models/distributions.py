@@ -1,4 +1,4 @@
-"""Distributions over actions that sample from noise that they are handed.
+"""Distributions over actions. The caller gives `sample` its noise, so that every seed has its own.
 
 S seed, B batch (any number of axes), A action components or discrete actions, C choices made at once.
 """
@@ -36,7 +36,7 @@ class Categorical:
 
 @dataclass(frozen=True)
 class EpsilonGreedy:
-    """The best action by its value, or with probability `epsilon` any; `values` (S, B, A), `epsilon` (S, 1)."""
+    """The action of highest value, or with probability `epsilon` a random one; `values` (S, B, A), `epsilon` (S, 1)."""
 
     values: Tensor
     epsilon: Tensor
@@ -46,14 +46,14 @@ class EpsilonGreedy:
         return self.values.argmax(-1, keepdim=True)
 
     def sample(self, noise: Tensor) -> Tensor:
-        """`noise` (S, B, 2) is uniform in [0, 1): explore or not, and where to; the action is (S, B, 1)."""
-        explore, where = noise.split(1, -1)
-        return torch.where(explore < self.epsilon[..., None], (where * self.values.shape[-1]).long(), self.mode)
+        """`noise` (S, B, 2) is uniform in [0, 1): one for whether to explore, one for the random action (S, B, 1)."""
+        explore, choice = noise.split(1, -1)
+        return torch.where(explore < self.epsilon[..., None], (choice * self.values.shape[-1]).long(), self.mode)
 
 
 @dataclass(frozen=True)
 class Deterministic:
-    """One action in [-1, 1], and around it normal noise of standard deviation `std` to explore; `mode` (S, B, A)."""
+    """One action in [-1, 1], `mode` (S, B, A), with normal noise of standard deviation `std` to explore."""
 
     mode: Tensor
     std: float
@@ -105,6 +105,6 @@ class SquashedGaussian:
         """An action (S, B, A) and its log-probability (S, B), both differentiable; `noise` is standard normal."""
         gaussian = Gaussian(self.mean, self.log_std)
         raw = gaussian.sample(noise)
-        # log(1 - tanh(x)^2), written so that it neither overflows nor cancels.
+        # log(1 - tanh(x)^2), in a form without overflow or cancellation.
         log_slope = 2 * (math.log(2) - raw - F.softplus(-2 * raw))
         return raw.tanh(), gaussian.log_prob(raw) - log_slope.sum(-1)

@@ -4,7 +4,7 @@ S seed, B minibatch, E epochs.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,9 +23,9 @@ ROLE = 77  # of the random streams that order the data
 
 def squared_error(output: Tensor, target: Tensor) -> Tensor:
     """Mean of (output - target)^2 over everything but the seed, (S,); targets that are NaN are padding, left out."""
-    counts = ~target.isnan()
-    error = torch.where(counts, output - target.nan_to_num(), 0.0).flatten(1)
-    return error.square().sum(1) / counts.flatten(1).sum(1).clamp(min=1)
+    known = ~target.isnan()
+    error = torch.where(known, output - target.nan_to_num(), 0.0).flatten(1)
+    return error.square().sum(1) / known.flatten(1).sum(1).clamp(min=1)
 
 
 def cross_entropy(output: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -41,23 +41,59 @@ def accuracy(output: Tensor, target: Tensor) -> Tensor:
 
 @dataclass
 class History:
-    """What `fit` saw: every array is (E, S)."""
+    """The numbers of a training: every array is (E, S)."""
 
     train: dict[str, np.ndarray] = field(default_factory=dict)  # means over the epoch's minibatches, while learning
     validation: dict[str, np.ndarray] = field(default_factory=dict)  # after the epoch
     seconds: float = 0.0  # of the processor
     best_epoch: np.ndarray | None = None  # (S,) with early stopping: the epoch whose weights were kept
 
-    def add(self, part: Literal["train", "validation"], numbers: Mapping[str, Tensor]) -> None:
-        indices = getattr(self, part)
-        for name, value in numbers.items():
-            row = value.detach().numpy(force=True)[None].copy()
-            indices[name] = np.concatenate([indices[name], row]) if name in indices else row
+    def add(self, part: Literal["train", "validation"], numbers: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        """Append the numbers (S,) of one epoch; returns them as a callback gets them."""
+        arrays, values = getattr(self, part), {name: value.numpy(force=True) for name, value in numbers.items()}
+        for name, value in values.items():
+            arrays[name] = np.concatenate([arrays.get(name, np.empty((0, len(value)), value.dtype)), value[None]])
+        return values if part == "train" else {f"validation_{name}": value for name, value in values.items()}
+
+
+class EarlyStopping:
+    """Stops each replica after `patience` epochs without a better validation loss; `active` says which ones go on.
+
+    It keeps the weights of each replica's best epoch, `best_epoch` (S,), until `restore` puts them back.
+    """
+
+    def __init__(self, network: nn.Module, patience: int, num_seeds: int):
+        self.network, self.patience = network, patience
+        self.active = [True] * num_seeds
+        self.best_loss = torch.full((num_seeds,), torch.inf)
+        self.best_epoch = torch.zeros(num_seeds, dtype=torch.int64)
+        self.best_weights = [tensor.clone() for tensor in state_tensors(network)]
+        self.epochs_since_best = torch.zeros(num_seeds, dtype=torch.int64)
+
+    def update(self, epoch: int, loss: Tensor) -> None:
+        """Take the validation losses (S,) after an epoch."""
+        better = loss < self.best_loss
+        self.best_loss = torch.where(better, loss, self.best_loss)
+        self.best_epoch = torch.where(better, epoch, self.best_epoch)
+        self.epochs_since_best = torch.where(better, 0, self.epochs_since_best + 1)
+        for best, tensor in zip(self.best_weights, state_tensors(self.network), strict=True):
+            best[better] = tensor[better]
+        self.active = (self.epochs_since_best < self.patience).tolist()
+
+    def restore(self) -> None:
+        """Give every replica its best weights."""
+        for best, tensor in zip(self.best_weights, state_tensors(self.network), strict=True):
+            tensor.copy_(best)
+
+
+def state_tensors(network: nn.Module) -> list[Tensor]:
+    """The parameters and buffers of a network, (S, ...) each, sharing its memory."""
+    return [tensor.detach() for tensor in network.state_dict().values()]
 
 
 def drop(at: Mapping[float, float]) -> Callable[[float], float]:
-    """A schedule that multiplies the learning rate by a factor from each given epoch on."""
-    return lambda epoch: float(np.prod([factor for when, factor in at.items() if epoch >= when]))
+    """A schedule that multiplies the learning rate by each factor from its epoch on."""
+    return lambda epoch: float(np.prod([factor for start, factor in at.items() if epoch >= start]))
 
 
 def triangle(epochs: float, peak: float = 0.2, end: float = 0.0, start: float = 0.0) -> Callable[[float], float]:
@@ -66,19 +102,24 @@ def triangle(epochs: float, peak: float = 0.2, end: float = 0.0, start: float = 
 
 
 def batch_of(data: Dataset, index: Tensor) -> list[Tensor]:
-    """Rows `index` (S, B) of a map-style data set, each tensor (S, B, ...)."""
+    """The samples `index` (S, B) of a map-style data set, each tensor (S, B, ...)."""
     if isinstance(data, TensorDataset):
         return [tensor[index] for tensor in data.tensors]
-    wanted, where = index.unique(return_inverse=True)
-    indices = default_collate([data[int(row)] for row in wanted])
-    return [part[where] for part in indices]
+    different, position = index.unique(return_inverse=True)
+    samples = default_collate([data[int(number)] for number in different])
+    return [part[position] for part in samples]
+
+
+def all_indices(data: Dataset, num_seeds: int) -> Tensor:
+    """Every index of the data for every replica, (S, n)."""
+    return torch.arange(len(data)).expand(num_seeds, -1)  # type: ignore[arg-type]
 
 
 def evaluate(
     network: nn.Module, data: Dataset, metrics: Mapping[str, Loss], indices: Tensor, batch_size: int = 1024
 ) -> dict[str, Tensor]:
-    """Each metric of each replica over its `indices` (S, n) of the data, in evaluation mode; (S,)."""
-    was, totals = network.training, {name: torch.zeros(len(indices)) for name in metrics}
+    """Each metric (S,) of each replica over its `indices` (S, n) of the data, in evaluation mode."""
+    training, totals = network.training, {name: torch.zeros(len(indices)) for name in metrics}
     network.eval()
     with torch.no_grad():
         for index in indices.split(batch_size, 1):
@@ -86,7 +127,58 @@ def evaluate(
             output = network(*inputs)
             for name, metric in metrics.items():
                 totals[name] += metric(output, target) * (index.shape[1] / indices.shape[1])
-    network.train(was)
+    network.train(training)
+    return totals
+
+
+def minibatches(
+    data: Dataset,
+    indices: Tensor,
+    batch_size: int | None,
+    seeds: Sequence[int],
+    epoch: int,
+    augment: Callable[[Tensor, float], Tensor] | None,
+) -> Iterator[tuple[float, float, list[Tensor]]]:
+    """One epoch of minibatches in each seed's own random order; all data in one minibatch are not shuffled.
+
+    Yields:
+        The time in epochs, the share of the epoch's samples in this minibatch, and its tensors (S, B, ...).
+    """
+    count = indices.shape[1]
+    size = count if batch_size is None else min(batch_size, count)
+    if size < count:
+        indices = indices.gather(1, permutations(seeds, (ROLE, epoch), 1, count)[:, 0])
+    for step, index in enumerate(indices.split(size, 1)):
+        first, *others = batch_of(data, index)
+        if augment is not None:
+            first = augment(first, epoch)
+        yield epoch + step * size / count, index.shape[1] / count, [first, *others]
+
+
+def train_epoch(
+    network: nn.Module,
+    batches: Iterable[tuple[float, float, list[Tensor]]],
+    functions: Mapping[str, Loss],
+    optimizer: Adam | SGD,
+    rates_at: Callable[[float], list[float]],
+    active: Sequence[bool] | None,
+) -> dict[str, Tensor]:
+    """One step down the gradient of `functions["loss"]` for each minibatch; means (S,) of all functions.
+
+    `rates_at` gives the learning rates (S,) at a time in epochs; replicas that are not `active` do not change.
+    """
+    network.train()
+    totals: dict[str, Tensor] = {}
+    for now, share, (*inputs, target) in batches:
+        optimizer.learning_rate = rates_at(now)
+        output = network(*inputs)
+        losses = functions["loss"](output, target)
+        optimizer.step(losses, active)
+        with torch.no_grad():
+            for name, function in functions.items():
+                value = losses if name == "loss" else function(output, target)
+                total = totals.setdefault(name, torch.zeros(len(value)))
+                total += value * share
     return totals
 
 
@@ -113,18 +205,18 @@ def fit(
 
     Args:
         network: called with all tensors of a minibatch (S, B, ...) but the last, which is the target.
-        data: any map-style data set whose items are (input, ..., target); tensors are shared, never copied S times.
+        data: any map-style data set whose items are (input, ..., target); its tensors are shared, never copied S times.
         loss: of outputs and targets, (S,), the mean over everything but the seed.
         seeds: those of the replicas, as many as the network has.
-        batch_size: None takes all data in every step.
-        learning_rate: one number, or one a replica.
+        batch_size: samples of a minibatch; None takes all data in every step.
+        learning_rate: one number, or one for each replica.
         optimizer: `Adam`, `SGD`, or a `partial` of them.
-        schedule: factor of the learning rate, of the epoch (fractions included).
-        validation: data set to validate on after each epoch; with `validation_indices` alone, indices of `data`.
-        indices, validation_indices: (S, n), which indices each replica trains and validates on; None for all, for each.
+        schedule: maps the time in epochs (a fraction) to a factor of the learning rate.
+        validation: data set to validate on after each epoch; None with `validation_indices` for a part of `data`.
+        indices, validation_indices: (S, n), each replica's training and validation samples; None for all samples.
         metrics: name -> function like `loss`, reported beside it.
         augment: changes the first input (S, B, ...) of each training minibatch; called with it and the epoch.
-        patience: stop a replica after so many epochs without a better validation loss, and give it its best weights
+        patience: stop a replica after this number of epochs without a better validation loss, and put its best weights
             back; the others go on.
         callback: called after each epoch with its number and {"loss": (S,), "validation_loss": (S,), ...}; ends the
             training by returning False.
@@ -133,64 +225,32 @@ def fit(
         ValueError: for an empty data set, or patience without validation.
     """
     if len(data) == 0:  # type: ignore[arg-type]
-        raise ValueError("data: found an empty data set, expected at least one row")
-    seeds = resolve_seeds(seeds)
-    every = torch.arange(len(data)).expand(len(seeds), -1)  # type: ignore[arg-type]
-    indices = every if indices is None else indices
-    if validation_indices is None and validation is not None:
-        validation_indices = torch.arange(len(validation)).expand(len(seeds), -1)  # type: ignore[arg-type]
-    if patience is not None and validation_indices is None:
+        raise ValueError("data: found an empty data set, expected at least one sample")
+    if patience is not None and validation is None and validation_indices is None:
         raise ValueError("patience: found no validation data, expected some to stop by")
-    count = indices.shape[1]
-    size = count if batch_size is None else min(batch_size, count)
-    functions, history, began = {"loss": loss, **(metrics or {})}, History(), time.process_time()
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimize = optimizer(trained, learning_rate)
+    seeds, began, history = resolve_seeds(seeds), time.process_time(), History()
+    indices = all_indices(data, len(seeds)) if indices is None else indices
+    if validation_indices is None and validation is not None:
+        validation_indices = all_indices(validation, len(seeds))
+    functions = {"loss": loss, **(metrics or {})}
+    optimize = optimizer([parameter for parameter in network.parameters() if parameter.requires_grad], learning_rate)
     rates = torch.as_tensor(optimize.learning_rate, dtype=torch.float64)
-    best, waited = torch.full((len(seeds),), torch.inf), torch.zeros(len(seeds), dtype=torch.int64)
-    kept, kept_epoch = [tensor.clone() for tensor in learned(network)], torch.zeros(len(seeds), dtype=torch.int64)
-    active: list[bool] | None = None
+    stopping = None if patience is None else EarlyStopping(network, patience, len(seeds))
 
     for epoch in range(epochs):
-        network.train()
-        order = indices.gather(1, permutations(seeds, (ROLE, epoch), 1, count)[:, 0]) if size < count else indices
-        totals = {name: torch.zeros(len(seeds)) for name in functions}
-        for step, index in enumerate(order.split(size, 1)):
-            factor = schedule(epoch + step * size / count)
-            optimize.learning_rate = (rates * factor).tolist()
-            first, *others, target = batch_of(data, index)
-            if augment is not None:
-                first = augment(first, epoch)
-            output = network(first, *others)
-            losses = loss(output, target)
-            optimize.step(losses, active)
-            with torch.no_grad():
-                for name, function in functions.items():
-                    value = losses if name == "loss" else function(output, target)
-                    totals[name] += value * (index.shape[1] / count)
-        history.add("train", totals)
-        numbers: dict[str, Any] = {name: value.numpy() for name, value in totals.items()}
+        batches = minibatches(data, indices, batch_size, seeds, epoch, augment)
+        active = None if stopping is None else stopping.active
+        totals = train_epoch(network, batches, functions, optimize, lambda t: (rates * schedule(t)).tolist(), active)
+        numbers = history.add("train", totals)
         if validation_indices is not None:
-            found = evaluate(network, data if validation is None else validation, functions, validation_indices)
-            history.add("validation", found)
-            numbers |= {f"validation_{name}": value.numpy() for name, value in found.items()}
-            if patience is not None:
-                better = found["loss"] < best
-                best, waited = torch.where(better, found["loss"], best), torch.where(better, 0, waited + 1)
-                kept_epoch = torch.where(better, epoch, kept_epoch)
-                for keep, tensor in zip(kept, learned(network), strict=True):
-                    keep[better] = tensor[better]
-                active = (waited < patience).tolist()
-        if (callback is not None and callback(epoch, numbers) is False) or (active and not any(active)):
+            scores = evaluate(network, data if validation is None else validation, functions, validation_indices)
+            numbers |= history.add("validation", scores)
+            if stopping is not None:
+                stopping.update(epoch, scores["loss"])
+        if (callback is not None and callback(epoch, numbers) is False) or (stopping and not any(stopping.active)):
             break
-    if patience is not None:
-        for keep, tensor in zip(kept, learned(network), strict=True):
-            tensor.copy_(keep)
-        history.best_epoch = kept_epoch.numpy()
+    if stopping is not None:
+        stopping.restore()
+        history.best_epoch = stopping.best_epoch.numpy()
     history.seconds = time.process_time() - began
     return history
-
-
-def learned(network: nn.Module) -> list[Tensor]:
-    """All that training changes in a network, (S, ...) each."""
-    return [tensor.detach() for tensor in network.state_dict().values()]

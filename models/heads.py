@@ -1,9 +1,9 @@
-"""Heads: what turns a network's features into values or into a distribution over actions.
+"""Heads: modules that turn a network's features into values or into a distribution over actions (a policy).
 
 S seed, B batch (any number of axes), A action components or discrete actions, C choices made at once.
 
-A policy maps observations to a distribution; the distribution samples from noise that it is handed, so that the
-caller can draw the noise of many steps at once and each seed has its own.
+A policy maps observations to one of the distributions of `models.distributions`. The caller draws the noise that the
+distribution samples from (`Policy.noise`): for many steps at once, and for each seed from its own stream.
 """
 
 import math
@@ -40,18 +40,18 @@ class DuelingValue(nn.Module):
         self.head = Linear(trunk.out_features, 1 + out_features, seeds=seeds)  # type: ignore[arg-type]
 
     def forward(self, obs: Tensor) -> Tensor:
-        both = self.head(self.trunk(obs))  # (S, B, 1 + A)
-        value, advantage = both[..., :1], both[..., 1:]
+        output = self.head(self.trunk(obs))  # (S, B, 1 + A)
+        value, advantage = output[..., :1], output[..., 1:]
         return value + advantage - advantage.mean(-1, keepdim=True)
 
 
 class Policy(nn.Module):
-    """Observations (S, B, O) to a distribution over actions, and the noise that it samples from."""
+    """Maps observations (S, B, O) to a distribution over actions, and draws the noise that it samples from."""
 
     __call__: Callable[[Tensor], Any]
 
     def noise(self, seeds: Sequence[int], path: Sequence[int], shape: Sequence[int]) -> Tensor:
-        """What `sample` needs for a batch of `shape`: (S, *shape, numbers of one action)."""
+        """The noise that `sample` needs for a batch of `shape`: (S, *shape, numbers for one action)."""
         raise NotImplementedError
 
 
@@ -78,7 +78,7 @@ class CategoricalPolicy(Policy):
 
 
 class EpsilonGreedyPolicy(Policy):
-    """Greedy in the values of `num_actions` actions, but for a share `epsilon` (S, 1) of random actions."""
+    """The action of highest value, except for a share `epsilon` (S, 1) of random actions."""
 
     epsilon: Tensor
 
@@ -110,7 +110,7 @@ class DeterministicPolicy(Policy):
 
 
 class GaussianPolicy(Policy):
-    """Normal actions whose standard deviation is a parameter of its own, `log_std` (S, A), not of the observation."""
+    """Normal actions; the standard deviation is a parameter, `log_std` (S, A), not a function of the observation."""
 
     def __init__(self, trunk: nn.Module, action_size: int, *, seeds):
         super().__init__()
@@ -129,7 +129,7 @@ class GaussianPolicy(Policy):
 class SquashedGaussianPolicy(Policy):
     """tanh-squashed normal actions; mean and standard deviation both depend on the observation."""
 
-    LOG_STD_RANGE = (-20.0, 2.0)  # the clamp of the paper's code: exp of it neither vanishes nor explodes
+    LOG_STD_RANGE = (-20.0, 2.0)  # the clamp of the paper's code
 
     def __init__(self, trunk: nn.Module, action_size: int, *, seeds):
         super().__init__()

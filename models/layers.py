@@ -1,6 +1,6 @@
 """Layers with a leading seed axis: S replicas, one tensor program.
 
-S seed, B whatever lies between the seed and the features; of images C channels, H height, W width.
+S seed, B batch (any number of axes); of images C channels, H height, W width.
 """
 
 import copy
@@ -18,21 +18,21 @@ ModuleType = TypeVar("ModuleType", bound=nn.Module)
 
 
 def uniform_parameter(seeds: Sequence[np.random.Generator], bound: float, shape: Sequence[int]) -> nn.Parameter:
-    """A parameter (S, *shape), uniform in [-bound, bound], drawn replica by replica from its own stream."""
-    rows = np.stack([generator.uniform(-bound, bound, shape) for generator in seeds])
-    return nn.Parameter(torch.tensor(rows, dtype=torch.get_default_dtype()))
+    """A parameter (S, *shape), uniform in [-bound, bound]; each replica draws from its own stream."""
+    values = np.stack([generator.uniform(-bound, bound, shape) for generator in seeds])
+    return nn.Parameter(torch.tensor(values, dtype=torch.get_default_dtype()))
 
 
 class Linear(nn.Module):
-    """S affine maps, x W + b, one a seed: (S, ..., in_features) -> (S, ..., out_features).
+    """S affine maps, x W + b, one for each seed: (S, ..., in_features) -> (S, ..., out_features).
 
-    `weight` is (S, in_features, out_features), the transpose of what `torch.nn.Linear` holds (its gradient then comes
-    out of the batched product in the parameter's own layout), and `bias` (S, out_features). Both are uniform in
+    `weight` is (S, in_features, out_features), the transpose of the weight of `torch.nn.Linear`: the gradient of the
+    batched product then has the layout of the parameter. `bias` is (S, out_features). Both are uniform in
     +-1/sqrt(in_features), PyTorch's default, from each seed's stream.
 
     Args:
-        seeds: how many replicas, or their seeds, or one NumPy generator each (consumed in turn, so that several
-            layers can draw from one stream).
+        seeds: how many replicas, or their seeds, or one NumPy generator each, from which several layers can draw in
+            turn.
     """
 
     def __init__(self, in_features: int, out_features: int, *, seeds: Seeds | Sequence[np.random.Generator] = 1):
@@ -45,7 +45,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(1, -2)  # (S, B, in)
-        if self.out_features == 1:  # a batched product of a single column takes twice the time of a plain sum
+        if self.out_features == 1:  # a batched product of one column takes twice the time of a plain sum
             out = (flat * self.weight.mT).sum(-1, keepdim=True) + self.bias[:, None]  # (S, B, 1)
         else:
             out = torch.baddbmm(self.bias[:, None], flat, self.weight)  # (S, B, out)
@@ -56,16 +56,16 @@ class Linear(nn.Module):
 
 
 def each_seed(function: Callable[..., Tensor], x: Tensor, *arguments: Tensor) -> Tensor:
-    """`function` of each replica's images (B, C, H, W), stacked: a convolution fills the processor with one seed.
+    """`function` of each replica's images (B, C, H, W), stacked; a convolution of one seed already fills the processor.
 
-    The images stay laid out with their channels last, the faster layout on a CPU.
+    The channels of the images stay innermost in memory, the faster layout on a CPU.
     """
-    # Views are taken in that layout too: else their gradients come back in the other one, which costs twice the time.
+    # Views are taken in that layout too; otherwise their gradients have the other layout, which takes twice the time.
     if len(x) == 1:
         return function(x.squeeze(0), *(argument.squeeze(0) for argument in arguments))[None]
     images = [image.permute(0, 3, 1, 2) for image in x.permute(0, 1, 3, 4, 2).unbind(0)]
-    rows = [function(*one) for one in zip(images, *arguments, strict=True)]
-    return torch.stack([row.permute(0, 2, 3, 1) for row in rows]).permute(0, 1, 4, 2, 3)
+    outputs = [function(*inputs) for inputs in zip(images, *arguments, strict=True)]
+    return torch.stack([output.permute(0, 2, 3, 1) for output in outputs]).permute(0, 1, 4, 2, 3)
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -138,12 +138,12 @@ def max_pool(x: Tensor, size: int) -> Tensor:
 
 
 def replica(module: ModuleType, index: int) -> ModuleType:
-    """A copy of the module that holds replica `index` alone (S = 1) and shares its memory with the original."""
-    alone = copy.copy(module)
-    alone._parameters = {
+    """A copy of the module that holds only replica `index` (S = 1) and shares its memory with the original."""
+    single = copy.copy(module)
+    single._parameters = {
         name: None if p is None else nn.Parameter(p.data[index : index + 1], requires_grad=p.requires_grad)
         for name, p in module._parameters.items()
     }
-    alone._buffers = {name: None if b is None else b[index : index + 1] for name, b in module._buffers.items()}
-    alone._modules = {name: None if m is None else replica(m, index) for name, m in module._modules.items()}
-    return alone
+    single._buffers = {name: None if b is None else b[index : index + 1] for name, b in module._buffers.items()}
+    single._modules = {name: None if m is None else replica(m, index) for name, m in module._modules.items()}
+    return single

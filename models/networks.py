@@ -27,8 +27,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class Polynomial(nn.Module):
     """S polynomials of one variable, w_0 + w_1 x + ... + w_M x^M: (S, ..., 1) -> (S, ..., 1).
 
-    `weight` (S, M + 1) starts at zero. `orders` (S,) gives each replica an order of its own, at most M: the weights
-    above it get no gradient and stay zero.
+    `weight` (S, M + 1) starts at zero. `orders` (S,) gives each replica its order, at most M; the weights above
+    it get no gradient and stay zero.
     """
 
     powers: Tensor
@@ -36,14 +36,14 @@ class Polynomial(nn.Module):
 
     def __init__(self, order: int, *, orders: Sequence[int] | None = None, seeds: Seeds = 1):
         super().__init__()
-        own = torch.as_tensor([order] * len(generators(seeds)) if orders is None else list(orders))
-        self.weight = nn.Parameter(torch.zeros(len(own), order + 1))
-        self.register_buffer("powers", torch.arange(order + 1))
-        self.register_buffer("used", (self.powers <= own[:, None]).to(self.weight.dtype))  # (S, M + 1)
+        each = torch.as_tensor([order] * len(generators(seeds)) if orders is None else list(orders))
+        self.weight = nn.Parameter(torch.zeros(len(each), order + 1))
+        self.register_buffer("powers", torch.arange(order + 1).repeat(len(each), 1))  # (S, M + 1), as every buffer
+        self.register_buffer("used", (self.powers <= each[:, None]).to(self.weight.dtype))  # (S, M + 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight * self.used
-        return (x**self.powers * weight.reshape(len(weight), *[1] * (x.dim() - 2), -1)).sum(-1, keepdim=True)
+        shape = (len(self.weight), *[1] * (x.dim() - 2), -1)
+        return (x ** self.powers.reshape(shape) * (self.weight * self.used).reshape(shape)).sum(-1, keepdim=True)
 
 
 class MLP(nn.Module):
@@ -52,8 +52,8 @@ class MLP(nn.Module):
     Args:
         in_features: size of the input, or a shape of that size.
         hidden: sizes of the hidden layers; the activation follows each of them.
-        out_features: size of a last layer without activation; None leaves that layer out, so that the network is a
-            trunk on which others put their heads (`out_features` is then the last hidden size).
+        out_features: size of a last layer without activation. None leaves that layer out: the network is then a trunk
+            for the heads of agents, and its `out_features` is the last hidden size.
         activation: "relu", "tanh" or "sigmoid".
         seeds: how many replicas, or their seeds, or one NumPy generator each.
     """
@@ -87,7 +87,7 @@ Shape = tuple[int, int, int]  # C, H, W
 
 
 class CNN(nn.Module):
-    """S convolutional networks as the course draws them: convolution, activation, pooling, again, then dense layers.
+    """S convolutional networks as in the course: blocks of convolution, activation and pooling, then dense layers.
 
     Images (S, B, C, H, W), or flattened (S, B, C H W) as agents hold them, to (S, B, out_features). Bytes become
     numbers in [0, 1].
@@ -127,7 +127,7 @@ class CNN(nn.Module):
         return self.dense(self.feature_maps(x)[-1].flatten(2))
 
     def feature_maps(self, x: Tensor) -> list[Tensor]:
-        """What each convolution sees in the images after its pooling, (S, B, channels, H / 2, W / 2) and so on."""
+        """The output of each convolution after its pooling, (S, B, channels, H / 2, W / 2) and so on."""
         x, maps = as_images(x, self.in_shape), []
         for convolution in self.convolutions:
             x = max_pool(torch.relu(convolution(x)), 2)
@@ -136,10 +136,10 @@ class CNN(nn.Module):
 
 
 class FastCNN(nn.Module):
-    """A small VGG-like network for 32 x 32 images with ten classes, made to be trained in minutes.
+    """A small VGG-like network for 32 x 32 images with ten classes, that trains in minutes.
 
     After the recipe of arXiv:2404.00498: a fixed first layer that whitens 2 x 2 patches, three groups of two
-    convolutions with batch normalization and GELU, an identity-like start, and a scaled linear layer.
+    convolutions with batch normalization and GELU, filters that start as the identity, and a scaled linear layer.
 
     Args:
         out_features: number of classes.
@@ -165,7 +165,7 @@ class FastCNN(nn.Module):
         for a, b in pairwise([24, *widths]):
             for inner in (a, b):
                 convolution = Conv2d(inner, b, 3, padding="same", bias=False, seeds=streams)
-                for weight in convolution.weight.data:  # the first filters hand their inputs on
+                for weight in convolution.weight.data:  # the first filters start as the identity
                     nn.init.dirac_(weight[: weight.shape[1]])
                 convolutions.append(convolution)
                 norms.append(BatchNorm2d(b, momentum=0.4, eps=1e-12, scale=False, seeds=len(streams)))
@@ -176,9 +176,10 @@ class FastCNN(nn.Module):
 
     @torch.no_grad()
     def whiten(self, images: Tensor, eps: float = 5e-4) -> None:
-        """Set the first layer from images (B, 3, H, W): the eigenvectors of their patches' covariance, and minus them.
+        """Set the first layer from images (B, 3, H, W).
 
-        Its outputs have unit variance and no correlation.
+        Its filters are the scaled eigenvectors of the covariance of their patches, and the negatives of these. Its
+        outputs have unit variance and no correlation.
         """
         patches = F.unfold(images, 2).transpose(1, 2).flatten(0, 1).double()  # (patches, 12)
         values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))

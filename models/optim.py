@@ -4,6 +4,7 @@ S seed, P all parameters of one replica.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 def flatten_parameters(parameters: Iterable[nn.Parameter]) -> Tensor:
     """Move parameters (S, ...) into one tensor (S, P) of which they become views, and return it.
 
-    What follows is one operation instead of one a layer: a norm per seed, a target network's update, an Adam step.
+    A norm per seed, the update of a target network or a step of Adam is then one operation instead of one per layer.
     """
     parameters = list(parameters)
     flat = torch.cat([parameter.detach().flatten(1) for parameter in parameters], 1)  # (S, P)
@@ -28,15 +29,24 @@ def clip_gradient_norm_(gradient: Tensor, max_norm: float) -> None:
     gradient.mul_((max_norm / (norm + 1e-6)).clamp_(max=1.0))
 
 
+# Options of PyTorch's fused kernel that are not used here.
+PLAIN: dict[str, Any] = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
+
+
 class Adam(nn.Module):
     """Adam (arXiv:1412.6980, algorithm 1) for S replicas that share nothing.
 
-    A module, so that its moments and step counts are part of an agent's `state_dict`.
+    It is a module, so that its moments and step counts are part of an agent's `state_dict`.
 
     Args:
         parameters: tensors (S, ...). They become views of one flat tensor, `flat` (S, P).
-        learning_rate: one number, or one a seed (S,); may be changed between steps (`learning_rate[:] = ...`).
-        max_grad_norm: clip each seed's gradient to this Euclidean norm; None for no clipping.
+        learning_rate: size of a step, usually 1e-4 to 1e-2; one number, or one for each seed (S,). A higher rate learns
+            faster, until the loss jumps or diverges. It may be changed between steps (`learning_rate[:] = ...`).
+        betas: share of the old mean of the gradient and of its square that each step keeps, usually 0.9 and 0.99 to
+            0.999. Higher values average over more steps.
+        eps: added to the root of the mean square, usually 1e-8 to 1e-5. A higher value makes steps smaller where
+            gradients are small.
+        max_grad_norm: clip each seed's gradient to this Euclidean norm, usually 0.5 to 10; None for no clipping.
     """
 
     exp_avg: Tensor
@@ -55,47 +65,33 @@ class Adam(nn.Module):
         super().__init__()
         self.params = list(parameters)
         self.flat = flatten_parameters(self.params)
-        seeds = len(self.flat)
-        self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(seeds).tolist()
-        self.betas, self.eps, self.max_grad_norm = betas, eps, max_grad_norm
+        self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(len(self.flat)).tolist()
+        self.max_grad_norm = max_grad_norm
+        self.options: dict[str, Any] = {"beta1": betas[0], "beta2": betas[1], "eps": eps} | PLAIN
         self.register_buffer("exp_avg", torch.zeros_like(self.flat))
         self.register_buffer("exp_avg_sq", torch.zeros_like(self.flat))
         # The fused kernel counts in float32, exact up to 2**24 steps.
-        self.register_buffer("steps", torch.zeros(seeds, dtype=torch.float32, device=self.flat.device))
+        self.register_buffer("steps", torch.zeros(len(self.flat), dtype=torch.float32, device=self.flat.device))
         self.gradient = torch.empty_like(self.flat)
         state: list[Tensor] = [self.flat, self.gradient, self.exp_avg, self.exp_avg_sq, self.steps]
-        self.rows = list(zip(*(part.unbind(0) for part in state), strict=True))  # views of one replica each
+        self.replicas = list(zip(*(part.unbind(0) for part in state), strict=True))  # views of one replica each
 
     def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:
         """One step down the gradient of each seed's loss (S,); seeds not `active` keep parameters and moments."""
         self.apply_gradient(torch.autograd.grad(loss.sum(), self.params), active)
 
     def apply_gradient(self, gradient: Sequence[Tensor], active: Sequence[bool] | None = None) -> None:
-        """Likewise, given the gradients of all parameters."""
+        """The same step, given the gradients of all parameters."""
         torch.cat([part.flatten(1) for part in gradient], 1, out=self.gradient)
         if self.max_grad_norm is not None:
             clip_gradient_norm_(self.gradient, self.max_grad_norm)
-        indices = range(len(self.flat)) if active is None else [seed for seed, runs in enumerate(active) if runs]
+        seeds = range(len(self.flat)) if active is None else [seed for seed, flag in enumerate(active) if flag]
         self.steps += 1 if active is None else torch.as_tensor(active, dtype=self.steps.dtype)
-        # PyTorch's fused kernel takes one rate a call, so replicas of the same rate share one.
-        for rate in {self.learning_rate[seed] for seed in indices}:
-            rows = [self.rows[seed] for seed in indices if self.learning_rate[seed] == rate]
-            parameter, gradient, exp_avg, exp_avg_sq, steps = (list(part) for part in zip(*rows, strict=True))
-            torch._fused_adam_(
-                parameter,
-                gradient,
-                exp_avg,
-                exp_avg_sq,
-                [],
-                steps,
-                lr=rate,
-                beta1=self.betas[0],
-                beta2=self.betas[1],
-                weight_decay=0.0,
-                eps=self.eps,
-                amsgrad=False,
-                maximize=False,
-            )
+        # PyTorch's fused kernel takes one rate per call, so replicas of the same rate share a call.
+        for rate in {self.learning_rate[seed] for seed in seeds}:
+            replicas = [self.replicas[seed] for seed in seeds if self.learning_rate[seed] == rate]
+            parameter, gradient, exp_avg, exp_avg_sq, steps = (list(part) for part in zip(*replicas, strict=True))
+            torch._fused_adam_(parameter, gradient, exp_avg, exp_avg_sq, [], steps, lr=rate, **self.options)
 
 
 class SGD(nn.Module):
@@ -103,10 +99,13 @@ class SGD(nn.Module):
 
     Args:
         parameters: tensors (S, ...). They become views of one flat tensor, `flat` (S, P).
-        learning_rate: one number, or one a seed (S,); may be changed between steps.
-        momentum: share of the last step's velocity that is kept; 0 for plain gradient descent.
-        weight_decay: multiple of the parameters that is added to their gradient.
-        factors: of the learning rate, one a parameter, which leave the decay of a step as it is; None for 1.
+        learning_rate: size of a step, usually 1e-3 to 1; one number, or one for each seed (S,). A higher rate learns
+            faster, until the loss jumps or diverges. It may be changed between steps.
+        momentum: share of the last step's velocity that is kept, usually 0.8 to 0.95; 0 for plain gradient descent. A
+            higher share makes longer steps in directions that stay the same.
+        weight_decay: multiple of the parameters that is added to their gradient, usually 0 to 1e-3. A higher value
+            keeps the weights smaller.
+        factors: one factor of the learning rate for each parameter, without effect on its decay; None for 1.
     """
 
     velocity: Tensor
@@ -125,10 +124,9 @@ class SGD(nn.Module):
         self.flat = flatten_parameters(self.params)
         self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(len(self.flat)).tolist()
         self.momentum, self.weight_decay = momentum, weight_decay
-        sizes = [(1.0, target[0].numel()) for target in self.params]
-        if factors is not None:
-            sizes = [(factor, size) for factor, (_, size) in zip(factors, sizes, strict=True)]
-        self.factors = torch.cat([self.flat.new_full((size,), factor) for factor, size in sizes])  # (P,)
+        factors = [1.0] * len(self.params) if factors is None else factors
+        columns = [self.flat.new_full((param[0].numel(),), f) for param, f in zip(self.params, factors, strict=True)]
+        self.factors = torch.cat(columns)  # (P,)
         self.register_buffer("velocity", torch.zeros_like(self.flat))
 
     def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:
@@ -151,11 +149,21 @@ class SGD(nn.Module):
 
 
 class RMSprop(nn.Module):
-    """RMSprop as TensorFlow has it, for S replicas: the square starts at 1, and eps is under the root.
+    """RMSprop as TensorFlow has it, for S replicas: the mean square starts at 1, and eps is under the root.
 
-        square <- alpha square + (1 - alpha) g^2,  parameter <- parameter - rate g / sqrt(square + eps)
+        v <- alpha v + (1 - alpha) g^2,  parameter <- parameter - learning_rate g / sqrt(v + eps)
 
-    A2C is published with it; with PyTorch's own variant its first steps are far larger. Arguments as `Adam`.
+    The published A2C uses it. PyTorch's variant starts at v = 0, and its first steps are far larger.
+
+    Args:
+        parameters: tensors (S, ...). They become views of one flat tensor, `flat` (S, P).
+        learning_rate: size of a step, usually 1e-4 to 1e-2; one number, or one for each seed (S,). A higher rate learns
+            faster, until the loss jumps or diverges. It may be changed between steps.
+        alpha: share of the old mean square that each step keeps, usually 0.9 to 0.99. A higher share averages over more
+            steps.
+        eps: added to the mean square, usually 1e-8 to 1e-3. A higher value makes steps smaller where gradients are
+            small.
+        max_grad_norm: clip each seed's gradient to this Euclidean norm, usually 0.5 to 10; None for no clipping.
     """
 
     exp_avg_sq: Tensor

@@ -15,12 +15,12 @@ from models.streams import Seeds, generators
 
 State = tuple[Tensor, ...]  # each (S, B, H)
 
-# From so many rows on, one replica's products fill the processor: then the seed axis is a loop.
+# From this batch size on, the products of one replica fill the processor: then the seed axis is a loop.
 LARGE_BATCH = 128
 
 
 class Recurrent(nn.Module):
-    """What the three have in common; a subclass adds the equations of one step.
+    """The part that the three have in common; a subclass adds the equations of one step.
 
     `input_weight` is (S, I, G H), `hidden_weight` (S, H, G H), each with a bias (S, G H): the transposes of PyTorch's
     `weight_ih_l0` and `weight_hh_l0`, gates in the same order. All are uniform in +-1/sqrt(H), PyTorch's default.
@@ -37,7 +37,7 @@ class Recurrent(nn.Module):
     def __init__(self, input_size: int, hidden_size: int, *, seeds: Seeds | Sequence[np.random.Generator] = 1):
         super().__init__()
         if not isinstance(input_size, int):
-            raise ValueError(f"input_size: found {input_size!r}, expected a number: it reads vectors, not pictures")
+            raise ValueError(f"input_size: found {input_size!r}, expected a number: it reads vectors, not images")
         self.input_size, self.hidden_size, self.out_features = input_size, hidden_size, hidden_size
         streams, bound, width = generators(seeds), hidden_size**-0.5, self.num_gates * hidden_size
         self.input_weight = uniform_parameter(streams, bound, (input_size, width))
@@ -46,26 +46,26 @@ class Recurrent(nn.Module):
         self.hidden_bias = uniform_parameter(streams, bound, (width,))
 
     def step(self, x: Tensor, state: State, weight: Tensor, bias: Tensor) -> State:
-        """The equations of one step; `x` (S, B, G H) is W x + b already, `weight` and `bias` those of the state."""
+        """The equations of one step; `x` (S, B, G H) is already W x + b, `weight` and `bias` are those of the state."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """Outputs (S, B, T, H) and the last state of sequences (S, B, T, I).
 
         Args:
-            state: to begin with; zeros where None.
-            lengths: (S, B), steps of each sequence where they differ. What follows a sequence's end changes nothing:
-                the state stands still and the outputs repeat it.
+            state: before the first step; None for zeros.
+            lengths: (S, B), steps of each sequence, if they differ. After a sequence's end the state no longer changes,
+                and the outputs repeat it.
         """
         if state is None:
             state = (x.new_zeros(*x.shape[:2], self.hidden_size),) * self.num_states
         if x.shape[1] < LARGE_BATCH or len(x) == 1:
             return self.run(x, state, lengths, slice(None))
-        runs = []
+        results = []
         for seed in range(len(x)):
-            one = slice(seed, seed + 1)
-            runs.append(self.run(x[one], tuple(s[one] for s in state), None if lengths is None else lengths[one], one))
-        outputs, states = zip(*runs, strict=True)
+            at = slice(seed, seed + 1)
+            results.append(self.run(x[at], tuple(s[at] for s in state), None if lengths is None else lengths[at], at))
+        outputs, states = zip(*results, strict=True)
         return torch.cat(outputs), tuple(torch.cat(parts) for parts in zip(*states, strict=True))
 
     def run(self, x: Tensor, state: State, lengths: Tensor | None, seeds: slice) -> tuple[Tensor, State]:
@@ -76,14 +76,14 @@ class Recurrent(nn.Module):
         for t, x_t in enumerate(inputs.unbind(2)):
             new = self.step(x_t, state, weight, bias)
             if lengths is not None:
-                runs = (t < lengths)[..., None]  # (S, B, 1)
-                new = tuple(torch.where(runs, after, before) for after, before in zip(new, state, strict=True))
+                active = (t < lengths)[..., None]  # (S, B, 1)
+                new = tuple(torch.where(active, after, before) for after, before in zip(new, state, strict=True))
             state = new
             outputs.append(state[0])
         return torch.stack(outputs, 2), state
 
     def project(self, x: Tensor, seeds: slice = slice(None)) -> Tensor:
-        """What the inputs contribute to the gates, for all steps in one product: (S, B, T, G H)."""
+        """The contribution of the inputs to the gates, for all steps in one product: (S, B, T, G H)."""
         return torch.baddbmm(self.input_bias[seeds, None], x.flatten(1, 2), self.input_weight[seeds]).unflatten(
             1, x.shape[1:3]
         )
@@ -134,7 +134,7 @@ class LSTM(Recurrent):
         return o.sigmoid() * c.tanh(), c
 
     def gates(self, x: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """How far the input, forget and output gates were open, in [0, 1], each (S, B, T, H), started from zeros."""
+        """Input, forget and output gates, in [0, 1], each (S, B, T, H), of a state that starts from zeros."""
         before = torch.cat([torch.zeros_like(outputs[:, :, :1]), outputs[:, :, :-1]], 2)
         hidden = torch.baddbmm(self.hidden_bias[:, None], before.flatten(1, 2), self.hidden_weight)
         i, f, _, o = (self.project(x) + hidden.unflatten(1, x.shape[1:3])).chunk(4, -1)
@@ -168,13 +168,14 @@ class Readout(nn.Module):
 
 
 class RecurrentEncoder(nn.Module):
-    """A recurrent network whose state travels with its inputs: what an agent remembers of an episode.
+    """A recurrent network on packed observations, for agents: each holds the state before its step.
 
-    Each step is one row of I + 1 + K numbers: the input, 1 where an episode begins with it (else 0), and the state
-    before it (K = H, or 2 H of an LSTM). A sequence starts from the state of its first row and from zeros wherever an
-    episode begins; the other rows' states, older than the network, are passed over.
+    A packed observation has I + 1 + K numbers: the input, the episode-start mark (1 at the first step of an episode,
+    else 0), and the state before the step (K = H, or 2 H for an LSTM). A sequence starts from the state in its first
+    packed observation, and from zeros at each episode-start mark. The states in its other packed observations are not
+    used, because older weights computed them.
 
-    Maps rows (S, B, T, I + 1 + K), or single ones (S, B, I + 1 + K), to the states after them,
+    Maps packed observations (S, B, T, I + 1 + K), or those of one step (S, B, I + 1 + K), to the states after them,
     (S, B, T, K) or (S, B, K).
     """
 
@@ -182,10 +183,10 @@ class RecurrentEncoder(nn.Module):
         super().__init__()
         self.trunk, self.out_features = trunk, trunk.num_states * trunk.hidden_size
 
-    def forward(self, rows: Tensor) -> Tensor:
-        if rows.dim() == 3:
-            return self(rows[:, :, None]).squeeze(2)
-        x, first, state = rows.split([self.trunk.input_size, 1, self.out_features], -1)
+    def forward(self, packed: Tensor) -> Tensor:
+        if packed.dim() == 3:
+            return self(packed[:, :, None]).squeeze(2)
+        x, first, state = packed.split([self.trunk.input_size, 1, self.out_features], -1)
         weight, bias = self.trunk.hidden_weight, self.trunk.hidden_bias[:, None]
         before, after = state[:, :, 0].split(self.trunk.hidden_size, -1), []
         for x_t, first_t in zip(self.trunk.project(x).unbind(2), first.unbind(2), strict=True):
@@ -194,6 +195,6 @@ class RecurrentEncoder(nn.Module):
         return torch.stack(after, 2)
 
     def pack(self, x: Tensor, first: Tensor | float, state: Tensor) -> Tensor:
-        """Inputs (..., I), marks (...) and states (..., K) as rows; a state before an episode's first step is zero."""
+        """Packed observations of inputs (..., I), episode-start marks (...) and states (..., K), zeroed by a mark."""
         first = torch.as_tensor(first, dtype=state.dtype).expand(x.shape[:-1])[..., None]
         return torch.cat([x.to(state), first, state * (1 - first)], -1)

@@ -1,8 +1,10 @@
-"""Random streams: one per seed and role, each a pure function of its address.
+"""Random streams: one for each seed and purpose, a pure function of the two.
 
-Every random number of the project comes from a NumPy generator seeded by `SeedSequence(seed, spawn_key=path)`. Seeds
-that are neighbors therefore share nothing, seed 3 among ten draws what seed 3 alone draws, the numbers are the same
-on every device, and a stream needs no saving: whoever knows the path can draw it again.
+Every random number of the project comes from a NumPy generator seeded by `SeedSequence(seed, spawn_key=path)`. The
+path, a few whole numbers, says the purpose. Neighboring seeds therefore share nothing, seed 3 among ten gets the same
+numbers as seed 3 alone, and all devices get the same numbers. A stream is never saved: seed and path give it again.
+
+S seed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +17,7 @@ Seeds = int | Sequence[int]
 
 
 def resolve_seeds(seeds: Seeds) -> tuple[int, ...]:
-    """The seeds meant by a number (10 is 0, 1, ..., 9) or given one by one.
+    """Seeds from their number (10 is 0, 1, ..., 9) or from a list.
 
     Raises ValueError unless there is at least one, none is negative and none occurs twice.
     """
@@ -31,12 +33,12 @@ def resolve_seeds(seeds: Seeds) -> tuple[int, ...]:
 
 
 def stream(seed: int, *path: int) -> np.random.Generator:
-    """The generator that belongs to this seed and path."""
+    """The generator of this seed and path."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=path))
 
 
 def stream_seed(seed: int, *path: int) -> int:
-    """A whole number below 2**64 that belongs to this seed and path, for software that seeds itself from one number."""
+    """A whole number below 2**64 from this seed and path, to seed software that takes one number."""
     return int(np.random.SeedSequence(seed, spawn_key=path).generate_state(1, np.uint64)[0])
 
 
@@ -57,34 +59,25 @@ def gumbel(seeds: Iterable[int], path: Sequence[int], shape: Sequence[int]) -> T
 
 def permutations(seeds: Iterable[int], path: Sequence[int], count: int, length: int) -> Tensor:
     """`count` random orders of 0 .. length - 1, (S, count, length) int64, each seed's from its own stream."""
-    rows = []
-    for seed in seeds:
-        generator = stream(seed, *path)
-        rows.append(np.stack([generator.permutation(length) for _ in range(count)]))
-    return _tensor(rows, torch.int64)
+    streams = (stream(seed, *path) for seed in seeds)
+    return _tensor([np.stack([x.permutation(length) for _ in range(count)]) for x in streams], torch.int64)
 
 
 class Noise:
     """The random numbers of step t = 0, 1, 2, ..., drawn many steps at once.
 
-    `draw(seeds, path, shape) -> (S, *shape)` is one of the functions above. A block is addressed by its number, so
-    what step t gets depends on t alone: a resumed run draws the same, and there is nothing to save.
+    `draw(seeds, path, shape) -> (S, *shape)` is one of the functions above. The number of a block is part of its path,
+    so the numbers of step t depend on t alone: a resumed run gets the same ones, and nothing is saved.
     """
 
-    def __init__(
-        self,
-        draw: Callable[[Iterable[int], Sequence[int], Sequence[int]], Tensor],
-        seeds: Sequence[int],
-        path: Sequence[int],
-        shape: Sequence[int],
-        block_size: int = 64,
-    ):
-        self.draw, self.seeds, self.path = draw, seeds, tuple(path)
-        self.shape, self.block_size = (block_size, *shape), block_size
+    block_size = 64  # steps that are drawn at once
+
+    def __init__(self, draw: Callable[..., Tensor], seeds: Sequence[int], path: Sequence[int], shape: Sequence[int]):
+        self.draw, self.seeds, self.path, self.shape = draw, seeds, tuple(path), (self.block_size, *shape)
         self.block: tuple[int, Tensor] | None = None
 
     def __call__(self, t: int) -> Tensor:
-        """What belongs to step t, (S, *shape)."""
+        """The numbers of step t, (S, *shape)."""
         number, offset = divmod(t, self.block_size)
         if self.block is None or self.block[0] != number:
             self.block = number, self.draw(self.seeds, (*self.path, number), self.shape)
@@ -92,11 +85,11 @@ class Noise:
 
 
 def generators(seeds: Seeds | Sequence[np.random.Generator]) -> list[np.random.Generator]:
-    """One generator a replica: those given, or new ones from seeds."""
+    """One generator for each replica: the given ones, or new ones from seeds."""
     if not isinstance(seeds, int) and all(isinstance(seed, np.random.Generator) for seed in seeds):
         return list(seeds)  # type: ignore[arg-type]
     return [stream(seed) for seed in resolve_seeds(seeds)]  # type: ignore[arg-type]
 
 
-def _tensor(rows: list[np.ndarray], dtype: torch.dtype | None = None) -> Tensor:
-    return torch.tensor(np.stack(rows), dtype=dtype or torch.get_default_dtype())
+def _tensor(arrays: list[np.ndarray], dtype: torch.dtype | None = None) -> Tensor:
+    return torch.tensor(np.stack(arrays), dtype=dtype or torch.get_default_dtype())

@@ -8,6 +8,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+torch.set_num_threads(1)  # fixtures of a module come before those of a test
+
 # The first example of a test pays for what is loaded then; how long that takes says nothing.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")

@@ -73,10 +73,9 @@ class Agent(nn.Module, Generic[ConfigType]):
     ):
         super().__init__()
         self.seeds, self.network = resolve_seeds(seeds), network
-        self.env: str | Maker = env
-        self.env_kwargs: dict[str, Any] = dict(env_kwargs or {})
+        self.env, self.env_kwargs = env, dict(env_kwargs or {})
         self.config = config = make_config(self.Config, len(self.seeds), hyperparameters)
-        self.vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs, [Role.ENVS])
+        self.vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs)
         self.streams = [stream(seed, Role.NETWORKS) for seed in self.seeds]
         self.num_timesteps = 0  # steps of each seed
         self.losses: dict[str, Tensor] = {}  # newest of each kind, (S,)
@@ -84,12 +83,11 @@ class Agent(nn.Module, Generic[ConfigType]):
 
         shared = network(self.vec_env.in_features, seeds=self.streams) if is_encoder(network) else None
         self.head_network = network if shared is None else DEFAULT_NETWORK
-        self.encoder = make_encoder(
-            shared, self.vec_env.obs_size, self.vec_env.is_uint8, len(self.seeds) if config.normalize_obs else 0
+        normalized_seeds = len(self.seeds) if config.normalize_obs else 0
+        self.encoder = make_encoder(shared, self.vec_env.obs_size, self.vec_env.is_uint8, normalized_seeds)
+        self.sequence_length = (
+            (config.sequence_length or self.default_sequence_length) if self.encoder.state_size else 1
         )
-        self.sequence_length = 1
-        if self.encoder.state_size:
-            self.sequence_length = config.sequence_length or self.default_sequence_length
         self.register_buffer("obs", self.encoder.pack(self.vec_env.reset(), 1.0, None))
         self.reward_scaling = RewardScaling(self.gamma, config.num_envs) if config.normalize_reward else None
         self.build()
@@ -227,13 +225,13 @@ class Agent(nn.Module, Generic[ConfigType]):
 
         Raises ValueError if an array is missing, unknown or of another shape.
         """
-        own, state = self.state_dict(), dict(state)
+        tensors, state = self.state_dict(), dict(state)
         envs = {name.removeprefix("vec_env."): state.pop(name) for name in list(state) if name.startswith("vec_env.")}
         steps = int(state.pop("num_timesteps"))
-        if differing := sorted(own.keys() ^ state.keys()):
-            kind = "no array" if differing[0] in own else "an unknown array"
+        if differing := sorted(tensors.keys() ^ state.keys()):
+            kind = "no array" if differing[0] in tensors else "an unknown array"
             raise ValueError(f"state: found {kind} {differing[0]!r}, expected that of an agent made alike")
-        for name, tensor in own.items():
+        for name, tensor in tensors.items():
             tensor = tensor[:, : state[name].shape[1]] if name in self.filling else tensor
             if tensor.shape != state[name].shape:
                 raise ValueError(f"{name}: found shape {state[name].shape}, expected {tuple(tensor.shape)}")

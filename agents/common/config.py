@@ -45,9 +45,12 @@ NOT_NEGATIVE = Bound(lambda x: is_number(x) and 0 <= x < math.inf, "a number of 
 Count = Annotated[int, Bound(lambda x: is_number(x, int) and x >= 1, "a whole number of at least 1")]
 CountOrZero = Annotated[int, Bound(lambda x: is_number(x, int) and x >= 0, "a whole number of at least 0")]
 Switch = Annotated[bool, Bound(lambda x: isinstance(x, bool), "True or False")]
-Share, SharePerSeed = Annotated[float, SHARE], Annotated[PerSeed, SHARE]
-Positive, PositivePerSeed = Annotated[float, POSITIVE], Annotated[PerSeed, POSITIVE]
-NotNegative, NotNegativePerSeed = Annotated[float, NOT_NEGATIVE], Annotated[PerSeed, NOT_NEGATIVE]
+Share = Annotated[float, SHARE]
+SharePerSeed = Annotated[PerSeed, SHARE]
+Positive = Annotated[float, POSITIVE]
+PositivePerSeed = Annotated[PerSeed, POSITIVE]
+NotNegative = Annotated[float, NOT_NEGATIVE]
+NotNegativePerSeed = Annotated[PerSeed, NOT_NEGATIVE]
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,8 @@ def check_config(config: Any, num_seeds: int) -> None:
 def make_config(config_class: type, num_seeds: int, hyperparameters: dict[str, Any]) -> Any:
     """A checked config; raises ValueError for an unknown name too."""
     known = [field.name for field in dataclasses.fields(config_class)]
-    for name in hyperparameters:
-        if name not in known:
-            raise ValueError(f"{name}: no hyper-parameter of this agent, which has {', '.join(known)}")
+    for name in hyperparameters.keys() - set(known):
+        raise ValueError(f"{name}: no hyper-parameter of this agent, which has {', '.join(known)}")
     config = config_class(**hyperparameters)
     check_config(config, num_seeds)
     return config

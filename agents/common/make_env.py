@@ -61,7 +61,7 @@ def has_native_batch(spec: EnvSpec) -> bool:
     """Whether there is a native batch in which each environment depends on its own seed alone."""
     entry_point = spec.vector_entry_point
     creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
-    return getattr(creator, "row_streams", False)
+    return getattr(creator, "independent_streams", False)
 
 
 def make_native_batch(env: str, count: int, env_kwargs: dict[str, Any]) -> VectorEnv | None:

@@ -44,9 +44,8 @@ class OnPolicy(Agent[ConfigType]):
     def build(self) -> None:
         config, vec_env = self.config, self.vec_env
         if config.num_steps % self.sequence_length:
-            raise ValueError(
-                f"sequence_length: found {self.sequence_length}, expected a divisor of num_steps, {config.num_steps}"
-            )
+            expected = f"a divisor of num_steps, {config.num_steps}"
+            raise ValueError(f"sequence_length: found {self.sequence_length}, expected {expected}")
         choices = num_choices(vec_env.action_space)
         if choices is None:
             self.policy = GaussianPolicy(self.trunk(), vec_env.action_size, seeds=self.streams)

@@ -71,4 +71,4 @@ class Replay(nn.Module):
 
     def split(self, obs: Tensor, numbers: Tensor, next_obs: Tensor) -> Transitions:
         action, numbers = numbers.split([self.action_size, 3], -1)
-        return Transitions(obs, action, *numbers.unbind(-1), next_obs)
+        return Transitions(obs, action, *numbers.unbind(-1), next_obs)  # type: ignore

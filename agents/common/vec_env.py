@@ -12,6 +12,7 @@ import torch
 from gymnasium.vector import SyncVectorEnv
 from torch import Tensor
 
+from agents.common.config import Role
 from agents.common.make_env import Maker, Replayable, make_batch
 from agents.common.spaces import ActionMap, check_spaces
 from models.streams import stream_seed
@@ -32,33 +33,28 @@ class VecEnv:
 
     Args:
         env: a Gymnasium id, or a function that makes an environment.
-        path: of the random stream; environment i of a seed starts from `stream_seed(seed, *path, i)`.
+        env_kwargs: keywords of `gymnasium.make`, where `env` is an id.
+        seeds: environment i of a seed starts from `stream_seed(seed, Role.ENVS, i)`.
 
     Raises:
         ValueError: for an observation space that is no Box, or an action space that is neither Discrete nor
             MultiDiscrete (of one axis) nor a Box with finite bounds.
     """
 
-    def __init__(
-        self, env: str | Maker, env_kwargs: dict[str, Any], seeds: Sequence[int], num_envs: int, path: Sequence[int]
-    ):
+    def __init__(self, env: str | Maker, env_kwargs: dict[str, Any], seeds: Sequence[int], num_envs: int):
         self.env = make_batch(env, len(seeds) * num_envs, env_kwargs)
         self.observation_space, self.action_space = self.env.single_observation_space, self.env.single_action_space
         check_spaces(self.observation_space, self.action_space)
         self.shape = len(seeds), num_envs
-        self.env_seeds = [stream_seed(seed, *path, index) for seed in seeds for index in range(num_envs)]
+        self.env_seeds = [stream_seed(seed, Role.ENVS, index) for seed in seeds for index in range(num_envs)]
         self.to_env = ActionMap(self.action_space)
         self.is_uint8 = self.observation_space.dtype == np.uint8
-        self.obs_size = int(np.prod(self.observation_space.shape))  # type: ignore[arg-type]
+        obs_shape = self.observation_space.shape or ()
+        self.obs_size = int(np.prod(obs_shape))
+        self.in_features = obs_shape if len(obs_shape) == 3 else self.obs_size  # of an image, or of O numbers
         self.action_size = int(np.prod(self.action_space.shape))  # type: ignore[arg-type]
         self.returns = np.zeros(self.env.num_envs)  # of the episodes that are under way
         self.finished = np.full(self.env.num_envs, np.nan)  # return of each environment's newest complete episode
-
-    @property
-    def in_features(self) -> int | tuple[int, ...]:
-        """What a network is made for: the shape of an image, the size of anything else."""
-        shape = self.observation_space.shape or ()
-        return shape if len(shape) == 3 else self.obs_size
 
     def expect_actions(self, kind: type[gym.Space]) -> None:
         """Raise ValueError unless actions are of this kind."""
@@ -128,8 +124,8 @@ def episode_actions(state: dict[str, np.ndarray]) -> list[np.ndarray]:
 
 def extract_state(state: dict[str, np.ndarray], index: int, num_envs: int) -> dict[str, np.ndarray]:
     """The state of the environments of one seed, out of that of all."""
-    own = slice(index * num_envs, (index + 1) * num_envs)
-    extracted = {name: array[own] for name, array in state.items() if name != "actions"}
+    of_seed = slice(index * num_envs, (index + 1) * num_envs)
+    extracted = {name: array[of_seed] for name, array in state.items() if name != "actions"}
     if "actions" in state:
-        extracted["actions"] = np.concatenate(episode_actions(state)[own])
+        extracted["actions"] = np.concatenate(episode_actions(state)[of_seed])
     return extracted

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's agents at the settings that its own zoo publishes, and those settings for ours.
+"""Stable-Baselines3's (SB3's) agents with the hyper-parameters that its zoo publishes, and the same for ours.
 
 Copied from DLR-RM/rl-baselines3-zoo, hyperparams/*.yml as of 2026-11 (dqn.yml at commit ce95481b, a2c.yml at 02846e4d,
 td3.yml at 1337ead0, the others as in every version since `Pendulum-v1`): number of environments, policy keywords,
@@ -12,16 +12,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.noise import NormalActionNoise
-from stable_baselines3.common.vec_env import VecNormalize
 
 from experiments.common.flags import UsageError
 from models import MLP
 
-CLASSES: dict[str, type[BaseAlgorithm]] = {"dqn": DQN, "a2c": A2C, "ppo": PPO, "sac": SAC, "td3": TD3}
+# Rough processor seconds for a thousand steps of one seed, for the forecast alone; SB3 has these agents and no others.
+SB3_COST = {"sac": 12.0, "ppo": 0.25, "dqn": 2.5, "td3": 10.0, "a2c": 0.3}
 
 # "lin_" marks what falls linearly to zero over the run, as in the zoo; n_timesteps is the zoo's budget.
 ZOO: dict[tuple[str, str], dict[str, Any]] = {
@@ -98,7 +94,7 @@ ZOO: dict[tuple[str, str], dict[str, Any]] = {
         "policy_kwargs": {"log_std_init": -2, "ortho_init": False},
     },
 }
-# The zoo has no DQN for a pendulum; the classic-control world that its settings for Acrobot swing up is the nearest.
+# The zoo has no DQN for a pendulum; Acrobot, which is swung up as well, is the nearest.
 NEAREST = {
     ("dqn", "balancier/PendulumDiscrete-v0"): "Acrobot-v1",
     ("ppo", "balancier/Pendulum-v0"): "Pendulum-v1",
@@ -110,49 +106,123 @@ NEAREST = {
 
 
 def zoo_settings(agent: str, env: str) -> tuple[str, dict[str, Any]]:
-    """The zoo's world whose settings serve here, and the settings; SB3's defaults where the zoo has none."""
+    """The zoo's environment whose settings serve here, and the settings; SB3's defaults where the zoo has none."""
     env = env.rpartition(":")[2]
-    world = NEAREST.get((agent, env), env)
-    return (world, ZOO[agent, world]) if (agent, world) in ZOO else ("SB3's defaults", {})
+    nearest = NEAREST.get((agent, env), env)
+    return (nearest, ZOO[agent, nearest]) if (agent, nearest) in ZOO else ("SB3's defaults", {})
 
 
 def schedule(value: Any) -> Any:
     """The zoo's "lin_x": x times the share of the run that is left."""
     if isinstance(value, str) and value.startswith("lin_"):
         start = float(value.removeprefix("lin_"))
-        return lambda left: start * left
+        return lambda progress_remaining: start * progress_remaining
     return value
 
 
-def make_baseline(agent: str, env: str, seed: int) -> BaseAlgorithm:
+def make_baseline(agent: str, env: str, seed: int) -> Any:
     """SB3's agent, untrained, on one thread."""
+    import stable_baselines3
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.noise import NormalActionNoise
+    from stable_baselines3.common.vec_env import VecNormalize
+
     settings = dict(zoo_settings(agent, env)[1])
     settings.pop("n_timesteps", None)
     num_envs, normalize = settings.pop("n_envs", 1), settings.pop("normalize", False)
     noise_std = settings.pop("noise_std", None)
     torch.set_num_threads(1)
-    world = make_vec_env(partial(gym.make, env), n_envs=num_envs, seed=seed)
+    vec_env: Any = make_vec_env(partial(gym.make, env), n_envs=num_envs, seed=seed)
     keywords = {name: schedule(value) for name, value in settings.items()}
     if normalize:
-        world = VecNormalize(world, gamma=settings["gamma"])
+        vec_env = VecNormalize(vec_env, gamma=settings["gamma"])
     if noise_std is not None:
-        size = world.action_space.shape[0]  # type: ignore[index]
+        size = vec_env.action_space.shape[0]
         keywords["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, noise_std))
-    return CLASSES[agent]("MlpPolicy", world, seed=seed, device="cpu", **keywords)
+    algorithm = getattr(stable_baselines3, agent.upper())
+    return algorithm("MlpPolicy", vec_env, seed=seed, device="cpu", **keywords)
 
 
-class Judged:
-    """An SB3 model as it is judged: where it was trained on normalized observations, by the statistics of that time."""
+class NormalizedModel:
+    """An SB3 model that takes observations as they are, and normalizes them if it was trained on normalized ones."""
 
-    def __init__(self, model: BaseAlgorithm):
-        self.model, self.world = model, model.get_vec_normalize_env()
+    def __init__(self, model: Any):
+        self.model, self.vec_normalize = model, model.get_vec_normalize_env()
 
-    def predict(self, obs: np.ndarray, *others: Any, **more: Any) -> tuple:
-        return self.model.predict(obs if self.world is None else self.world.normalize_obs(obs), *others, **more)  # type: ignore[arg-type]
+    def predict(self, obs: np.ndarray, *arguments: Any, **keywords: Any) -> tuple:
+        obs = obs if self.vec_normalize is None else self.vec_normalize.normalize_obs(obs)
+        return self.model.predict(obs, *arguments, **keywords)
+
+
+# SB3's defaults by the names of our hyper-parameters: all that the zoo leaves unsaid. The buffer is as large as the
+# longest budget with a buffer, not a million steps.
+COMMON: dict[str, Any] = {
+    "normalize_obs": False,
+    "normalize_reward": False,
+    "sequence_length": None,
+    "num_envs": 1,
+    "gamma": 0.99,
+    "anneal_steps": None,
+}
+OFF_POLICY = COMMON | {
+    "batch_size": 256,
+    "buffer_size": 100_000,
+    "learning_starts": 100,
+    "train_every": 1,
+    "num_updates": 1,
+    "noise_every": 1,
+    "n_step": 1,
+    "tau": 0.005,
+}
+ON_POLICY = COMMON | {
+    "network": partial(MLP, hidden=(64, 64), activation="tanh"),
+    "entropy_weight": 0.0,
+    "value_weight": 0.5,
+    "max_grad_norm": 0.5,
+}
+SB3_DEFAULTS: dict[str, dict[str, Any]] = {
+    "dqn": OFF_POLICY
+    | {
+        "network": partial(MLP, hidden=(64, 64)),
+        "learning_rate": 1e-4,
+        "batch_size": 32,
+        "train_every": 4,
+        "tau": 1.0,
+        "target_every": 10_000,
+        "final_epsilon": 0.05,
+        "max_grad_norm": 10.0,
+        "double": False,
+        "dueling": False,
+        "prioritized": False,
+        "priority_exponent": 0.6,
+        "importance_exponent": 0.4,
+    },
+    "sac": OFF_POLICY | {"network": partial(MLP, hidden=(256, 256)), "learning_rate": 3e-4},
+    "td3": OFF_POLICY
+    | {
+        "network": partial(MLP, hidden=(400, 300)),
+        "learning_rate": 1e-3,
+        "target_noise_std": 0.2,
+        "target_noise_clip": 0.5,
+        "policy_delay": 2,
+    },
+    "ppo": ON_POLICY
+    | {
+        "num_steps": 2048,
+        "num_epochs": 10,
+        "batch_size": 64,
+        "learning_rate": 3e-4,
+        "gae_lambda": 0.95,
+        "clip_range": 0.2,
+    },
+    "a2c": ON_POLICY | {"num_steps": 5, "learning_rate": 7e-4, "gae_lambda": 1.0},
+}
 
 
 def zoo_for_ours(agent: str, env: str, steps: int) -> dict[str, Any]:
-    """The same settings in our words; what ours does not have (gSDE, copying the target within a batch) is left out.
+    """The zoo's settings by the names of our hyper-parameters, every one of the agent's.
+
+    gSDE and target updates within a batch are left out: our agents do not have them.
 
     Raises:
         UsageError: where the zoo has none.
@@ -160,34 +230,21 @@ def zoo_for_ours(agent: str, env: str, steps: int) -> dict[str, Any]:
     zoo = zoo_settings(agent, env)[1]
     if not zoo:
         raise UsageError(f"--settings: found zoo, but the zoo has no {agent} settings for {env}; expected own")
-    made: dict[str, Any] = {"anneal_steps": None}
+    hyperparams = dict(SB3_DEFAULTS[agent])
     for name, value in zoo.items():
-        if name in RENAMED:
-            made |= RENAMED[name](value, zoo, steps)
-    if agent == "ppo":
-        made = {"num_envs": 1, "batch_size": 64, "max_grad_norm": 0.5} | made
-        made["network"] = partial(MLP, hidden=(64, 64), activation="tanh")
-    elif agent == "a2c":
-        made = {"num_envs": 1, "num_steps": 5, "learning_rate": 7e-4, "gamma": 0.99, "gae_lambda": 1.0} | made
-        made = {"value_weight": 0.5, "max_grad_norm": 0.5} | made
-        made = {"normalize_obs": False, "normalize_reward": False} | made
-        made["network"] = partial(MLP, hidden=(64, 64), activation="tanh")
-    elif agent == "td3":
-        common = {"learning_rate": 1e-3, "gamma": 0.99, "tau": 0.005, "batch_size": 256, "buffer_size": 100_000}
-        made = common | {"network": partial(MLP, hidden=(400, 300))} | made
-    elif agent == "sac":
-        common = {"gamma": 0.99, "tau": 0.005, "batch_size": 256, "learning_starts": 100, "buffer_size": 100_000}
-        made = common | {"network": partial(MLP, hidden=(256, 256))} | made
-    else:
-        made |= {"double": False, "tau": 1.0}
-    return made
+        if name in TRANSLATIONS:
+            hyperparams |= TRANSLATIONS[name](value, zoo, steps)
+    return hyperparams
 
 
-def _same(name: str) -> Callable:
+def renamed(name: str) -> Callable:
+    """The same value by our name."""
     return lambda value, *_: {name: value}
 
 
-def _annealed(name: str) -> Callable:
+def annealed(name: str) -> Callable:
+    """The same value by our name; "lin_x" falls over the whole run."""
+
     def translate(value: Any, _: dict, steps: int) -> dict[str, Any]:
         if isinstance(value, str):
             return {name: float(value.removeprefix("lin_")), "anneal_steps": steps}
@@ -196,27 +253,28 @@ def _annealed(name: str) -> Callable:
     return translate
 
 
-RENAMED: dict[str, Callable[[Any, dict[str, Any], int], dict[str, Any]]] = {
-    "n_envs": _same("num_envs"),
-    "n_steps": _same("num_steps"),
-    "n_epochs": _same("num_epochs"),
-    "batch_size": _same("batch_size"),
-    "buffer_size": _same("buffer_size"),
-    "learning_starts": _same("learning_starts"),
-    "gamma": _same("gamma"),
-    "gae_lambda": _same("gae_lambda"),
-    "ent_coef": _same("entropy_weight"),
-    "target_update_interval": _same("target_every"),
-    "train_freq": _same("train_every"),
+# The zoo's name -> our hyper-parameters, from (value, all settings of the zoo, steps of each seed).
+TRANSLATIONS: dict[str, Callable[[Any, dict[str, Any], int], dict[str, Any]]] = {
+    "n_envs": renamed("num_envs"),
+    "n_steps": renamed("num_steps"),
+    "n_epochs": renamed("num_epochs"),
+    "batch_size": renamed("batch_size"),
+    "buffer_size": renamed("buffer_size"),
+    "learning_starts": renamed("learning_starts"),
+    "gamma": renamed("gamma"),
+    "gae_lambda": renamed("gae_lambda"),
+    "ent_coef": renamed("entropy_weight"),
+    "target_update_interval": renamed("target_every"),
+    "train_freq": renamed("train_every"),
     "gradient_steps": lambda value, zoo, _: {"num_updates": zoo["train_freq"] if value == -1 else value},
     "exploration_fraction": lambda value, zoo, steps: {"exploration_steps": max(1, round(value * steps))},
-    "exploration_final_eps": _same("final_epsilon"),
-    "vf_coef": _same("value_weight"),
-    "max_grad_norm": _same("max_grad_norm"),
-    "noise_std": _same("noise_std"),
+    "exploration_final_eps": renamed("final_epsilon"),
+    "vf_coef": renamed("value_weight"),
+    "max_grad_norm": renamed("max_grad_norm"),
+    "noise_std": renamed("noise_std"),
     "normalize": lambda value, *_: {"normalize_obs": value, "normalize_reward": value},
-    "learning_rate": _annealed("learning_rate"),
-    "clip_range": _annealed("clip_range"),
+    "learning_rate": annealed("learning_rate"),
+    "clip_range": annealed("clip_range"),
     "policy_kwargs": lambda value, *_: (
         {"network": partial(MLP, hidden=tuple(value["net_arch"]))} if "net_arch" in value else {}
     ),

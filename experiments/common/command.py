@@ -12,8 +12,9 @@ from typing import Any, Generic, TypeVar
 import torch
 import tyro
 from matplotlib.figure import Figure
-from rich.table import Table
+from rich.console import RenderableType
 
+import balancier
 from experiments.common.flags import UsageError, check_flags
 from experiments.common.runs import Metric, Run, console
 
@@ -29,23 +30,25 @@ class Lesson(Generic[FlagsType, Findings]):
         flags: dataclass of the flags, bounds standing at each.
         measure: all numbers of the lesson. It knows no files; tests call it.
         figures: name -> figure, each drawn from the numbers alone.
-        table: what is printed last.
-        result: what result.json holds.
+        table: printed last; a table or several.
+        result: content of result.json.
         forecast: the first line after the name: how much there is to do, and about how long it takes.
-        next_command: what to try next.
+        next_command: printed as a suggestion.
         metrics: (step, metric, values, seeds) of metrics.csv, in their order; one value a seed.
-        check: raises UsageError for what cannot be run, before anything has started.
+        check: raises UsageError for flags that cannot be run, before anything has started.
+        files: name -> text of further files of the run.
     """
 
     flags: type[FlagsType]
     measure: Callable[[FlagsType], Findings]
     figures: Callable[[Findings], dict[str, Figure]]
-    table: Callable[[Findings], Table | None]
+    table: Callable[[Findings], RenderableType | None]
     result: Callable[[Findings], dict[str, Any]]
     forecast: Callable[[FlagsType], str]
     next_command: str
     metrics: Callable[[Findings], Iterable[Metric]] = lambda findings: ()
     check: Callable[[FlagsType], object] = lambda flags: None
+    files: Callable[[Findings], dict[str, str]] = lambda findings: {}
 
 
 def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: str | None) -> int:
@@ -61,6 +64,8 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
             folder.log(step, metric, values, seeds)
         for figure_name, figure in lesson.figures(findings).items():
             folder.figure(figure, figure_name)
+        for file_name, text in lesson.files(findings).items():
+            balancier.write_file(folder.folder / file_name, text)
         folder.finish(lesson.result(findings))
         folder.close(lesson.table(findings), lesson.next_command)
 
@@ -69,22 +74,22 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
 
 @contextlib.contextmanager
 def waiting_interrupts() -> Iterator[list[int]]:
-    """A list of the interrupts (SIGINT, SIGTERM) that came: who sees one in it ends at a good moment.
+    """A list of the interrupts (SIGINT, SIGTERM) so far: a loop that finds one in it ends at a good moment.
 
     A second Ctrl-C does not wait: it raises KeyboardInterrupt where it finds the program. A second SIGTERM does: some
-    send it to a process and to its group, so that it comes twice.
+    programs send it to a process and to its group, so that it comes twice.
     """
-    came: list[int] = []
+    interrupts: list[int] = []
 
-    def note(number: int, frame: object) -> None:
-        if number == signal.SIGINT and came:
+    def remember(number: int, frame: object) -> None:
+        if number == signal.SIGINT and interrupts:
             raise KeyboardInterrupt
-        came.append(number)
+        interrupts.append(number)
 
-    heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, note) for number in heard}
+    handled = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, remember) for number in handled}
     try:
-        yield came
+        yield interrupts
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -118,10 +123,10 @@ def run_command(
 
 
 def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, description: str | None) -> FlagsType:
-    """The flags; UsageError, in one line, for a command line that makes no sense."""
-    told = io.StringIO()
+    """The flags; UsageError, in one line, for a command line that has no meaning."""
+    message = io.StringIO()
     try:
-        with contextlib.redirect_stderr(told):
+        with contextlib.redirect_stderr(message):
             return tyro.cli(
                 flags_class,
                 args=sys.argv[1:] if argv is None else argv,
@@ -132,6 +137,6 @@ def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, d
     except SystemExit as end:
         if end.code in (0, None):
             raise
-        words = re.sub(r"[╭╮╰╯│─]+", " ", told.getvalue())
+        words = re.sub(r"[╭╮╰╯│─]+", " ", message.getvalue())
         words = re.sub(r"\s+", " ", words).replace("Parsing error", "").replace("Unrecognized options", "").strip()
         raise UsageError(words.partition(" For full helptext")[0]) from None

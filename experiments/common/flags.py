@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +20,10 @@ def at_least(least: float) -> Bound:
 
 def above(limit: float) -> Bound:
     return Bound(lambda value: limit < value < float("inf"), f"a number above {limit}")
+
+
+def one_of(choices: Collection[str]) -> Bound:
+    return Bound(lambda value: value in choices, f"one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,11 @@ def flag_name(field: str) -> str:
 
 def bounds(flags_class: type) -> dict[str, list[Bound]]:
     """The bounds that stand at each flag."""
-    found = {}
+    limits = {}
     for name, hint in typing.get_type_hints(flags_class, include_extras=True).items():
         parts = [hint, *typing.get_args(hint)]  # Annotated[int, ...] | None keeps its bounds inside
-        found[name] = [note for part in parts for note in getattr(part, "__metadata__", ()) if isinstance(note, Bound)]
-    return found
+        limits[name] = [note for part in parts for note in getattr(part, "__metadata__", ()) if isinstance(note, Bound)]
+    return limits
 
 
 def check_flags(flags: Any) -> None:

@@ -1,10 +1,11 @@
-"""Work side by side in processes, with a progress bar."""
+"""Jobs that run at the same time in several processes, with a progress bar."""
 
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -15,16 +16,27 @@ from experiments.common.runs import console
 ResultType = TypeVar("ResultType")
 
 
-class ProgressBar:
-    """A bar with the time left on a terminal, a line now and then elsewhere."""
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One piece of work for the pool of processes."""
 
-    def __init__(self, total: float, what: str):
-        self.total, self.what, self.done, self.told, self.began = total, what, 0.0, 0.0, time.monotonic()
+    name: str
+    seeds: tuple[int, ...]
+    cost: float  # expected processor seconds
+    settings: Any = None  # whatever else the work needs
+
+
+class ProgressBar:
+    """A bar with the remaining time on a terminal; elsewhere, a line after every tenth of the work."""
+
+    def __init__(self, total: float, description: str):
+        self.total, self.description, self.began = total, description, time.monotonic()
+        self.done, self.printed = 0.0, 0.0
         self.bar = None
         if console.is_terminal:
             columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
             self.bar = Progress(*columns, console=console, transient=True)
-            self.task = self.bar.add_task(what, total=total)
+            self.task = self.bar.add_task(description, total=total)
 
     def __enter__(self) -> "ProgressBar":
         if self.bar is not None:
@@ -35,33 +47,44 @@ class ProgressBar:
         if self.bar is not None:
             self.bar.stop()
 
-    def advance(self, amount: float = 1.0, what: str | None = None) -> None:
+    def advance(self, amount: float = 1.0, description: str | None = None) -> None:
         self.done += amount
         if self.bar is not None:
-            self.bar.update(self.task, advance=amount, description=what or self.what)
-        elif self.done - self.told >= self.total / 10 or self.done >= self.total > self.told:
-            self.told = self.done
+            self.bar.update(self.task, advance=amount, description=description or self.description)
+        elif self.done - self.printed >= self.total / 10 or self.done >= self.total * (1 - 1e-9) > self.printed:
+            self.printed = self.done
             seconds = time.monotonic() - self.began
-            console.print(f"{what or self.what}: {self.done / self.total:4.0%} after {seconds:.0f} s", highlight=False)
+            console.print(
+                f"{description or self.description}: {self.done / self.total:4.0%} after {seconds:.0f} s",
+                highlight=False,
+            )
 
 
 def run_parallel(
-    work: Callable[[Any, Callable[[float], None]], ResultType], tasks: Sequence[Any], jobs: int, total: float, what: str
+    work: Callable[[Job, Callable[[float], None]], ResultType],
+    jobs: Sequence[Job],
+    processes: int | None = None,
+    description: str = "training",
 ) -> list[ResultType]:
-    """`work(task, report)` for every task, in `jobs` processes of one thread each; the results in the tasks' order.
+    """`work(job, report)` for every job, in processes of one thread each; the results in the order of the jobs.
 
-    `report(amount)` moves the progress bar, whose end is `total`. Tasks begin in their order: put long ones first.
+    `report(amount)` moves the progress bar, whose end is the cost of all jobs, in processor seconds. Costly jobs begin
+    first. `processes` is the number of cores unless given; a single one is this process.
     """
+    processes = processes or os.cpu_count() or 1
+    total = sum(job.cost for job in jobs)
+    if processes == 1:
+        return run_one_by_one(work, jobs, total, description)
     context = multiprocessing.get_context("spawn")
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with (
         context.Manager() as manager,
-        ProgressBar(total, what) as progress,
-        ProcessPoolExecutor(jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ProgressBar(total, description) as progress,
+        ProcessPoolExecutor(processes, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool,
     ):
         queue = manager.Queue()
-        futures = [pool.submit(_call, work, task, queue) for task in tasks]
-        waiting: set[Future] = set(futures)
+        futures = {job: pool.submit(_call, work, job, queue) for job in sorted(jobs, key=lambda job: -job.cost)}
+        waiting: set[Future] = set(futures.values())
         try:
             while waiting:
                 finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -74,13 +97,32 @@ def run_parallel(
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
-    return [future.result() for future in futures]
+    return [futures[job].result() for job in jobs]
 
 
-def _call(work: Callable[[Any, Callable[[float], None]], ResultType], task: Any, queue: Any) -> ResultType:
-    return work(task, queue.put)
+def run_one_by_one(
+    work: Callable[[Job, Callable[[float], None]], ResultType], jobs: Sequence[Job], total: float, description: str
+) -> list[ResultType]:
+    """The same in this process, on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ProgressBar(total, description) as progress:
+            return [work(job, progress.advance) for job in jobs]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _call(work: Callable[[Job, Callable[[float], None]], ResultType], job: Job, queue: Any) -> ResultType:
+    return work(job, queue.put)
+
+
+def wall_seconds(jobs: Sequence[Job], processes: int | None = None) -> float:
+    """Seconds that `run_parallel` will take, roughly, with the start of its processes."""
+    costs = [job.cost for job in jobs]
+    return max(sum(costs) * 1.25 / (processes or os.cpu_count() or 1), max(costs)) + 15
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it."""
+    """A time in seconds or minutes, as in "about 40 s"."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,4 +1,4 @@
-"""One look for all figures: large enough for a projector, readable without seeing every color."""
+"""One style for all figures: large enough for a projector, readable without seeing every color."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,8 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from experiments.common.statistics import confidence_interval, interquartile_mean
 
 # Okabe and Ito's palette, which the color-blind can tell apart.
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, RED, GRAY = (
@@ -76,3 +78,9 @@ def quantile_band(
     """
     low, middle, high = np.nanquantile(values, quantiles, 1)
     band(axes, x, low, middle, high, label, color, **style)
+
+
+def iqm_band(axes: Axes, x: Sequence[float], values: np.ndarray, label: str, color: str, **style: Any) -> None:
+    """The interquartile mean over the seeds of values (T, S), with the band of its 95 % interval."""
+    low, high = np.array([confidence_interval(row) for row in values]).T
+    band(axes, x, low, [interquartile_mean(row) for row in values], high, label, color, **style)

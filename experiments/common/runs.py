@@ -1,25 +1,26 @@
-"""What all experiments share: flags, the run's folder and what is written into it, progress, and how a run ends."""
+"""The folder of a run and its files: config.json, result.json, metrics.csv and figures."""
 
 import contextlib
 import csv
+import io
 import json
 import os
 import platform
 import sys
-import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
+import balancier
 from experiments.common.flags import Flags, UsageError
 
 Metric = tuple[int, str, Iterable[float], Iterable[int]]  # step, name, one value a seed, those seeds
@@ -50,42 +51,40 @@ class Run:
     def figure(self, figure: Figure, name: str) -> Path:
         """Save a figure in the format asked for."""
         path = self.folder / f"{name}.{self.flags.format}"
-        figure.savefig(path)
+        image = io.BytesIO()
+        figure.savefig(image, format=self.flags.format)
+        balancier.write_file(path, image.getvalue())
         return path
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write result.json and metrics.csv."""
-        with atomic(self.folder / "metrics.csv") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["step", "seed", "metric", "value"])
-            writer.writerows(self.metrics)
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([["step", "seed", "metric", "value"], *self.metrics])
+        balancier.write_file(self.folder / "metrics.csv", text.getvalue())
         write_json(self.folder / "result.json", {"seconds": round(time.monotonic() - self.began, 1)} | result)
 
-    def close(self, table: Table | None, then: str) -> None:
-        """The last words: a table, where everything is, and what to try next."""
+    def close(self, table: RenderableType | None, next_command: str) -> None:
+        """Print the table, where the files are, and what to try next."""
         if table is not None:
             console.print(table)
         console.print(f"\nFigures, result.json and metrics.csv are in [bold]{self.folder}[/bold]")
-        console.print(f"Next: {then}", highlight=False)
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Any]:
-    """A text file that is there only once it is complete."""
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            yield file
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
+        console.print(f"Next: {next_command}", highlight=False)
 
 
 def write_json(path: Path, content: Any) -> None:
-    with atomic(path) as file:
-        json.dump(content, file, indent=1, default=str)
-        file.write("\n")
+    """Write a JSON file; arrays become lists, and numbers are rounded to seven digits."""
+    balancier.write_file(path, json.dumps(plain(content), indent=1, default=str) + "\n")
+
+
+def plain(content: Any) -> Any:
+    """The same content in plain Python, rounded."""
+    if isinstance(content, np.ndarray | np.generic):
+        content = content.tolist()
+    if isinstance(content, float):
+        return float(f"{content:.7g}")
+    if isinstance(content, dict):
+        return {key: plain(value) for key, value in content.items()}
+    return [plain(value) for value in content] if isinstance(content, list | tuple) else content
 
 
 def versions() -> dict[str, str]:

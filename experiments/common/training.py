@@ -1,56 +1,63 @@
-"""Training an agent and judging it: what the experiments about agents have in common.
+"""Training an agent and testing it: what the experiments about agents have in common.
 
-S seed, E evaluations.
+A seed is one independent training. Evaluations during training start from the validation seeds of `reset`, the test at
+the end from others, the test seeds, which nothing was tuned or selected on.
+
+S seed, E evaluations, n starts.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
+import tyro
 
 import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS, Agent
 from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
 from envs.optimum import optimal_returns
-from experiments.common.flags import UsageError
-from experiments.common.hyperparams import Sense, setting
+from experiments.common.flags import UsageError, one_of
+from experiments.common.hyperparams import DISCRETE, PENDULUM, SETTINGS, Kind, setting
 from experiments.common.statistics import confidence_interval, interquartile_mean
 
-EVALUATIONS, STARTS = 20, 20
-# Where each agent learns by default, and for how many steps of each seed; the second number is for --quick.
-DEFAULTS: dict[str, tuple[str, int, int]] = {
-    "sac": ("balancier/Pendulum-v0", 5_000, 2_500),
-    "td3": ("balancier/Pendulum-v0", 10_000, 2_500),
-    "ppo": ("balancier/Pendulum-v0", 100_000, 40_000),
-    "a2c": ("balancier/Pendulum-v0", 1_000_000, 100_000),
-    "reinforce": ("balancier/Pendulum-v0", 500_000, 100_000),
-    "dqn": ("balancier/PendulumDiscrete-v0", 10_000, 4_000),
-}
-# Rough processor seconds for a thousand steps: of ten seeds of ours, of one seed of SB3's. For the forecast alone.
-COST = {("balancier", "sac"): 3.5, ("balancier", "ppo"): 0.2, ("balancier", "dqn"): 1.5}
-COST |= {("balancier", "td3"): 3.0, ("balancier", "a2c"): 0.1, ("balancier", "reinforce"): 0.05}
-COST |= {("sb3", "sac"): 12.0, ("sb3", "ppo"): 0.25, ("sb3", "dqn"): 2.5, ("sb3", "td3"): 10.0, ("sb3", "a2c"): 0.3}
-SLOWER: dict[Sense, float] = {"plain": 1.0, "memory": 8.0, "eyes": 60.0}  # than with an MLP
+AgentName = Annotated[str, one_of(AGENTS), tyro.conf.arg(metavar="|".join(AGENTS))]  # the type of a flag --agent
+
+EVALUATIONS, STARTS = 20, 20  # of a training, and validation seeds of each
+# Rough processor seconds for a thousand steps of ten seeds, for the forecast alone; OTHER_COST where none is known.
+COST = {"sac": 3.5, "ppo": 0.2, "dqn": 1.5, "td3": 3.0, "a2c": 0.1, "reinforce": 0.05}
+OTHER_COST, OTHER_STEPS = 1.0, 20_000
+SLOWER: dict[Kind, float] = {"mlp": 1.0, "recurrent": 8.0, "cnn": 60.0}  # than with an MLP
 
 
-def sense_of(agent: Agent) -> Sense:
-    """What an agent sees its world with."""
-    return "memory" if agent.encoder.recurrent else "eyes" if agent.encoder.cnn else "plain"
+def network_kind(agent: Agent) -> Kind:
+    """What kind of network an agent has."""
+    return "recurrent" if agent.encoder.state_size else "cnn" if agent.encoder.cnn is not None else "mlp"
 
 
-def budget(agent: str, env: str, steps: int | None, quick: bool, sense: Sense = "plain") -> int:
-    """Steps of each seed: those asked for, else those of a quick run, of the world's settings or of the agent."""
-    _, full, fast = DEFAULTS[agent]
-    tuned = setting(agent, env, sense)
-    return steps or (fast if quick else tuned.steps if tuned else full)
+def default_env(agent: str) -> str:
+    """The pendulum that an agent learns on by default: with continuous torques, where it can take them."""
+    for env in (PENDULUM, DISCRETE):
+        if (agent, env, "mlp") in SETTINGS:
+            return env
+    try:
+        AGENTS[agent](PENDULUM, seeds=1)
+    except ValueError:
+        return DISCRETE
+    return PENDULUM
 
 
-def forecast(agent: str, steps: int, seeds: int, sense: Sense = "plain") -> float:
+def budget(agent: str, env: str, steps: int | None, quick: bool, kind: Kind = "mlp") -> int:
+    """Steps of each seed: those asked for, else those tuned for this environment, or for the agent's default one."""
+    tuned, usual = setting(agent, env, kind), setting(agent, default_env(agent))
+    return steps or ((tuned.quick_steps or usual.quick_steps) if quick else (tuned.steps or usual.steps)) or OTHER_STEPS
+
+
+def forecast(agent: str, steps: int, seeds: int, kind: Kind = "mlp") -> float:
     """Processor seconds that training ours will take, roughly."""
-    return COST["balancier", agent] * SLOWER[sense] * steps / 1000 * (0.3 + 0.07 * seeds)
+    return COST.get(agent, OTHER_COST) * SLOWER[kind] * steps / 1000 * (0.3 + 0.07 * seeds)
 
 
 def make(agent: str, env: str, seeds: Sequence[int], keywords: dict[str, Any], network: str = "mlp") -> Agent:
@@ -58,36 +65,80 @@ def make(agent: str, env: str, seeds: Sequence[int], keywords: dict[str, Any], n
     try:
         return AGENTS[agent](env, seeds=seeds, **keywords)
     except (ValueError, gym.error.Error, ImportError) as error:
-        found = "--env:" if network == "mlp" else f"--network: found {network}, with which"
-        raise UsageError(f"{found} {agent} cannot train on {env} ({error})".replace("\n", " ")) from None
+        flag = "--env:" if network == "mlp" else f"--network: found {network}, with which"
+        raise UsageError(f"{flag} {agent} cannot train on {env} ({error})".replace("\n", " ")) from None
 
 
 @dataclass(frozen=True)
-class Learned:
-    """What came of an agent."""
+class Training:
+    """What came of the training of an agent."""
 
     steps: np.ndarray  # (E,)
-    curve: np.ndarray  # (E, S), mean return over the watched starts
-    judged: np.ndarray  # (S,), mean return over the judged starts
-    seconds: float  # of the processor, without evaluations
+    seconds: np.ndarray  # (E,), of the processor until then, without evaluations
+    curve: np.ndarray  # (E, S), mean return over the validation seeds
+    test_returns: np.ndarray  # (S, n), return from each test seed
+    train_seconds: float  # in all
+
+    @property
+    def returns(self) -> np.ndarray:
+        """Mean test return of each seed, (S,)."""
+        return self.test_returns.mean(1)
 
 
-def learn(agent: Agent, env: str, steps: int, episodes: int, report: Callable[[float, np.ndarray], None]) -> Learned:
-    """Train a new agent for `steps` steps of each replica, evaluating every twentieth of them, and judge it.
+@dataclass
+class EvaluationCallback:
+    """Evaluates a model at even parts of its budget and keeps the time for that out of the training's.
 
-    It is judged on `episodes` starts.
+    Call it after every step with the model (ours, or anything with SB3's `predict`) and its number of steps.
     `report(steps, returns)` is called after each evaluation with the steps since the last one and the returns (S,).
     """
-    at, curve, seconds = [], [], 0.0
-    for number in range(1, EVALUATIONS + 1):
-        before, began = agent.num_timesteps, time.process_time()
-        agent.learn(steps * number // EVALUATIONS - before)
-        seconds += time.process_time() - began
-        at.append(agent.num_timesteps)
-        curve.append(evaluate(agent, env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS), agent.env_kwargs).mean(1))
-        report(agent.num_timesteps - before, curve[-1])
-    judged = evaluate(agent, env, range(TEST_SEED, TEST_SEED + episodes), agent.env_kwargs).mean(1)
-    return Learned(np.array(at), np.array(curve), judged, seconds)
+
+    env: str
+    total: int  # steps of each seed
+    report: Callable[[int, np.ndarray], object] = lambda steps, returns: None
+    evaluations: int = EVALUATIONS
+    env_kwargs: dict[str, Any] | None = None
+    start: int = 0  # steps that the model had when training began
+    steps: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    curve: list[np.ndarray] = field(default_factory=list)
+    train_seconds: float = 0.0
+    since: float = field(default_factory=time.process_time)
+
+    def __call__(self, model: Any, num_timesteps: int) -> None:
+        due = self.start + self.total * (len(self.steps) + 1) // self.evaluations
+        if num_timesteps < due or len(self.steps) == self.evaluations:
+            return
+        self.train_seconds += time.process_time() - self.since
+        before = self.steps[-1] if self.steps else self.start
+        returns = evaluate(model, self.env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS), self.env_kwargs).mean(1)
+        self.steps.append(num_timesteps)
+        self.seconds.append(self.train_seconds)
+        self.curve.append(returns)
+        self.report(num_timesteps - before, returns)
+        self.since = time.process_time()
+
+    def finish(self, model: Any, episodes: int) -> Training:
+        """The whole training, and its test on `episodes` starts."""
+        train_seconds = self.train_seconds + time.process_time() - self.since
+        test_returns = evaluate(model, self.env, range(TEST_SEED, TEST_SEED + episodes), self.env_kwargs)
+        curve = np.array(self.curve)
+        return Training(np.array(self.steps), np.array(self.seconds), curve, test_returns, train_seconds)
+
+
+def train_agent(
+    agent: Agent,
+    env: str,
+    steps: int,
+    episodes: int,
+    report: Callable[[int, np.ndarray], object],
+    evaluations: int | None = None,
+) -> Training:
+    """Train an agent for `steps` more steps of each seed, evaluating on the way, and test it on `episodes` starts."""
+    number = evaluations or EVALUATIONS
+    callback = EvaluationCallback(env, steps, report, number, agent.env_kwargs, agent.num_timesteps)
+    agent.learn(steps, lambda agent: callback(agent, agent.num_timesteps))
+    return callback.finish(agent, episodes)
 
 
 def mean_optimum(env: str, starts: Sequence[int]) -> float | None:
@@ -97,19 +148,14 @@ def mean_optimum(env: str, starts: Sequence[int]) -> float | None:
 
 
 def summary(returns: np.ndarray, optimum: float | None) -> dict[str, Any]:
-    """Figures of merit of seeds' judged returns (S,)."""
+    """Mean test returns of seeds (S,), their interquartile mean with its 95 % interval, and its regret.
+
+    The regret is the distance from the optimum of the very same starts.
+    """
     iqm = interquartile_mean(returns)
     return {
-        "returns": [round(float(value), 3) for value in returns],
-        "iqm": round(iqm, 3),
-        "ci95": [round(end, 3) for end in confidence_interval(returns)],
-        "regret": None if optimum is None else round(optimum - iqm, 3),
+        "returns": returns,
+        "iqm": iqm,
+        "ci95": confidence_interval(returns),
+        "regret": None if optimum is None else optimum - iqm,
     }
-
-
-def check_budget(steps: int | None, episodes: int) -> None:
-    """Raise UsageError for too few steps or judged starts."""
-    if steps is not None and steps < EVALUATIONS:
-        raise UsageError(f"--steps: found {steps}, expected at least {EVALUATIONS}")
-    if episodes < 1:
-        raise UsageError(f"--eval-episodes: found {episodes}, expected at least 1")

@@ -1,4 +1,4 @@
-"""Worlds so small that the value of everything in them is known."""
+"""Environments so small that all values in them are known."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ ACTIONS = {"discrete": Discrete(2), "continuous": Box(-1.0, 1.0, (1,), np.float3
 
 
 class Probe(gym.Env):
-    """Base: one observation component, episodes of `length` steps, ended by the world or by a time limit."""
+    """Base: one observation component, episodes of `length` steps, terminated, or truncated by a time limit."""
 
     length, truncates = 1, False
 
@@ -83,7 +83,7 @@ class Forever(Probe):
 
 
 class Mortal(Probe):
-    """Forever's twin whose world ends where the other's was cut: the value is a finite sum, and less."""
+    """Forever's twin, terminated where the other is truncated: the value is a finite sum, and less."""
 
     length, truncates = 5, False
 

@@ -112,8 +112,8 @@ def test_a_recurrent_state_lasts_through_an_episode(make, tmp_path):
     agent = make(PENDULUM, env_kwargs=ANGLE, seeds=SEEDS).learn(130)
     replica, module = agent[1], to_module(agent[1])
     to_onnx(replica, tmp_path / "policy.onnx")
-    model, world = OnnxModel(tmp_path / "policy.onnx"), gym.make("balancier/Pendulum-v0", **ANGLE)
-    obs, _ = world.reset(seed=1)
+    model, env = OnnxModel(tmp_path / "policy.onnx"), gym.make("balancier/Pendulum-v0", **ANGLE)
+    obs, _ = env.reset(seed=1)
     state = of_module = of_file = None
     forgetful = 0.0
     for step in range(200):
@@ -124,7 +124,7 @@ def test_a_recurrent_state_lasts_through_an_episode(make, tmp_path):
         action, of_file = model.predict(obs, of_file, [step == 0])
         np.testing.assert_allclose(action, expected, atol=1e-5)
         forgetful = max(forgetful, abs(model.predict(obs)[0] - expected).max())
-        obs, *_ = world.step(expected)
+        obs, *_ = env.step(expected)
     assert forgetful > 1e-3
     np.testing.assert_allclose(of_file, state, atol=1e-4)
     np.testing.assert_allclose(model.predict(obs, of_file, [True])[0], replica.predict(obs)[0], atol=1e-5)

@@ -75,7 +75,7 @@ def count_calls(monkeypatch, owner, name):
 
 @pytest.mark.parametrize("truncates", [False, True])
 def test_an_action_leads_to_the_last_frame_and_the_next_acts_on_the_first(truncates):
-    vec_env = VecEnv(partial(Counter, truncates=truncates), {}, [3, 11], 2, [0])
+    vec_env = VecEnv(partial(Counter, truncates=truncates), {}, [3, 11], 2)
     assert vec_env.reset().flatten().tolist() == [0.0] * 4
     for t in range(1, 8):
         step = vec_env.step(torch.zeros(2, 2, 1, dtype=torch.int64))
@@ -88,7 +88,7 @@ def test_an_action_leads_to_the_last_frame_and_the_next_acts_on_the_first(trunca
 
 
 def test_a_native_batch_leads_to_the_last_frame_too():
-    vec_env, scalar = VecEnv("envs:balancier/Pendulum-v0", {}, [3], 1, [0]), gym.make("balancier/Pendulum-v0")
+    vec_env, scalar = VecEnv("envs:balancier/Pendulum-v0", {}, [3], 1), gym.make("balancier/Pendulum-v0")
     vec_env.reset()
     scalar.reset(seed=stream_seed(3, 0, 0))
     for t in range(200):
@@ -101,7 +101,7 @@ def test_a_native_batch_leads_to_the_last_frame_too():
 def test_the_return_of_an_episode_is_the_mean_over_environments():
     """Environments of three and of two steps in turn: returns 6 and 3."""
     lengths = iter([3, 2, 3, 2])
-    vec_env = VecEnv(lambda: Counter(length=next(lengths)), {}, [3, 11], 2, [0])
+    vec_env = VecEnv(lambda: Counter(length=next(lengths)), {}, [3, 11], 2)
     vec_env.reset()
     for _ in range(7):
         vec_env.step(torch.zeros(2, 2, 1, dtype=torch.int64))

@@ -12,17 +12,17 @@ def nth(generator, n):
     return next(itertools.islice(generator, n - 1, None))
 
 
-def process(seed, points=5, actions=3, num_next=2):
-    """Random rewards, next points and their probabilities."""
+def process(seed, points=5, actions=3, follow=2):
+    """Rewards, what may follow and how likely, all at random."""
     rng = np.random.default_rng(seed)
-    probability = rng.random((points, actions, num_next)) + 0.1
-    next_point = rng.integers(points, size=(points, actions, num_next))
+    probability = rng.random((points, actions, follow)) + 0.1
+    next_point = rng.integers(points, size=(points, actions, follow))
     return rng.normal(size=(points, actions)), next_point, probability / probability.sum(-1, keepdims=True)
 
 
-def value_of(policy, mdp, gamma):
+def value_of(policy, decision, gamma):
     """V (X,) of a policy (X,): the solution of its linear equations."""
-    reward, next_point, probability = mdp
+    reward, next_point, probability = decision
     x = np.arange(len(reward))
     matrix = np.zeros((len(reward), len(reward)))
     np.add.at(matrix, (x[:, None], next_point[x, policy]), probability[x, policy])
@@ -50,83 +50,83 @@ def test_value_iteration_of_two_points_by_hand():
 
 @settings(max_examples=50)
 @given(seed=st.integers(0, 10_000), gamma=st.floats(0, 0.95), points=st.integers(1, 8), actions=st.integers(1, 4))
-def test_the_residual_falls_by_a_factor_of_gamma_or_faster(seed, gamma, points, actions):
-    mdp = process(seed, points, actions)
-    q, residual = zip(*value_iteration(mdp, gamma, 1e-3), strict=True)
+def test_each_sweep_moves_values_by_gamma_of_the_last_at_most(seed, gamma, points, actions):
+    decision = process(seed, points, actions)
+    q, residual = zip(*value_iteration(decision, gamma, 1e-3), strict=True)
     assert all(after <= gamma * before + 1e-12 for before, after in itertools.pairwise(residual))
-    exact = list(value_iteration(mdp, gamma, 1e-12))[-1][0]
-    np.testing.assert_allclose(exact.max(1), value_of(exact.argmax(1), mdp, gamma), atol=1e-9)
+    exact = list(value_iteration(decision, gamma, 1e-12))[-1][0]
+    np.testing.assert_allclose(exact.max(1), value_of(exact.argmax(1), decision, gamma), atol=1e-9)
     assert abs(q[-1].max(1) - exact.max(1)).max() <= 1e-3 * gamma / (1 - gamma) + 1e-9
 
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
-def test_no_policy_is_better_than_that_of_value_iteration(seed):
-    mdp = process(seed, points=4, actions=2)
-    best = list(value_iteration(mdp, 0.9, 1e-10))[-1][0].max(1)
+def test_no_policy_is_better_than_value_iterations(seed):
+    decision = process(seed, points=4, actions=2)
+    best = list(value_iteration(decision, 0.9, 1e-10))[-1][0].max(1)
     for policy in itertools.product(range(2), repeat=4):
-        assert (value_of(np.array(policy), mdp, 0.9) <= best + 1e-7).all()
+        assert (value_of(np.array(policy), decision, 0.9) <= best + 1e-7).all()
 
 
 @pytest.mark.parametrize("gamma", [1.0, -0.1, float("nan")])
-def test_a_discount_without_convergence_is_refused(gamma):
+def test_a_discount_without_an_end_is_refused(gamma):
     with pytest.raises(ValueError, match="^gamma: found"):
         next(value_iteration(TWO, gamma))
 
 
-def test_q_learning_converges_to_the_same_values():
+def test_q_learning_comes_to_the_same_values():
     """Two hundred thousand steps of each seed; the largest of all errors is about 0.02."""
-    q = nth(q_learning(TWO, np.ones(2), [3, 11, 12], decay=0.7, gamma=0.9, epsilon=0.5, num_envs=4), 1_000)
-    assert abs(q).max() > 3
-    np.testing.assert_allclose(q, np.broadcast_to(TWO_Q, q.shape), atol=0.1)
-    mdp = process(0)
-    solution = list(value_iteration(mdp, 0.8, 1e-9))[-1][0]
-    q = nth(q_learning(mdp, np.ones(5), [3, 11], decay=0.7, gamma=0.8, epsilon=0.5, num_envs=4), 1_000)
-    np.testing.assert_allclose(q, np.broadcast_to(solution, q.shape), atol=0.1)
+    found = nth(q_learning(TWO, np.ones(2), [3, 11, 12], decay=0.7, gamma=0.9, epsilon=0.5, num_envs=4), 1_000)
+    assert abs(found).max() > 3
+    np.testing.assert_allclose(found, np.broadcast_to(TWO_Q, found.shape), atol=0.1)
+    decision = process(0)
+    solution = list(value_iteration(decision, 0.8, 1e-9))[-1][0]
+    found = nth(q_learning(decision, np.ones(5), [3, 11], decay=0.7, gamma=0.8, epsilon=0.5, num_envs=4), 1_000)
+    np.testing.assert_allclose(found, np.broadcast_to(solution, found.shape), atol=0.1)
 
 
-def test_q_learning_with_a_constant_rate_does_not_converge():
-    fixed = {"gamma": 0.9, "epsilon": 0.5, "num_envs": 4, "learning_rate": 0.5}
-    q = nth(q_learning(TWO, np.ones(2), [3, 3], decay=np.array([0.0, 0.7]), **fixed), 1_000)
-    noisy, quiet = abs(q - TWO_Q).max((1, 2))
+def test_with_a_constant_rate_it_never_comes_to_rest():
+    given = {"gamma": 0.9, "epsilon": 0.5, "num_envs": 4, "learning_rate": 0.5}
+    found = nth(q_learning(TWO, np.ones(2), [3, 3], decay=np.array([0.0, 0.7]), **given), 1_000)
+    noisy, quiet = abs(found - TWO_Q).max((1, 2))
     assert noisy > 10 * quiet
 
 
-def test_a_time_limit_is_no_terminal_state():
+def test_a_time_limit_is_no_end():
     """One point and a reward of 1 for ever: V is 1, 1 + 0.9, 1 + 0.9 + 0.81, ..., however short the episodes."""
-    mdp = np.ones((1, 1)), np.zeros((1, 1, 1), int), np.ones((1, 1, 1))
+    decision = np.ones((1, 1)), np.zeros((1, 1, 1), int), np.ones((1, 1, 1))
     for num_steps in (1, 3):
-        run = q_learning(mdp, np.ones(1), [3], decay=0.0, gamma=0.9, num_envs=1, num_steps=num_steps)
+        run = q_learning(decision, np.ones(1), [3], decay=0.0, gamma=0.9, num_envs=1, num_steps=num_steps)
         assert nth(run, 3 // num_steps).item() == pytest.approx(1 + 0.9 + 0.81)
     assert nth(run, 100).item() == pytest.approx(10, abs=1e-6)
 
 
-def test_the_nth_update_has_the_nth_rate():
+def test_the_nth_target_is_approached_by_the_nth_rate():
     """Discount 0 and rewards of 1: after n visits 1 - q is the product of 1 - rate / n^decay."""
-    mdp = np.ones((1, 1)), np.zeros((1, 1, 1), int), np.ones((1, 1, 1))
-    fixed = {"gamma": 0.0, "num_envs": 1, "num_steps": 3}
-    q = next(q_learning(mdp, np.ones(1), [3, 11], learning_rate=0.4, decay=np.array([0.0, 0.5]), **fixed))
+    decision = np.ones((1, 1)), np.zeros((1, 1, 1), int), np.ones((1, 1, 1))
+    given = {"gamma": 0.0, "num_envs": 1, "num_steps": 3}
+    found = next(q_learning(decision, np.ones(1), [3, 11], learning_rate=0.4, decay=np.array([0.0, 0.5]), **given))
     rates = 0.4 / np.sqrt([1, 2, 3])
-    np.testing.assert_allclose(q.ravel(), [1 - 0.6**3, 1 - np.prod(1 - rates)])
+    np.testing.assert_allclose(found.ravel(), [1 - 0.6**3, 1 - np.prod(1 - rates)])
 
 
-def test_episodes_start_at_starts_and_follow_the_process():
-    """From point 2 alone, with one action that leads to point 0 and stays there: nothing is learned about point 1."""
-    mdp = np.ones((3, 1)), np.zeros((3, 1, 1), int), np.ones((3, 1, 1))
-    q = next(q_learning(mdp, np.array([0.0, 0.0, 2.0]), [3], num_envs=8, num_steps=4))
-    assert q[0, 1, 0] == 0
-    assert (q[0, [0, 2], 0] > 0).all()
+def test_episodes_start_where_they_should_and_go_where_they_may():
+    """From point 2 alone, with one action that leads to point 0 and stays there: nothing is learned of point 1."""
+    decision = np.ones((3, 1)), np.zeros((3, 1, 1), int), np.ones((3, 1, 1))
+    found = next(q_learning(decision, np.array([0.0, 0.0, 2.0]), [3], num_envs=8, num_steps=4))
+    assert found[0, 1, 0] == 0
+    assert (found[0, [0, 2], 0] > 0).all()
 
 
-def test_without_exploration_it_repeats_the_first_good_action():
+def test_without_exploration_it_keeps_to_what_was_good():
     """Two actions for rewards of 1 and 5 without a future: the first is tried first, and is then better than 0."""
-    mdp = np.array([[1.0, 5.0]]), np.zeros((1, 2, 1), int), np.ones((1, 2, 1))
-    q = next(q_learning(mdp, np.ones(1), [3, 11], decay=0.0, gamma=0.0, epsilon=np.array([0.0, 0.5])))
-    np.testing.assert_allclose(q[:, 0], [[1, 0], [1, 5]])
+    decision = np.array([[1.0, 5.0]]), np.zeros((1, 2, 1), int), np.ones((1, 2, 1))
+    found = next(q_learning(decision, np.ones(1), [3, 11], decay=0.0, gamma=0.0, epsilon=np.array([0.0, 0.5])))
+    np.testing.assert_allclose(found[:, 0], [[1, 0], [1, 5]])
 
 
-def test_a_replica_among_others_equals_the_replica_alone():
-    mdp, seeds = process(1), [3, 11, 12]
+def test_a_replica_is_exactly_what_it_is_alone():
+    decision, seeds = process(1), [3, 11, 12]
     varied = {
         "learning_rate": [1.0, 0.5, 0.2],
         "decay": [0.6, 0.0, 0.6],
@@ -134,15 +134,15 @@ def test_a_replica_among_others_equals_the_replica_alone():
         "epsilon": [0, 0.3, 1],
     }
     varied = {name: np.array(values) for name, values in varied.items()}
-    together = nth(q_learning(mdp, np.ones(5), seeds, **varied), 5)
+    together = nth(q_learning(decision, np.ones(5), seeds, **varied), 5)
     assert (abs(together).max((1, 2)) > 0.5).all()
     assert not np.array_equal(together[0], together[2])
     for i, seed in enumerate(seeds):
-        alone = nth(q_learning(mdp, np.ones(5), [seed], **{name: x[[i]] for name, x in varied.items()}), 5)
+        alone = nth(q_learning(decision, np.ones(5), [seed], **{name: x[[i]] for name, x in varied.items()}), 5)
         np.testing.assert_array_equal(together[i], alone[0])
 
 
-def test_a_yielded_table_does_not_change_later():
+def test_what_was_yielded_stays_as_it_was():
     run = q_learning(process(1), np.ones(5), [3])
     first = next(run)
     before = first.copy()
@@ -150,14 +150,14 @@ def test_a_yielded_table_does_not_change_later():
     np.testing.assert_array_equal(first, before)
 
 
-def test_the_greedy_policy_interpolates_between_points():
+def test_the_greedy_policy_weighs_the_points_around():
     """A quarter of (0, 4) and three quarters of (2, 0) is (1.5, 1); the other table prefers the other action."""
     q = np.array([[[0.0, 4.0], [2.0, 0.0]], [[0.0, 4.0], [0.0, 0.0]]])
 
-    def corners(obs):
+    def look(obs):
         return np.broadcast_to([0, 1], (*obs.shape[:-1], 2)), np.concatenate([obs, 1 - obs], -1)
 
-    greedy, obs = Greedy(q, corners), np.full((2, 1, 1), 0.25)
+    greedy, obs = Greedy(q, look), np.full((2, 1, 1), 0.25)
     np.testing.assert_allclose(greedy.values(obs), [[[1.5, 1.0]], [[0.0, 1.0]]])
     assert greedy.predict(obs)[0].tolist() == [[0], [1]]
     assert len(greedy) == 2

@@ -18,8 +18,8 @@ def test_ten_thousand_swings_take_the_time_of_a_few():
         datasets.swings(count, 100, seed=3)
         return time.process_time() - began
 
-    one, many = (min(seconds(count) for _ in range(5)) for count in (1, 10_000))
-    assert many < 35 * one  # 14 to 20 times: under half a second, where one takes 28 ms
+    single, many = (min(seconds(count) for _ in range(5)) for count in (1, 10_000))
+    assert many < 35 * single  # 14 to 20 times: under half a second, where one takes 28 ms
     angles, drawn = datasets.swings(10_000, 100, seed=3)
     assert angles.shape == (10_000, 100)
     assert 0.5 <= drawn["length"].min() < 0.51 < 1.99 < drawn["length"].max() <= 2.0
@@ -50,6 +50,13 @@ def test_rollouts_are_the_environment_stepped_by_hand(policy):
     np.testing.assert_array_equal(replayed.reward, rollout.reward)
 
 
+def test_policies_of_discrete_actions():
+    still = datasets.roll_out("balancier/PendulumDiscrete-v0", 2, 5)
+    assert (still.action == 2).all()  # the middle one of five torques
+    actions = datasets.roll_out("balancier/PendulumDiscrete-v0", 40, 50, datasets.random).action
+    assert np.bincount(actions.flatten(), minlength=5).min() > 300  # of 2,000 / 5
+
+
 def test_an_agent_can_be_the_policy():
     agent = SAC("balancier/Pendulum-v0", seeds=2)
     rollout = datasets.roll_out("balancier/Pendulum-v0", 4, 20, datasets.trained(agent[1]))
@@ -69,9 +76,9 @@ def test_windows_are_slices(steps, length, stride):
         with pytest.raises(ValueError, match="^length: "):
             datasets.windows(series, length, stride)
         return
-    found = datasets.windows(series, length, stride)
+    actual = datasets.windows(series, length, stride)
     expected = [episode[first : first + length] for episode in series for first in range(0, steps - length + 1, stride)]
-    np.testing.assert_array_equal(found, np.stack(expected))
+    np.testing.assert_array_equal(actual, np.stack(expected))
 
 
 def test_scales_come_from_the_training_part_only():
@@ -87,9 +94,20 @@ def test_scales_come_from_the_training_part_only():
         datasets.split(10, 1.0)
 
 
+def test_without_normalization_the_numbers_stay():
+    x = np.random.default_rng(0).normal(5, 3, (10, 2))
+    train, held_out, scales = datasets.datasets(x, x[:, :1], validation=0.3, normalize=False)
+    training, validation = datasets.split(10, 0.3)
+    torch.testing.assert_close(train.tensors[0], torch.tensor(x[training]).float(), rtol=0, atol=0)
+    torch.testing.assert_close(held_out.tensors[1], torch.tensor(x[validation, :1]).float(), rtol=0, atol=0)
+    assert [(scale.mean.tolist(), scale.std.tolist()) for scale in scales] == [([0, 0], [1, 1]), ([0], [1])]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_constant_component_keeps_its_unit(dtype):
-    """Also 0.1, whose mean over many samples is not 0.1 to the last digit."""
+    """Also if rounding gives equal numbers a standard deviation of 1e-17."""
+    for count in (7, 77, 1000):
+        assert datasets.scale_of(torch.full((count, 1), 0.1, dtype=dtype)).std == 1
     x = torch.tensor([0.0, 0.1, -1e5 / 3, 0.0], dtype=dtype).repeat(7, 11, 1)
     x[..., 3] = torch.arange(11)
     scale = datasets.scale_of(x)

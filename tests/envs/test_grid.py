@@ -60,15 +60,15 @@ def test_half_way_between_the_last_angle_and_the_first():
 
 def test_speeds_beyond_count_as_the_edge():
     for far, edge in ((20.0, 8.0), (-20.0, -8.0)):
-        for found, expected in zip(GRID.around(0.3, far), GRID.around(0.3, edge), strict=True):  # type: ignore[arg-type]
-            np.testing.assert_array_equal(found, expected)
+        for actual, expected in zip(GRID.around(0.3, far), GRID.around(0.3, edge), strict=True):  # type: ignore[arg-type]
+            np.testing.assert_array_equal(actual, expected)
 
 
 def test_observations_are_angles_and_speeds():
     angle, speed = np.array([[0.1, 3.0], [-3.1, 1.0]]), np.array([[1.0, -7.9], [0.0, 8.0]])
-    found, expected = GRID.look(np.stack([np.cos(angle), np.sin(angle), speed], -1)), GRID.around(angle, speed)
-    np.testing.assert_array_equal(found[0], expected[0])
-    np.testing.assert_allclose(found[1], expected[1], atol=1e-12)
+    actual, expected = GRID.locate(np.stack([np.cos(angle), np.sin(angle), speed], -1)), GRID.around(angle, speed)
+    np.testing.assert_array_equal(actual[0], expected[0])
+    np.testing.assert_allclose(actual[1], expected[1], atol=1e-12)
 
 
 def test_bilinear_weights_by_hand_in_numpy_and_torch():
@@ -79,8 +79,8 @@ def test_bilinear_weights_by_hand_in_numpy_and_torch():
     np.testing.assert_array_equal(weight, [[0.375, 0.375, 0.125, 0.125], [0.5, 0, 0.5, 0], [0, 1, 0, 0]])
     theirs = bilinear(torch.from_numpy(x), torch.from_numpy(y), 3, "float32")
     assert theirs[2].dtype == torch.float32
-    for found, expected in zip(theirs, (i, j, weight), strict=True):
-        np.testing.assert_array_equal(found.numpy(), expected)
+    for actual, expected in zip(theirs, (i, j, weight), strict=True):
+        np.testing.assert_array_equal(actual.numpy(), expected)
 
 
 @pytest.mark.parametrize(("size", "words"), [

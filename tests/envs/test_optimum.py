@@ -31,10 +31,10 @@ def test_a_few_steps_against_every_sequence_of_torques():
             total = total + reward(a, s, np.array(torque))
             a, s = transition(a, s, np.array(torque), pendulum)
         brute = np.maximum(brute, total)
-    found = best.value(angle, speed)
-    assert (found <= brute + 1e-9).all()
-    np.testing.assert_allclose(found, brute, atol=0.1)
-    assert np.mean(abs(found - brute) < 1e-9) > 0.8
+    actual = best.value(angle, speed)
+    assert (actual <= brute + 1e-9).all()
+    np.testing.assert_allclose(actual, brute, atol=0.1)
+    assert np.mean(abs(actual - brute) < 1e-9) > 0.8
 
 
 @pytest.mark.slow
@@ -52,8 +52,8 @@ def test_it_acts_like_an_agent():
     for seed, value in zip(seeds, expected, strict=True):
         env = gym.make("balancier/Pendulum-v0")
         env.reset(seed=seed)
-        found, _ = evaluate_policy(best, _Reseeded(env, seed), n_eval_episodes=1, warn=False)
-        assert found == pytest.approx(value, abs=0.05)
+        actual, _ = evaluate_policy(best, _Reseeded(env, seed), n_eval_episodes=1, warn=False)
+        assert actual == pytest.approx(value, abs=0.05)
     with pytest.raises(ValueError, match="needs the speed"):
         best.predict(np.zeros((1, 2)))
 

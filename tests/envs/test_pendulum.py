@@ -51,10 +51,10 @@ def test_a_batch_is_its_scalar_environments(env_id, mode, parameters):
     theirs.action_space.seed(0)
     for _ in range(steps):
         action = theirs.action_space.sample()
-        found, expected = ours.step(action), theirs.step(action)
-        for a, b in zip(found[:4], expected[:4], strict=True):
+        actual, expected = ours.step(action), theirs.step(action)
+        for a, b in zip(actual[:4], expected[:4], strict=True):
             np.testing.assert_array_equal(a, b)
-        infos = found[4], expected[4]
+        infos = actual[4], expected[4]
         done = expected[3]
         if done.any() and mode is AutoresetMode.SAME_STEP:
             np.testing.assert_array_equal(infos[0]["_final_obs"], infos[1]["_final_obs"])
@@ -72,13 +72,13 @@ def test_a_batch_is_its_scalar_environments(env_id, mode, parameters):
 def test_many_episodes_of_a_batch_are_those_of_the_scalar_environment():
     """More episodes than an environment draws numbers for at once."""
     batch = make_batch(IDS[0], 2, max_episode_steps=1, autoreset_mode=AutoresetMode.SAME_STEP, **RANGES)
-    one = gym.make(IDS[0], max_episode_steps=1, **RANGES)
+    single = gym.make(IDS[0], max_episode_steps=1, **RANGES)
     obs, _ = batch.reset(seed=[3, 4])
-    expected, _ = one.reset(seed=4)
+    expected, _ = single.reset(seed=4)
     for _ in range(150):
         np.testing.assert_array_equal(obs[1], expected)
         obs, *_ = batch.step(np.zeros((2, 1), np.float32))
-        expected, _ = one.reset()
+        expected, _ = single.reset()
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
@@ -95,15 +95,15 @@ def test_a_restored_batch_goes_on_as_if_nothing_had_happened(mode):
                 batch.reset(options={"reset_mask": truncated})
         return np.concatenate([np.concatenate(s, 1) for s in seen])
 
-    one = make()
-    one.reset(seed=[1, 2, 9])
-    go(one, range(0, 500))
-    state = one.get_state()
+    single = make()
+    single.reset(seed=[1, 2, 9])
+    go(single, range(0, 500))
+    state = single.get_state()
     assert all(isinstance(array, np.ndarray) for array in state.values())
     other = make()
     other.reset(seed=0)
     other.set_state(state)
-    np.testing.assert_array_equal(go(one, range(500, 1000)), go(other, range(500, 1000)))
+    np.testing.assert_array_equal(go(single, range(500, 1000)), go(other, range(500, 1000)))
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -118,27 +118,27 @@ def test_both_checkers_pass(env_id, observation):
 
 
 def test_the_discrete_torques_are_evenly_spaced():
-    one = gym.make(IDS[1], num_torques=3, max_torque=4.0).unwrapped
-    assert one.action_space.n == 3
-    one.reset(seed=0)
+    single = gym.make(IDS[1], num_torques=3, max_torque=4.0).unwrapped
+    assert single.action_space.n == 3
+    single.reset(seed=0)
     for action, torque in enumerate([-4.0, 0.0, 4.0]):
-        one.step(action)
-        assert one.last_torque == torque
+        single.step(action)
+        assert single.last_torque == torque
 
 
 def test_hidden_speed():
-    one = gym.make(IDS[0], observation="angle")
-    obs, _ = one.reset(seed=1)
+    single = gym.make(IDS[0], observation="angle")
+    obs, _ = single.reset(seed=1)
     assert obs.shape == (2,)
-    assert one.observation_space.shape == (2,)
+    assert single.observation_space.shape == (2,)
     np.testing.assert_allclose(np.hypot(*obs), 1.0, atol=1e-6)
 
 
 def test_drawn_parameters_stay_in_their_ranges_and_are_in_info():
-    one = gym.make(IDS[0], **RANGES)
+    single = gym.make(IDS[0], **RANGES)
     drawn = []
     for seed in range(50):
-        _, info = one.reset(seed=seed)
+        _, info = single.reset(seed=seed)
         assert info.keys() == RANGES.keys()
         assert all(low <= info[name] <= high for name, (low, high) in RANGES.items())
         drawn.append(list(info.values()))
@@ -147,13 +147,13 @@ def test_drawn_parameters_stay_in_their_ranges_and_are_in_info():
 
 
 def test_starts_can_be_chosen():
-    one = gym.make(IDS[0]).unwrapped
-    one.reset(seed=0, options={"state": (0.5, -2.0)})
-    assert (one.angle, one.speed) == (0.5, -2.0)
+    single = gym.make(IDS[0]).unwrapped
+    single.reset(seed=0, options={"state": (0.5, -2.0)})
+    assert (single.angle, single.speed) == (0.5, -2.0)
     for seed in range(20):
-        one.reset(seed=seed, options={"x_init": 0.1, "y_init": 0.01})
-        assert abs(one.angle) <= 0.1
-        assert abs(one.speed) <= 0.01
+        single.reset(seed=seed, options={"x_init": 0.1, "y_init": 0.01})
+        assert abs(single.angle) <= 0.1
+        assert abs(single.speed) <= 0.01
     batch = make_batch(IDS[0], 2)
     batch.reset(seed=0, options={"state": [(0.1, 0.2), (0.3, 0.4)]})
     np.testing.assert_array_equal([batch.angle, batch.speed], [[0.1, 0.3], [0.2, 0.4]])
@@ -161,13 +161,13 @@ def test_starts_can_be_chosen():
 
 @pytest.mark.parametrize("action", [[np.nan], [np.inf], [-np.inf], [1.0, 2.0], 1.0, [[1.0]], ["left"], None])
 def test_actions_that_are_none_are_refused_and_change_nothing(action):
-    one, batch = gym.make(IDS[0]).unwrapped, make_batch(IDS[0], 2)
-    one.reset(seed=0)
+    single, batch = gym.make(IDS[0]).unwrapped, make_batch(IDS[0], 2)
+    single.reset(seed=0)
     batch.reset(seed=0)
-    before = one.angle, one.speed
+    before = single.angle, single.speed
     with pytest.raises(ValueError, match="^action: found"):
-        one.step(np.array(action) if action is not None else None)
-    assert (one.angle, one.speed) == before
+        single.step(np.array(action) if action is not None else None)
+    assert (single.angle, single.speed) == before
     with pytest.raises(ValueError, match="^action: found"):
         batch.step(np.array([action, action]))
     assert np.isfinite([batch.angle, batch.speed]).all()
@@ -175,10 +175,10 @@ def test_actions_that_are_none_are_refused_and_change_nothing(action):
 
 @pytest.mark.parametrize("action", [5, -1, 1.5, [1], None, "left"])
 def test_indices_of_no_torque_are_refused(action):
-    one = gym.make(IDS[1]).unwrapped
-    one.reset(seed=0)
+    single = gym.make(IDS[1]).unwrapped
+    single.reset(seed=0)
     with pytest.raises(ValueError, match="^action: found"):
-        one.step(action)
+        single.step(action)
 
 
 @pytest.mark.parametrize("keywords", [
@@ -195,9 +195,9 @@ def test_bad_keywords_are_named(keywords):
 
 @pytest.mark.parametrize("options", [{"angle": 1}, {"state": (np.nan, 0)}, {"state": 1}, {"x_init": "far"}])
 def test_bad_options_are_named(options):
-    one = gym.make(IDS[0]).unwrapped
+    single = gym.make(IDS[0]).unwrapped
     with pytest.raises(ValueError, match="^options: "):
-        one.reset(options=options)
+        single.reset(options=options)
 
 
 def test_life_begins_with_reset_and_ends_with_close():

@@ -36,10 +36,10 @@ def rod_direction(frame):
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_spaces(env_id):
-    one, batch = gym.make(env_id, observation="pixels"), make_batch(3, env_id)
-    for space, shape in [(one.observation_space, (6, 32, 32)), (batch.observation_space, (3, 6, 32, 32))]:
+    single, batch = gym.make(env_id, observation="pixels"), make_batch(3, env_id)
+    for space, shape in [(single.observation_space, (6, 32, 32)), (batch.observation_space, (3, 6, 32, 32))]:
         assert (space.shape, space.dtype, space.low.min(), space.high.max()) == (shape, np.uint8, 0, 255)
-    for env in one, batch:
+    for env in single, batch:
         obs, _ = env.reset(seed=0)
         assert obs in env.observation_space
         obs, *_ = env.step(env.action_space.sample())
@@ -158,15 +158,15 @@ def test_a_restored_batch_goes_on_as_if_nothing_had_happened(parameters):
         actions = np.random.default_rng(len(steps)).uniform(-2, 2, (len(steps), 3, 1))
         return np.stack([batch.step(action)[0] for action in actions])
 
-    one, other = make(), make()
-    one.reset(seed=SEEDS)
-    seen = go(one, range(500))
-    state = one.get_state()
+    single, other = make(), make()
+    single.reset(seed=SEEDS)
+    seen = go(single, range(500))
+    state = single.get_state()
     assert all(isinstance(array, np.ndarray) for array in state.values())
     other.set_state(state)
     np.testing.assert_array_equal(other.observe(), seen[-1])  # the frame before as well
     assert (seen[-1, :, :3] != seen[-1, :, 3:]).any()
-    later = go(one, range(30))
+    later = go(single, range(30))
     np.testing.assert_array_equal(later, go(other, range(30)))
     assert (later[1:] != later[:-1]).any((1, 2, 3, 4)).all()
 

@@ -38,8 +38,8 @@ def test_wrapping_keeps_the_direction(angle):
 def test_numpy_and_torch_agree(integrator, angle, speed, torque, damping):
     pendulum = Pendulum(damping=damping, integrator=integrator)
     state = np.array([angle, speed, torque])
-    found = transition(*torch.from_numpy(state), pendulum)
-    np.testing.assert_allclose([x.item() for x in found], transition(*state, pendulum), atol=1e-12)
+    actual = transition(*torch.from_numpy(state), pendulum)
+    np.testing.assert_allclose([x.item() for x in actual], transition(*state, pendulum), atol=1e-12)
 
 
 @pytest.mark.parametrize("integrator", ["euler", "rk4"])
@@ -102,8 +102,8 @@ def test_semi_implicit_euler_keeps_energy_within_bounds_and_rk4_far_better():
     errors = {}
     for integrator in "euler", "rk4":
         pendulum = Pendulum(integrator=integrator, max_speed=100.0)
-        found = energy(*swing(pendulum, 2.0, 0.0, 10.0), pendulum)
-        errors[integrator] = np.abs(found / found[0] - 1).max()
+        actual = energy(*swing(pendulum, 2.0, 0.0, 10.0), pendulum)
+        errors[integrator] = np.abs(actual / actual[0] - 1).max()
     assert 0.01 < errors["euler"] < 0.2
     assert errors["rk4"] < 1e-3
 

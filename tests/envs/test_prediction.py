@@ -113,18 +113,26 @@ def test_no_step_without_an_episode():
 
 def test_an_agent_learns_the_curve():
     """PPO's mean action becomes the regression function."""
-    agent = PPO("balancier/Curve-v0", seeds=2, num_envs=32, num_steps=16, batch_size=128, gamma=0.0)
-    agent.learn(40_000)
+    agent = PPO(
+        "balancier/Curve-v0", seeds=2, num_envs=64, num_steps=16, batch_size=256, learning_rate=3e-3, gamma=0.0,
+        anneal_steps=100_000, max_grad_norm=None,
+    )  # fmt: skip
+    agent.learn(16_000)
     x = np.linspace(0.05, 0.95, 40, dtype=np.float32)[:, None]
     guess = agent.predict(np.stack([x, x]))[0][..., 0]
     assert np.sqrt(((guess - np.sin(2 * np.pi * x[:, 0])) ** 2).mean(1)).max() < 0.2
 
 
+@pytest.mark.slow
 def test_an_agent_with_a_cnn_learns_frames():
     """DQN with a convolutional network tells where the pendulum points, far above the one in ten of chance."""
 
     network = partial(CNN, channels=(8, 16), hidden=32)
-    agent = DQN("balancier/Frames-v0", seeds=1, network=network, num_envs=8, gamma=0.0, exploration_steps=2_000)
+    agent = DQN(
+        "balancier/Frames-v0", seeds=1, network=network, num_envs=8, gamma=0.0, exploration_steps=2_000, tau=0.01,
+        learning_rate=4e-3, batch_size=128, learning_starts=200, train_every=1, target_every=1, anneal_steps=15_000,
+        buffer_size=50_000,
+    )  # fmt: skip
     agent.learn(5_000)
     env = gym.make_vec("balancier/Frames-v0", 200)
     obs, _ = env.reset(seed=99)
@@ -147,7 +155,7 @@ def test_agents_recall_with_recurrent_networks(kind):
         learning_rate=2e-3,
         entropy_weight=0.01,
         max_grad_norm=0.5,
-        anneal_steps=16_000,
+        anneal_steps=10_000,
     )
-    agent.learn(16_000)
+    agent.learn(10_000)
     assert evaluate(agent, env_id, range(100), env_kwargs).mean(1).min() > -0.05  # chance is -0.5

@@ -82,12 +82,12 @@ def test_without_seeds_every_environment_draws_its_own():
 def test_the_next_step_mode_spends_one_step_on_the_next_start():
     batch = Counter(autoreset_mode=AutoresetMode.NEXT_STEP)
     batch.reset(seed=4)
-    found = [batch.step(ONES) for _ in range(4)]
-    assert [obs[0].tolist() for obs, *_ in found] == [[4, 1, 1], [4, 1, 2], [4, 1, 3], [4, 2, 0]]
-    assert [truncated.tolist() for _, _, _, truncated, _ in found] == [[False] * 3] * 2 + [[True] * 3] + [[False] * 3]
-    assert [reward[0] for _, reward, *_ in found] == [1, 1, 1, 0]
-    assert not any(terminated.any() for _, _, terminated, _, _ in found)
-    assert found[3][4]["begun"].tolist() == [0, 1, 2]
+    actual = [batch.step(ONES) for _ in range(4)]
+    assert [obs[0].tolist() for obs, *_ in actual] == [[4, 1, 1], [4, 1, 2], [4, 1, 3], [4, 2, 0]]
+    assert [truncated.tolist() for _, _, _, truncated, _ in actual] == [[False] * 3] * 2 + [[True] * 3] + [[False] * 3]
+    assert [reward[0] for _, reward, *_ in actual] == [1, 1, 1, 0]
+    assert not any(terminated.any() for _, _, terminated, _, _ in actual)
+    assert actual[3][4]["begun"].tolist() == [0, 1, 2]
 
 
 def test_the_same_step_mode_keeps_the_final_observation():

@@ -1,6 +1,7 @@
-"""The gradient in three ways, the errors of finite differences, and gradient descent into the nearest minimum."""
+"""The lesson on gradients: three ways to one gradient, the errors of finite differences, and local minima."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def test_cost_of_one_hidden_unit_and_one_point():
 
 
 @pytest.mark.parametrize("hidden", [1, 4])
-def test_the_three_ways_give_the_same_gradient(hidden):
+def test_three_ways_to_one_gradient(hidden):
     numbers = lesson.problem(SEEDS, hidden)
     by_hand = lesson.gradient_by_hand(*numbers)
     assert by_hand.shape == (3, 3 * hidden)
@@ -33,13 +34,13 @@ def test_the_three_ways_give_the_same_gradient(hidden):
     torch.testing.assert_close(lesson.gradient_by_differences(*numbers, 1e-8), by_hand, rtol=0, atol=1e-5)
 
 
-def test_a_seed_among_others_equals_the_seed_alone():
-    together, single = lesson.problem(SEEDS, 4), lesson.problem([11], 4)
-    for a, b in zip(together, single, strict=True):
+def test_a_single_seed_equals_that_seed_among_others():
+    among, single = lesson.problem(SEEDS, 4), lesson.problem([11], 4)
+    for a, b in zip(among, single, strict=True):
         torch.testing.assert_close(a[1], b[0], rtol=0, atol=0)
 
 
-def test_the_error_is_proportional_to_the_step_or_to_its_square():
+def test_differences_err_by_the_step_and_by_its_square():
     numbers = lesson.problem(SEEDS, 4)
     by_hand = lesson.gradient_by_hand(*numbers)
 
@@ -50,21 +51,25 @@ def test_the_error_is_proportional_to_the_step_or_to_its_square():
     np.testing.assert_allclose(error(1e-2, True) / error(1e-3, True), 100, rtol=0.05)
 
 
-def test_the_slope_is_zero_at_the_minima():
-    x = lesson.minima(lesson.grid())
-    assert len(x) == 5
-    np.testing.assert_allclose(x / 5 + 3 * np.cos(3 * x), 0, atol=0.02)
-    assert (0.2 - 9 * np.sin(3 * x) > 0).all()
+def test_the_best_step_has_the_smallest_median():
+    assert lesson.best_step(np.array([[3.0, 3.0, 3.0], [2.0, 0.0, 9.0], [1.0, 9.0, 9.0]])) == (1, 2.0)
+
+
+def test_minima_are_where_the_slope_vanishes():
+    minima = lesson.minima(lesson.LINE)
+    assert len(minima) == 5
+    np.testing.assert_allclose(minima / 5 + 3 * np.cos(3 * minima), 0, atol=0.02)
+    assert (0.2 - 9 * np.sin(3 * minima) > 0).all()
 
 
 def test_descent_ends_in_the_minimum_near_its_start():
     starts = torch.tensor([-2.2, -0.4, 0.1, 1.4], dtype=torch.float64)
     path = lesson.descend(starts, 0.02, 200).numpy()
-    heights = lesson.wave(path)
+    heights = lesson.wavy(path)
     assert (np.diff(heights, axis=0) <= 1e-12).all()
-    assert lesson.ends(path).tolist() == [1, 2, 2, 3]
-    # Above 2 / 9.2, with the second derivative 9.2 at the minimum, gradient descent cannot converge.
-    assert lesson.ends(lesson.descend(starts, 0.3, 200).numpy()).tolist() == [-1] * 4
+    assert lesson.nearest_minimum(path[-1]).tolist() == [1, 2, 2, 3]
+    # With a rate above the bound 2/K, K = 9.2 at the minimum, descent cannot converge there.
+    assert lesson.nearest_minimum(lesson.descend(starts, 0.3, 200).numpy()[-1]).tolist() == [-1] * 4
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +77,7 @@ def findings():
     return lesson.measure(lesson.Autodiff(quick=True, seeds=2, hidden=4))
 
 
-def test_each_way_has_its_error_and_its_time(findings):
+def test_the_lesson(findings):
     result = lesson.result(findings)
     assert result["square_gradient"] == pytest.approx(6.2)
     assert result["product_gradient"] == pytest.approx([5.5, 7.7])
@@ -82,24 +87,24 @@ def test_each_way_has_its_error_and_its_time(findings):
     assert 1e-15 < errors["central, float64"] < errors["forward, float64"] < 1e-6 < errors["forward, float32"]
     assert result["autograd_relative_error"] < 1e-14
     seconds = result["seconds_per_gradient"]
-    assert seconds["finite differences"]["300"] > 5 * seconds["autograd"]["300"]
-
-
-def test_five_of_seventeen_starts_reach_the_global_minimum(findings):
-    result = lesson.result(findings)
+    assert seconds["finite differences"][300] > 5 * seconds["autograd"][300]
     assert sum(result["starts_ending_in"]) == 17
     assert result["share_of_global_minimum"] == pytest.approx(5 / 17)
 
 
-def test_the_lesson_writes_its_files(tmp_path, capsys):
-    flags = ["--quick", "--seeds", "2", "--hidden", "4", "--starts", "3", "--iterations", "5", "--out", str(tmp_path)]
-    assert lesson.main(flags) == 0
+def test_the_files_of_a_run(findings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(lesson, "LESSON", replace(lesson.LESSON, measure=lambda flags: findings))
+    assert lesson.main(["--quick", "--seeds", "2", "--hidden", "4", "--out", str(tmp_path)]) == 0
     output = capsys.readouterr().out
     assert "x.grad = 6.2" in output
     assert "x.grad = (5.5, 7.7)" in output
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert set(result["seconds_per_gradient"]["autograd"]) == {"3", "12", "30", "120", "300"}
     names = {"gradients.png", "local_minima.png", "config.json", "result.json", "metrics.csv"}
     assert {path.name for path in tmp_path.iterdir()} == names
-    assert json.loads((tmp_path / "result.json").read_text())["square_gradient"] == pytest.approx(6.2)
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert len(lines) == 1 + 5 * 2
+    assert lines[-1].startswith("0,1,relative_error autograd,")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +117,7 @@ def test_the_lesson_writes_its_files(tmp_path, capsys):
 )
 def test_impossible_flags_are_refused(flags, words, tmp_path, capsys):
     assert lesson.main([*flags, "--out", str(tmp_path / "run")]) == 2
-    message = capsys.readouterr().err
-    assert words in message
-    assert message.count("\n") == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()

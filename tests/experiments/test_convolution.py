@@ -1,6 +1,7 @@
-"""The convolution lesson: its convolution by hand equals PyTorch's, and its measurements are right."""
+"""The lesson on convolution: its convolution by hand equals PyTorch's; its numbers, its files, its flags."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,23 +13,23 @@ from models import CNN
 
 
 @pytest.mark.parametrize(("stride", "padding"), [(1, 0), (1, 1), (2, 1), (4, 1), (3, 2)])
-def test_convolution_by_hand_equals_pytorchs(stride, padding):
+def test_convolution_by_hand_is_pytorchs(stride, padding):
     generator = np.random.default_rng(0)
     picture, kernel = generator.normal(size=(13, 18)), generator.normal(size=(3, 3))
-    ours = convolution.convolve(picture, kernel, stride, padding)
+    output = convolution.convolve(picture, kernel, stride, padding)
     theirs = F.conv2d(torch.tensor(picture)[None, None], torch.tensor(kernel)[None, None], None, stride, padding)
-    assert ours.shape == ((13 + 2 * padding - 3) // stride + 1, (18 + 2 * padding - 3) // stride + 1)
-    assert np.allclose(ours, theirs[0, 0].numpy(), atol=1e-12)
+    assert output.shape == ((13 + 2 * padding - 3) // stride + 1, (18 + 2 * padding - 3) // stride + 1)
+    assert np.allclose(output, theirs[0, 0].numpy(), atol=1e-12)
 
 
-def test_pooling_by_hand_equals_pytorchs():
+def test_pooling_by_hand_is_pytorchs():
     picture = np.random.default_rng(0).normal(size=(9, 14))
     for function, theirs in ((np.max, F.max_pool2d), (np.mean, F.avg_pool2d)):
         expected = theirs(torch.tensor(picture)[None], 4)[0].numpy()
         assert np.allclose(convolution.pool(picture, 4, function), expected, atol=1e-12)
 
 
-def test_each_kernel_has_its_known_response_to_a_slope():
+def test_kernels_find_what_they_are_for():
     slope = np.outer(np.ones(8), np.arange(8.0))  # brighter to the right, by 1 a pixel
     assert np.allclose(convolution.convolve(slope, convolution.KERNELS["Sobel, to the right"]), 8)
     assert np.allclose(convolution.convolve(slope, convolution.KERNELS["Sobel, downwards"]), 0)
@@ -36,25 +37,25 @@ def test_each_kernel_has_its_known_response_to_a_slope():
     assert np.allclose(convolution.convolve(slope, convolution.KERNELS["box blur"]), slope[2:-2, 2:-2])
 
 
-def test_layer_parameters_are_those_of_the_network():
+def test_parameters_are_those_of_the_layers():
     network = CNN((3, 32, 32), 10, channels=convolution.CHANNELS, hidden=64, seeds=2)
     counts = [pair[0] for pair in convolution.layer_parameters().values()]
-    assert counts == [convolution.count_parameters(layer) for layer in network.convolutions] == [224, 1168, 4640]
+    assert counts == [convolution.parameters(layer) for layer in network.convolutions] == [224, 1168, 4640]
     dense = [pair[1] for pair in convolution.layer_parameters().values()]
     assert dense[0] == 8 * 32 * 32 * (3 * 32 * 32 + 1)  # every output pixel has a weight for every input, and a bias
 
 
-def test_feature_maps_for_pictures_of_any_size():
+def test_feature_maps_of_any_size_are_the_networks_own():
     network = CNN((3, 32, 32), 10, channels=convolution.CHANNELS, hidden=64, seeds=2)
     pictures = torch.rand(4, 3, 32, 32)
-    ours = convolution.feature_maps(network, pictures)
+    resized = convolution.feature_maps(network, pictures)
     theirs = network.feature_maps(pictures.expand(2, -1, -1, -1, -1))
-    assert [maps.shape[2:] for maps in ours] == [(8, 16, 16), (16, 8, 8), (32, 4, 4)]
-    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert [maps.shape[2:] for maps in resized] == [(8, 16, 16), (16, 8, 8), (32, 4, 4)]
+    assert all(torch.equal(a, b) for a, b in zip(resized, theirs, strict=True))
     assert convolution.feature_maps(network, torch.rand(1, 3, 64, 48))[0].shape == (2, 1, 8, 32, 24)
 
 
-def test_equivariance_error_of_shifted_maps_and_of_noise():
+def test_equivariance_error_tells_shifts_from_noise():
     generator = np.random.default_rng(0)
     wide = generator.normal(size=(2, 40, 48))
     assert convolution.equivariance_error(wide[..., :40], wide[..., 3:43], 3, 2) == 0
@@ -62,40 +63,53 @@ def test_equivariance_error_of_shifted_maps_and_of_noise():
     assert error == pytest.approx(2**0.5, rel=0.1)
 
 
-def test_maps_are_equivariant_to_shifts_by_whole_cells_only():
+def test_maps_shift_with_the_picture_by_whole_cells_only():
     network = CNN((3, 32, 32), 10, channels=convolution.CHANNELS, hidden=64, seeds=1)
-    errors = list(convolution.measure_equivariance(network, 0).values())
+    errors = list(convolution.equivariance_errors(network, 0).values())
     for stride, by_shift in zip((1, 2, 4, 8), errors, strict=False):
         assert max(by_shift[::stride]) < 1e-5
         assert all(error > 1e-2 for shift, error in enumerate(by_shift) if shift % stride)
     assert min(errors[4][1:]) > 1  # the dense layer's
 
 
-def test_a_shifted_picture_repeats_its_last_column():
-    picture = torch.arange(32.0).expand(3, 32, 32).flatten()[None]
-    shifted = convolution.shift_left(picture, 5).reshape(3, 32, 32)[0, 0]
-    assert shifted.tolist() == [*range(5, 32), *[31] * 5]
+def test_a_shifted_picture_is_filled_from_its_edge():
+    row = torch.arange(32.0).expand(3, 32, 32).flatten()[None]
+    moved = convolution.shift_left(row, 5).reshape(3, 32, 32)[0, 0]
+    assert moved.tolist() == [*range(5, 32), *[31] * 5]
 
 
-def test_the_convolutional_network_is_better_with_fewer_parameters():
-    findings = convolution.measure(convolution.Convolution(quick=True, seeds=2, frames=1000))
+@pytest.fixture(scope="module")
+def findings():
+    return convolution.measure(convolution.Convolution(quick=True, seeds=2, frames=600, learning_rate=2e-3, threads=1))
+
+
+def test_the_convolutional_network_is_better(findings):
     result = convolution.result(findings)
-    test_accuracy = {name: np.mean(values) for name, values in result["test_accuracy"].items()}
-    assert test_accuracy["convolutional"] > test_accuracy["dense"] > 0.15
-    assert test_accuracy["convolutional"] > 0.35
+    tested = {name: np.mean(values) for name, values in result["test_accuracy"].items()}
+    assert tested["convolutional"] > tested["dense"] > 0.15
+    assert tested["convolutional"] > 0.35
     assert result["parameters"] == {"convolutional": 39_514, "dense": 197_322}
     for name, values in result["accuracy_by_shift"].items():
-        assert values[0] == pytest.approx(test_accuracy[name], abs=1e-3)
+        assert values[0] == pytest.approx(tested[name], abs=1e-3)
 
 
-def test_the_lesson_writes_its_files(tmp_path):
-    flags = ["--quick", "--seeds", "1", "--frames", "32", "--epochs", "1", "--threads", "1", "--out", str(tmp_path)]
-    assert convolution.main(flags) == 0
+def test_feature_maps_are_those_of_one_picture(findings):
+    assert findings.picture.shape == (3, 32, 32)
+    assert [maps.shape for maps in findings.feature_maps] == [(8, 16, 16), (16, 8, 8), (32, 4, 4)]
+
+
+def test_the_files_of_a_run(findings, tmp_path, monkeypatch):
+    monkeypatch.setattr(convolution, "LESSON", replace(convolution.LESSON, measure=lambda flags: findings))
+    assert convolution.main(["--quick", "--seeds", "2", "--threads", "1", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["seconds"] > 0
-    assert len(result["accuracy_by_shift"]["dense"]) == 9
+    assert next(iter(result["equivariance_error"])) == "one convolution"
     names = {path.name for path in tmp_path.glob("*.png")}
     assert names == {f"{n}.png" for n in ("kernels", "stride_padding_pooling", "feature_maps", "parameters", "shifts")}
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert len(lines) == 1 + 2 * 4 * 2 * 2  # networks, epochs, training and test, seeds
+    assert lines[1].startswith("1,0,convolutional accuracy,")
+    assert lines[-1].startswith("4,1,dense validation_accuracy,")
 
 
 @pytest.mark.parametrize(
@@ -108,7 +122,7 @@ def test_the_lesson_writes_its_files(tmp_path):
 )
 def test_impossible_flags_are_refused(flags, words, tmp_path, capsys):
     assert convolution.main([*flags, "--out", str(tmp_path / "run")]) == 2
-    message = capsys.readouterr().err
-    assert words in message
-    assert message.count("\n") == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()

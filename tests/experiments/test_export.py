@@ -7,6 +7,7 @@ import pytest
 import agents
 from agents.evaluation import TEST_SEED, evaluate
 from agents.export import OnnxModel
+from experiments.common.hyperparams import tuned
 from experiments.export import main
 from experiments.train import CHECKPOINT
 
@@ -15,28 +16,28 @@ ENV = "envs:balancier/Pendulum-v0"
 
 @pytest.fixture
 def run(tmp_path):
-    agents.PPO(ENV, seeds=[3, 11, 12]).learn(4_000).save(tmp_path / "run" / CHECKPOINT)
+    agents.PPO(ENV, seeds=[3, 11, 12], **tuned("ppo", ENV)).learn(4_000).save(tmp_path / "run" / CHECKPOINT)
     return tmp_path / "run"
 
 
-def test_the_best_seed_is_taken_out(run, capsys):
+def test_the_best_seed_is_exported(run, capsys):
     assert main([str(run), "--episodes", "5"]) == 0
-    told, result = capsys.readouterr().out, json.loads((run / "export" / "result.json").read_text())
-    assert "about" in told.splitlines()[0]
+    output, result = capsys.readouterr().out, json.loads((run / "export" / "result.json").read_text())
+    assert "about" in output.splitlines()[0]
     trained = agents.load(run / CHECKPOINT)
-    judged = evaluate(trained, ENV, range(TEST_SEED, TEST_SEED + 5)).mean(1)
-    np.testing.assert_allclose(result["returns"], judged, atol=1e-3)
-    assert not np.allclose(result["returns_to_choose"], judged)
+    returns = evaluate(trained, ENV, range(TEST_SEED, TEST_SEED + 5)).mean(1)
+    np.testing.assert_allclose(result["returns"], returns, atol=1e-3)
+    assert not np.allclose(result["returns_to_choose"], returns)
     best = int(np.argmax(result["returns_to_choose"]))
     assert result["chosen"] == trained.seeds[best]
-    (line,) = [line for line in told.splitlines() if "chosen" in line]
+    (line,) = [line for line in output.splitlines() if "selected" in line]
     assert line.split()[1] == str(result["chosen"])
     obs = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     expected = trained[best].predict(obs)[0]
     loaded, onnx = agents.load(run / "export" / "replica.safetensors"), OnnxModel(run / "export" / "policy.onnx")
     np.testing.assert_array_equal(loaded[0].predict(obs)[0], expected)
     np.testing.assert_allclose(onnx.predict(obs)[0], expected, atol=1e-5)
-    assert result["return_of_onnx"] == pytest.approx(judged[best], rel=1e-3)
+    assert result["return_of_onnx"] == pytest.approx(returns[best], rel=1e-3)
 
 
 def test_without_the_packages_the_flag_is_named_and_the_rest_still_works(run, capsys, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from experiments import identify
+from experiments.common.runs import plain
 
 FLAGS = identify.Identify(quick=True, seeds=1, tests=50, pendulums=40_000, hidden=8, limit_tests=5)
 
@@ -48,7 +49,7 @@ def test_the_run_writes_its_files(findings, tmp_path, monkeypatch):
     assert identify.main(["--seeds", "1", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "result.json").read_text())
     assert result.pop("seconds") >= 0
-    assert result == identify.result(findings)
+    assert result == plain(identify.result(findings))
     assert {path.stem for path in tmp_path.glob("*.png")} == {"networks", "lengths", "memory", "estimates"}
     assert (tmp_path / "metrics.csv").read_text().count("\n") == 1 + 5 * 2
 

@@ -1,4 +1,4 @@
-"""Polynomials: the cheap loop is the zoo's, the bound is the Hessian's, and the lesson's numbers hold."""
+"""Polynomials: gradient descent equals that of `models`, the bound is that of the Hessian, and the lesson's claims."""
 
 import json
 
@@ -14,10 +14,10 @@ SEEDS = [3, 11, 12]
 
 @pytest.fixture
 def points():
-    return lesson.draw(SEEDS, lesson.TRAIN, 30, 0.1)
+    return lesson.sample(SEEDS, lesson.TRAIN, 30, 0.1)
 
 
-def test_descent_is_that_of_the_zoo(points, float64):
+def test_descent_equals_that_of_models(points, float64):
     order, rate, steps = 3, 0.5, 200
     rates = torch.full((len(SEEDS), 1, len(lesson.ORDERS)), rate)
     weight, history = lesson.joint_step(points, rates, [0, 1, steps])
@@ -32,11 +32,11 @@ def test_descent_is_that_of_the_zoo(points, float64):
     assert (history[2, :, 0, order] < history[1, :, 0, order]).all()
 
 
-def test_a_seed_alone_is_that_seed_among_others(points):
-    alone = lesson.draw([11], lesson.TRAIN, 30, 0.1)
+def test_a_single_seed_equals_that_seed_among_others(points):
+    single_points = lesson.sample([11], lesson.TRAIN, 30, 0.1)
     rates = torch.full((3, 1, 10), 0.5, dtype=torch.float64)
     among, _ = lesson.joint_step(points, rates, [0, 300])
-    single, _ = lesson.joint_step(alone, rates[:1], [0, 300])
+    single, _ = lesson.joint_step(single_points, rates[:1], [0, 300])
     assert among.abs().max() > 0.1
     torch.testing.assert_close(among[1], single[0], rtol=0, atol=1e-10)
 
@@ -79,16 +79,14 @@ def test_lagrange_is_least_squares_of_order_one_below_the_points():
 
 
 def test_records_start_at_zero_and_end_with_the_last_step():
-    steps = lesson.marks(12_345)
+    steps = lesson.record_steps(12_345)
     assert steps[:3] == [0, 1, 2]
     assert steps[-1] == 12_345
     assert steps == sorted(set(steps))
 
 
-def test_the_lesson(tmp_path):
-    flags = "--quick", "--seed", "7", "--seeds", "2", "--iterations", "50000"
-    assert lesson.main([*flags, "--out", str(tmp_path)]) == 0
-    result = json.loads((tmp_path / "result.json").read_text())
+def test_the_lesson():
+    result = lesson.result(lesson.measure(lesson.Polynomial(quick=True, seed=7, seeds=2, iterations=45_000)))
     assert 1 <= result["gd_over_ls"] <= 1.01
     assert 5e3 < result["condition_number"] < 5e4
     assert result["converged_below_bound"] == result["diverged_above_bound"] == 1
@@ -105,8 +103,17 @@ def test_the_lesson(tmp_path):
     assert sizes["1000"] == pytest.approx(0.1, abs=0.01)
     assert max(result["lagrange_miss"].values()) < 1e-12
     assert result["extrapolation_rms"]["9"] > 10 * result["extrapolation_rms"]["3"]
+
+
+def test_the_files_of_a_run(tmp_path):
+    assert lesson.main(["--seeds", "2", "--seed", "3", "--iterations", "200", "--out", str(tmp_path)]) == 0
     figures = {"fits.png", "fits_10_points.png", "learning_rates.png", "errors.png", "points.png", "outside.png"}
     assert {path.name for path in tmp_path.iterdir()} == figures | {"config.json", "result.json", "metrics.csv"}
+    assert json.loads((tmp_path / "result.json").read_text())["gd_iterations_to_1_percent"] == [None, None]
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert len(lines) == 1 + (5 * len(lesson.record_steps(200)) + 10) * 2
+    assert lines[1].startswith("0,3,train_mse M=3 rate=0.01,")
+    assert lines[-1].startswith("0,4,least_squares_train_mse M=9,")
 
 
 @pytest.mark.parametrize(
@@ -114,13 +121,13 @@ def test_the_lesson(tmp_path):
     [
         (["--points", "9"], "--points: found 9, expected at least 10"),
         (["--iterations", "0"], "--iterations: found 0, expected at least 100"),
-        (["--noise", "-0.1"], "--noise: found -0.1"),
-        (["--learning-rates", "0.01", "0", "2"], "--learning-rates: found (0.01, 0.0, 2.0)"),
+        (["--noise", "-0.1"], "--noise: found -0.1, expected a number of at least 0"),
+        (["--learning-rates", "0.01", "0", "2"], "--learning-rates: found 0.0, expected a number above 0"),
     ],
 )
 def test_impossible_flags_are_refused(flags, words, tmp_path, capsys):
     assert lesson.main([*flags, "--out", str(tmp_path / "run")]) == 2
-    told = capsys.readouterr().err
-    assert words in told
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()

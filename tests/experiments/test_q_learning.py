@@ -1,38 +1,62 @@
-import csv
+"""The lesson on value iteration, Q-learning and DQN: its numbers, its files, and the flags that it refuses."""
+
 import json
+import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from agents.evaluation import TEST_SEED
 from envs.grid import pendulum_grid
-from experiments import __main__ as cli
+from experiments import q_learning as lesson
+from experiments.common.parallel import Job
 from experiments.common.training import mean_optimum
-from experiments.q_learning import ENV, STARTS, TORQUES, QLearning, Setting, Task, judge, panels, solution, walk
-
-SMALL = ["--steps", "220", "--episodes", "1280", "--angles", "8", "--speeds", "7", "--seeds", "2", "--jobs", "1"]
 
 
-def test_the_lesson_writes_what_it_measured(tmp_path):
-    assert cli.main(["q_learning", *SMALL, "--out", str(tmp_path / "run")]) == 0
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
+def in_this_process(work, jobs, *_):
+    """The jobs one after the other, as they would arrive in another process."""
+    return [work(pickle.loads(pickle.dumps(job)), lambda amount: None) for job in jobs]
+
+
+@pytest.fixture(scope="module")
+def findings():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lesson, "run_parallel", in_this_process)  # tests/experiments/test_forecast.py has processes
+        return lesson.measure(lesson.QLearning(steps=220, episodes=1280, angles=8, speeds=7, seeds=2))
+
+
+def test_the_numbers_of_the_lesson(findings):
+    result = lesson.result(findings)
     assert list(result["methods"]) == ["value iteration", "Q-learning", "DQN"]
     assert [len(row["returns"]) for row in result["methods"].values()] == [1, 2, 2]
     assert all(result["optimum"] > max(row["returns"]) for row in result["methods"].values())
     assert result["optimum"] == pytest.approx(-126.3, abs=0.5)
     assert result["methods"]["Q-learning"]["steps"] == 1280 * 20
+    assert result["methods"]["value iteration"]["error_on_grid"] == 0
+    assert result["methods"]["DQN"]["error_on_grid"] is None
     assert len(result["replicas"]) == 8
+    metrics = list(lesson.metrics(findings))
+    assert {tuple(seeds) for *_, seeds in metrics} == {(0, 1)}
+    last = [values for step, name, values, _ in metrics if name.startswith("Q-learning") and step == 25_600]
+    assert len(last) == 8
+    assert np.mean(last[0]) == pytest.approx(result["methods"]["Q-learning"]["error_on_grid"], abs=1e-6)
+
+
+def test_the_files_of_a_run(findings, tmp_path, monkeypatch):
+    monkeypatch.setattr(lesson, "LESSON", replace(lesson.LESSON, measure=lambda flags: findings))
+    assert lesson.main(["--seeds", "2", "--out", str(tmp_path)]) == 0
     figures = {"value_iteration.png", "values.png", "policies.png", "errors.png", "replicas.png"}
-    assert {path.name for path in (tmp_path / "run").glob("*.png")} == figures
-    with open(tmp_path / "run" / "metrics.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["seed"] for row in rows} == {"0", "1"}
-    last = [float(row["value"]) for row in rows if row["metric"].startswith("Q-learning") and row["step"] == "25600"]
-    assert len(last) == 8 * 2
-    assert np.mean(last[:2]) == pytest.approx(result["methods"]["Q-learning"]["error_on_grid"], abs=1e-6)
+    assert {path.name for path in tmp_path.iterdir()} == figures | {"config.json", "result.json", "metrics.csv"}
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert list(result) == ["seconds", "grid", "gamma", "sweeps", "optimum", "methods", "replicas"]
+    assert result["grid"] == [8, 7]
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert len(lines) == 1 + (8 * len(findings.steps) + 20) * 2  # settings of Q-learning, evaluations of DQN, seeds
+    assert lines[1].startswith('2560,0,"Q-learning, gamma 0.99, learning rate 1, decay 0.55, epsilon 0.3/error",')
+    assert lines[-1].startswith("220,1,DQN/return,")
 
 
-@pytest.mark.parametrize(("given", "words"), [
+@pytest.mark.parametrize(("flags", "words"), [
     (["--steps", "3"], "--steps: found 3, expected at least 20"),
     (["--episodes", "5"], "--episodes: found 5, expected at least 128"),
     (["--angles", "3"], "--angles: found 3, expected 4 to 200"),
@@ -41,36 +65,49 @@ def test_the_lesson_writes_what_it_measured(tmp_path):
     (["--gamma", "nan"], "--gamma: found nan"),
     (["--jobs", "0"], "--jobs: found 0, expected at least 1"),
 ])  # fmt: skip
-def test_bad_flags_are_refused_before_the_first_step(given, words, tmp_path, capsys):
-    assert cli.main(["q_learning", *given, "--out", str(tmp_path / "run")]) == 2
+def test_bad_flags_are_refused_before_the_first_step(flags, words, tmp_path, capsys):
+    assert lesson.main([*flags, "--out", str(tmp_path / "run")]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
+def test_quick_only_makes_numbers_smaller():
+    assert lesson.QLearning(quick=True, steps=100).reduced == lesson.QLearning(
+        quick=True, steps=100, episodes=75_000, angles=20, speeds=17
+    )
+    assert lesson.QLearning().reduced == lesson.QLearning()
+
+
 def test_more_episodes_come_nearer_to_value_iteration():
-    flags = QLearning(seeds=2, episodes=20_480, angles=12, speeds=9)
-    steps, errors, q, _ = walk(Task(flags, (Setting(0.99), Setting(0.9)), 1.0), lambda _: None)
+    flags = lesson.QLearning(episodes=20_480, angles=12, speeds=9)
+    job = Job("Q-learning", (0, 1), 1.0, (flags, (lesson.Setting(0.99), lesson.Setting(0.9))))
+    steps, errors, q, _ = lesson.learn_tables(job, lambda _: None)
     assert steps[-1] == 20_480 * 20
     assert errors.shape == (len(steps), 2, 2)
     assert (errors[-1, 0] < 0.5 * errors[0, 0]).all()
     assert (errors[-1, 1] < 0.03 * errors[0, 1]).all()
     assert (np.diff(errors[::3], axis=0) < 0).all()
-    right = solution(pendulum_grid(12, 9, TORQUES), 0.99).max(1)
-    np.testing.assert_allclose(errors[-1, 0], np.sqrt(((q[0].max(-1) - right) ** 2).mean(-1)))
+    solved = lesson.solution(pendulum_grid(12, 9, lesson.TORQUES), 0.99).max(1)
+    np.testing.assert_allclose(errors[-1, 0], np.sqrt(((q[0].max(-1) - solved) ** 2).mean(-1)))
 
 
-def test_the_grids_policy_is_good_in_the_real_world():
+def test_the_policy_of_the_grid_is_good_in_the_environment():
     """Measured: a regret of 6.8 on the default grid and of 3 on one four times as fine."""
-    best = mean_optimum(ENV, range(TEST_SEED, TEST_SEED + STARTS))
+    best = mean_optimum(lesson.ENV, lesson.TEST_SEEDS)
     assert best is not None
-    grids = pendulum_grid(30, 21, TORQUES), pendulum_grid(120, 81, TORQUES)
-    regret = [best - judge(grid, solution(grid, 0.99)[None]).item() for grid in grids]
+    grids = pendulum_grid(30, 21, lesson.TORQUES), pendulum_grid(120, 81, lesson.TORQUES)
+    regret = [best - lesson.greedy_returns(grid, lesson.solution(grid, 0.99)[None]).item() for grid in grids]
     assert 4 < regret[0] < 9
     assert 0 < regret[1] < 4.5
 
 
 def test_all_panels_share_one_setting():
     for gamma, count in ((0.99, 8), (0.9, 7)):
-        varied = panels(gamma)
-        assert {next(iter(panel.values())) for panel in varied.values()} == {Setting(gamma)}
-        assert len({setting for panel in varied.values() for setting in panel.values()}) == count
+        assert {next(iter(panel.values())) for panel in lesson.panels(gamma).values()} == {lesson.Setting(gamma)}
+        assert len(lesson.all_settings(gamma)) == len(set(lesson.all_settings(gamma))) == count
+
+
+def test_the_median_seed_has_the_median_return():
+    zeros = np.zeros(4)
+    method = lesson.Method(zeros, zeros, None, np.array([-30.0, -10.0, -40.0, -20.0]), 1, 0.0)
+    assert method.median_seed == 0  # the lower one of the two in the middle

@@ -5,8 +5,22 @@ import pytest
 import torch
 from torch.utils.data import Dataset, TensorDataset
 
-from models import CNN, GRU, LSTM, MLP, SGD, Elman, FastCNN, Polynomial, Readout, cross_entropy, fit, replica
-from models.fitting import accuracy, drop, triangle
+from models import (
+    CNN,
+    GRU,
+    LSTM,
+    MLP,
+    SGD,
+    Elman,
+    FastCNN,
+    Polynomial,
+    Readout,
+    cross_entropy,
+    fit,
+    replica,
+    squared_error,
+)
+from models.fitting import accuracy, drop, evaluate, triangle
 
 SEEDS = [3, 11, 12]
 
@@ -26,18 +40,18 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_seed_among_others_learns_as_alone(float64, name):
+def test_a_seed_among_others_learns_as_on_its_own(float64, name):
     make, shape = NETWORKS[name]
     generator = torch.Generator().manual_seed(0)
     data = TensorDataset(torch.randn(40, *shape, generator=generator), torch.randint(3, (40,), generator=generator))
-    together, alone = make(seeds=SEEDS), make(seeds=[11])
-    before = [parameter.clone() for parameter in alone.parameters()]
+    together, single = make(seeds=SEEDS), make(seeds=[11])
+    before = [parameter.clone() for parameter in single.parameters()]
     options = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01}
     fit(together, data, cross_entropy, seeds=SEEDS, **options)
-    fit(alone, data, cross_entropy, seeds=[11], **options)
-    moved = [not torch.equal(old, new) for old, new in zip(before, alone.parameters(), strict=True)]
+    fit(single, data, cross_entropy, seeds=[11], **options)
+    moved = [not torch.equal(old, new) for old, new in zip(before, single.parameters(), strict=True)]
     assert sum(moved) >= len(moved) - 1 - 6 * (name == "fast")
-    for mine, other in zip(replica(together, 1).state_dict().values(), alone.state_dict().values(), strict=True):
+    for mine, other in zip(replica(together, 1).state_dict().values(), single.state_dict().values(), strict=True):
         torch.testing.assert_close(mine, other, atol=1e-9, rtol=1e-9)
 
 
@@ -67,22 +81,6 @@ def test_plain_gradient_descent_is_its_formula(float64):
     torch.testing.assert_close(network.weight.detach()[0], torch.stack([a, b]))
 
 
-def test_sgd_is_pytorchs(float64):
-    ours, theirs = MLP(1, (4,), 1, seeds=2), [p.detach().clone() for p in MLP(1, (4,), 1, seeds=2).parameters()]
-    plain = [parameter[1].clone().requires_grad_() for parameter in theirs]
-    x, y = line().tensors
-    mine = SGD(ours.parameters(), [0.01, 0.02], momentum=0.9, weight_decay=0.1)
-    other = torch.optim.SGD(plain, 0.02, momentum=0.9, weight_decay=0.1, nesterov=True)
-    for _ in range(10):
-        mine.step((ours(x.expand(2, -1, -1)) - y).square().mean((1, 2)))
-        w1, b1, w2, b2 = plain
-        other.zero_grad()
-        (torch.relu(x @ w1 + b1) @ w2 + b2 - y).square().mean().backward()
-        other.step()
-    for found, expected in zip(ours.parameters(), plain, strict=True):
-        torch.testing.assert_close(found[1], expected)
-
-
 class Squares(Dataset):
     """A map-style data set that is no TensorDataset."""
 
@@ -95,15 +93,15 @@ class Squares(Dataset):
 
 def test_any_map_style_data_set_will_do(float64):
     tensors = TensorDataset(*(torch.stack(part) for part in zip(*(Squares()[i] for i in range(20)), strict=True)))
-    found = [fit(Polynomial(2, seeds=2), data, seeds=2, epochs=5, batch_size=8).train for data in (Squares(), tensors)]
-    np.testing.assert_allclose(found[0]["loss"], found[1]["loss"], rtol=1e-6)
+    actual = [fit(Polynomial(2, seeds=2), data, seeds=2, epochs=5, batch_size=8).train for data in (Squares(), tensors)]
+    np.testing.assert_allclose(actual[0]["loss"], actual[1]["loss"], rtol=1e-6)
 
 
 def test_replicas_can_differ_in_rate_and_data():
     network = Polynomial(1, seeds=3)
-    rows = torch.tensor([[0, 1], [0, 1], [62, 63]])
+    indices = torch.tensor([[0, 1], [0, 1], [62, 63]])
     history = fit(
-        network, line(), seeds=3, epochs=1, learning_rate=[0.0, 0.1, 0.1], indices=rows, validation_indices=rows
+        network, line(), seeds=3, epochs=1, learning_rate=[0.0, 0.1, 0.1], indices=indices, validation_indices=indices
     )
     assert network.weight[0].abs().sum() == 0
     assert not torch.equal(network.weight[1], network.weight[2])
@@ -129,6 +127,147 @@ def test_a_replica_stops_early_and_keeps_its_best_weights():
     for seed in range(2):
         torch.testing.assert_close(network.weight[seed], weights[best[seed]][seed])
     torch.testing.assert_close(weights[-1][1], weights[best[1] + 4][1])  # frozen once it was stopped
+
+
+def count_up(output, target):
+    """A training loss whose gradient is -1: plain gradient descent at rate 1 adds 1 to the weight in each epoch.
+
+    A validation target holds losses instead: that of epoch number weight - 1.
+    """
+    weight = output[:, 0, 0]
+    if target.shape[-1] == 1:
+        return -weight
+    return target[:, 0].gather(1, weight.long()[:, None] - 1)[:, 0]
+
+
+def run_count_up(losses, patience):
+    """Train one weight a seed, with validation losses (S, E) given by hand; the history and the weight by epoch."""
+    seeds, epochs = len(losses), len(losses[0])
+    ones, script = torch.ones(seeds, 1), torch.tensor(losses)
+    network, weights = Polynomial(0, seeds=seeds), []
+    history = fit(
+        network,
+        TensorDataset(ones[:1], torch.zeros(1, 1)),
+        count_up,
+        seeds=seeds,
+        epochs=epochs,
+        learning_rate=1.0,
+        optimizer=SGD,
+        validation=TensorDataset(ones, script),
+        validation_indices=torch.arange(seeds)[:, None],
+        patience=patience,
+        callback=lambda *_: weights.append(network.weight.detach().flatten().tolist()),
+    )
+    return history, network.weight.detach().flatten().tolist(), weights
+
+
+def test_patience_by_hand():
+    """Patience 3. Improvements in epochs 0, 1, 4 and 7; epochs 8, 9, 10 bring none, so epoch 11 is not trained.
+
+    A patience of 2 would stop after epoch 3, one of 4 would reach the best loss of epoch 11; a count that goes on after
+    the improvement of epoch 4 would stop after epoch 5. The second seed improves in every epoch and is never stopped.
+    """
+    losses = [[5.0, 4.0, 4.0, 6.0, 3.0, 9.0, 9.0, 2.0, 9.0, 9.0, 2.0, 0.0], [float(12 - epoch) for epoch in range(12)]]
+    history, final, weights = run_count_up(losses, 3)
+    assert history.best_epoch is not None
+    assert history.best_epoch.tolist() == [7, 11]
+    assert final == [8.0, 12.0]
+    assert [first for first, _ in weights] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 11]
+    np.testing.assert_array_equal(history.validation["loss"][:11], np.transpose(losses)[:11])
+
+
+def test_the_training_ends_when_every_replica_has_stopped():
+    history, final, weights = run_count_up([[1.0, 2.0, 2.0, 0.0, 0.0], [1.0, 0.5, 2.0, 2.0, 0.0]], 2)
+    assert len(weights) == len(history.train["loss"]) == 4
+    assert history.best_epoch is not None
+    assert history.best_epoch.tolist() == [0, 1]
+    assert final == [1.0, 2.0]
+
+
+def test_a_callback_sees_the_numbers_of_its_epoch_and_can_end_the_training():
+    calls = []
+
+    def callback(epoch, numbers):
+        calls.append((epoch, numbers))
+        return epoch < 2
+
+    options = {"validation": line(7), "metrics": {"twice": lambda output, target: 2 * squared_error(output, target)}}
+    history = fit(Polynomial(1, seeds=2), line(), seeds=2, epochs=9, callback=callback, **options)
+    assert [epoch for epoch, _ in calls] == [0, 1, 2]
+    assert calls[1][1].keys() == {"loss", "twice", "validation_loss", "validation_twice"}
+    np.testing.assert_array_equal(calls[1][1]["validation_loss"], history.validation["loss"][1])
+    np.testing.assert_array_equal(calls[2][1]["twice"], history.train["twice"][2])
+    np.testing.assert_allclose(history.validation["twice"], 2 * history.validation["loss"], rtol=1e-6)
+    assert history.best_epoch is None
+
+
+def test_augmentation_changes_the_training_input_only():
+    """With x replaced by 0 the slope gets no gradient; validation takes the true x."""
+    epochs, network = [], Polynomial(1, seeds=1)
+
+    def blank(x, epoch):
+        epochs.append(epoch)
+        return 0 * x
+
+    history = fit(network, line(), seeds=1, epochs=2, batch_size=40, augment=blank, validation=line())
+    assert epochs == [0, 0, 1, 1]
+    assert network.weight[0, 1] == 0
+    expected = (line().tensors[1] - network.weight.detach()[0, 0]).square().mean()
+    assert history.validation["loss"][1, 0] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_numbers_of_an_epoch_are_means_over_its_samples():
+    """Minibatches of 4, 4 and 2 of ten samples, in any order: the mean of 0, 1, ..., 9 is 4.5, that of squares 28.5."""
+    data = TensorDataset(torch.zeros(10, 1), torch.arange(10.0)[:, None])
+    options = {"batch_size": 4, "learning_rate": 0.0, "metrics": {"mean": lambda output, target: target.mean((1, 2))}}
+    history = fit(Polynomial(0, seeds=2), data, seeds=2, epochs=1, validation=data, **options)
+    for part in (history.train, history.validation):
+        np.testing.assert_allclose(part["loss"], [[28.5, 28.5]], rtol=1e-6)
+        np.testing.assert_allclose(part["mean"], [[4.5, 4.5]], rtol=1e-6)
+    whole = torch.arange(10).expand(2, -1)
+    scores = evaluate(Polynomial(0, seeds=2), data, {"loss": squared_error}, whole, batch_size=4)
+    torch.testing.assert_close(scores["loss"], torch.tensor([28.5, 28.5]))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_is_in_evaluation_mode_and_restores_the_mode(training):
+    modes = []
+
+    class Recorder(Polynomial):
+        def forward(self, x):
+            modes.append(self.training)
+            return super().forward(x)
+
+    network = Recorder(0, seeds=1).train(training)
+    evaluate(network, line(), {"loss": squared_error}, torch.arange(4)[None])
+    assert modes == [False]
+    assert network.training == training
+
+
+def test_every_epoch_takes_every_sample_once_in_a_new_order():
+    orders = []
+
+    class Recorder(Polynomial):
+        def forward(self, x):
+            if self.training:
+                orders.append(x[..., 0])
+            return super().forward(x)
+
+    data = TensorDataset(torch.arange(10.0)[:, None], torch.zeros(10, 1))
+    fit(Recorder(0, seeds=2), data, seeds=2, epochs=3, batch_size=4)
+    assert [order.shape[1] for order in orders] == [4, 4, 2] * 3
+    epochs = torch.stack([torch.cat(orders[i : i + 3], 1) for i in (0, 3, 6)])  # (E, S, 10)
+    torch.testing.assert_close(epochs.sort(-1).values, torch.arange(10.0).expand(3, 2, -1))
+    assert len({tuple(order) for order in epochs.flatten(0, 1).tolist()}) == 6
+
+
+def test_the_schedule_sets_the_rate_of_each_step(float64):
+    """A loss with gradient -1 adds the rate to the weight: 0.1 (1 + 1.5 + 2 + 2.5) for two epochs of two steps."""
+    network = Polynomial(0, seeds=2)
+    data = TensorDataset(torch.ones(4, 1), torch.zeros(4, 1))
+    options = {"optimizer": SGD, "schedule": lambda epoch: 1 + epoch, "learning_rate": [0.1, 0.2]}
+    fit(network, data, lambda output, target: -output[:, 0, 0], seeds=2, epochs=2, batch_size=2, **options)
+    torch.testing.assert_close(network.weight.detach().flatten(), torch.tensor([0.7, 1.4]))
 
 
 def test_schedules():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models import MLP, Adam
+from models import MLP, SGD, Adam, RMSprop, joint_step
 from models.optim import clip_gradient_norm_, flatten_parameters
 
 X, Y = torch.linspace(-1, 1, 24).reshape(1, -1, 1), torch.linspace(0, 2, 24)
@@ -75,3 +75,77 @@ def test_clipping_is_per_seed():
     gradient = torch.tensor([[3.0, 4.0], [0.3, 0.4]])
     clip_gradient_norm_(gradient, 1.0)
     torch.testing.assert_close(gradient, torch.tensor([[0.6, 0.8], [0.3, 0.4]]), atol=1e-6, rtol=0)
+
+
+def test_sgd_is_pytorchs(float64):
+    ours, theirs = MLP(1, (4,), 1, seeds=2), [p.detach().clone() for p in MLP(1, (4,), 1, seeds=2).parameters()]
+    plain = [parameter[1].clone().requires_grad_() for parameter in theirs]
+    x, y = X[0].double(), Y[:, None].double()
+    mine = SGD(ours.parameters(), [0.01, 0.02], momentum=0.9, weight_decay=0.1)
+    other = torch.optim.SGD(plain, 0.02, momentum=0.9, weight_decay=0.1, nesterov=True)
+    for _ in range(10):
+        mine.step((ours(x.expand(2, -1, -1)) - y).square().mean((1, 2)))
+        w1, b1, w2, b2 = plain
+        other.zero_grad()
+        (torch.relu(x @ w1 + b1) @ w2 + b2 - y).square().mean().backward()
+        other.step()
+    for actual, expected in zip(ours.parameters(), plain, strict=True):
+        torch.testing.assert_close(actual[1], expected)
+
+
+@pytest.mark.parametrize("optimizer", [Adam, SGD])
+def test_a_rate_per_seed_is_that_rate_alone(float64, optimizer):
+    together = MLP(1, (4,), 1, seeds=2)
+    single = MLP(1, (4,), 1, seeds=[1])
+    first, second = optimizer(together.parameters(), [0.3, 0.01]), optimizer(single.parameters(), 0.01)
+    for _ in range(5):
+        first.step(losses(together))
+        second.step(losses(single))
+    torch.testing.assert_close(first.flat[1], second.flat[0], atol=1e-12, rtol=0)
+
+
+def test_factors_change_the_rate_and_not_the_decay(float64):
+    """By hand: w = 2, gradient 3, decay 0.1: w - 0.01 (4 * 3 + 0.1 * 2)."""
+    weight = torch.nn.Parameter(torch.tensor([[2.0]]))
+    optimizer = SGD([weight], 0.01, weight_decay=0.1, factors=[4.0])
+    optimizer.step(3 * weight[:, 0])
+    assert weight.item() == pytest.approx(2.0 - 0.01 * (4 * 3 + 0.1 * 2))
+
+
+def test_a_stopped_replica_keeps_its_velocity(float64):
+    network = MLP(1, (4,), 1, seeds=2)
+    optimizer = SGD(network.parameters(), 0.01, momentum=0.9)
+    optimizer.step(losses(network))
+    before = optimizer.flat[0].clone(), optimizer.velocity[0].clone()
+    optimizer.step(losses(network), active=[False, True])
+    torch.testing.assert_close(optimizer.flat[0], before[0], atol=0, rtol=0)
+    torch.testing.assert_close(optimizer.velocity[0], before[1], atol=0, rtol=0)
+    assert not torch.equal(optimizer.velocity[1], torch.zeros_like(optimizer.velocity[1]))
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_rmsprop_is_its_formula(float64, clip):
+    """Two steps by hand, from a mean square of 1, with eps under the root."""
+    weight = torch.nn.Parameter(torch.tensor([[2.0], [2.0]]))
+    optimizer = RMSprop([weight], [0.1, 0.2], alpha=0.9, eps=0.01, max_grad_norm=clip)
+    for _ in range(2):
+        optimizer.step(1.5 * weight[:, 0] ** 2)  # the gradient is 3 w
+    for seed, rate in enumerate([0.1, 0.2]):
+        w, square = 2.0, 1.0
+        for _ in range(2):
+            gradient = 3 * w if clip is None else 1.0
+            square = 0.9 * square + 0.1 * gradient**2
+            w -= rate * gradient / (square + 0.01) ** 0.5
+        assert weight[seed].item() == pytest.approx(w, rel=1e-6)
+
+
+def test_a_joint_step_is_one_step_of_each(float64):
+    networks = [MLP(1, (4,), 1, seeds=seeds) for seeds in ([0, 1], [2, 3])]
+    optimizers = [Adam(networks[0].parameters(), 0.01), Adam(networks[1].parameters(), 0.1)]
+    expected = [MLP(1, (4,), 1, seeds=seeds) for seeds in ([0, 1], [2, 3])]
+    for network, rate in zip(expected, (0.01, 0.1), strict=True):
+        Adam(network.parameters(), rate).step(losses(network))
+    joint_step(losses(networks[0]) + losses(networks[1]), *optimizers)
+    for network, other in zip(networks, expected, strict=True):
+        for parameter, same in zip(network.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(parameter, same)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from models import GRU, LSTM, Elman, Readout, squared_error
+from models import GRU, LSTM, Elman, Readout, RecurrentEncoder, squared_error
 from models.recurrent import LARGE_BATCH
 
 PAIRS = [(Elman, nn.RNN), (GRU, nn.GRU), (LSTM, nn.LSTM)]
@@ -38,20 +38,20 @@ def test_a_replica_is_pytorchs_module(kind, theirs_class, batch):
 
 
 @pytest.mark.parametrize(("kind", "_"), PAIRS)
-def test_what_follows_a_sequence_changes_nothing(float64, kind, _):
+def test_padding_after_a_sequence_changes_nothing(float64, kind, _):
     network = Readout(kind(2, 5, seeds=2), 3, seeds=2)
     x, lengths = torch.randn(2, 4, 9, 2), torch.tensor([[3, 9, 1, 5], [2, 2, 9, 4]])
     y = torch.randn(2, 4, 3)
-    found = network(x, lengths)
+    actual = network(x, lengths)
     for seed in range(2):
-        for row in range(4):
-            alone = network(x[:, row : row + 1, : lengths[seed, row]])[seed, 0]
-            torch.testing.assert_close(found[seed, row], alone)
+        for index in range(4):
+            single = network(x[:, index : index + 1, : lengths[seed, index]])[seed, 0]
+            torch.testing.assert_close(actual[seed, index], single)
     other = x.clone()
     for seed in range(2):
-        for row in range(4):
-            other[seed, row, lengths[seed, row] :] = 1e3
-    loss, other_loss = squared_error(found, y), squared_error(network(other, lengths), y)
+        for index in range(4):
+            other[seed, index, lengths[seed, index] :] = 1e3
+    loss, other_loss = squared_error(actual, y), squared_error(network(other, lengths), y)
     torch.testing.assert_close(loss, other_loss, rtol=0, atol=0)
     gradients, others = (torch.autograd.grad(value.sum(), list(network.parameters())) for value in (loss, other_loss))
     for gradient, same in zip(gradients, others, strict=True):
@@ -76,7 +76,41 @@ def test_the_gates_are_those_of_the_equations(float64):
     torch.testing.assert_close(o[:, :, -1] * cell.tanh(), outputs[:, :, -1])
 
 
-def test_padding_leaves_the_loss_alone():
+def test_padding_does_not_change_the_loss():
     output, target = torch.zeros(2, 3, 4, 1), torch.full((2, 3, 4, 1), 2.0)
     target[1, :, 1:] = torch.nan
     torch.testing.assert_close(squared_error(output, target), torch.tensor([4.0, 4.0]))
+
+
+@pytest.mark.parametrize(("kind", "_"), PAIRS)
+def test_packed_observations_carry_the_state_until_an_episode_starts(float64, kind, _):
+    """Two episodes in one sequence: steps 0 to 2 go on from a given state, a new episode starts with step 3."""
+    trunk = kind(2, 5, seeds=2)
+    encoder = RecurrentEncoder(trunk)
+    size = encoder.out_features
+    assert size == trunk.num_states * 5
+    x, first = torch.randn(2, 4, 6, 2), torch.zeros(2, 4, 6)
+    first[:, :, 3] = 1.0
+    start, stale = torch.randn(2, 4, size), torch.full((2, 4, 6, size), 99.0)
+    stale[:, :, 0] = start
+    packed = encoder.pack(x, first, stale)
+    assert packed.shape == (2, 4, 6, 2 + 1 + size)
+    assert (packed[:, :, 3, 3:] == 0).all()
+    states = encoder(packed)  # (S, B, T, K)
+    outputs, last = trunk(x[:, :, :3], start.split(5, -1))
+    torch.testing.assert_close(states[:, :, :3, :5], outputs)
+    torch.testing.assert_close(states[:, :, 2], torch.cat(last, -1))
+    outputs, last = trunk(x[:, :, 3:])
+    torch.testing.assert_close(states[:, :, 3:, :5], outputs)
+    torch.testing.assert_close(states[:, :, 5], torch.cat(last, -1))
+    torch.testing.assert_close(encoder(packed[:, :, 0]), states[:, :, 0])  # one step
+    torch.testing.assert_close(encoder(encoder.pack(x[:, :, 0], 1.0, start)), trunk_from_zeros(trunk, x[:, :, :1]))
+
+
+def trunk_from_zeros(trunk, x):
+    return torch.cat(trunk(x)[1], -1)
+
+
+def test_images_are_refused():
+    with pytest.raises(ValueError, match=r"^input_size: found \(3, 8, 8\), expected a number"):
+        GRU((3, 8, 8), 5)  # type: ignore[arg-type]

@@ -1,8 +1,10 @@
 """Bands over the seeds."""
 
 import numpy as np
+import pytest
 
 from experiments.common import plotting
+from experiments.common.statistics import confidence_interval
 
 
 def drawn(draw, values, **keywords):
@@ -30,3 +32,11 @@ def test_quantiles_are_over_the_seeds_and_leave_nan_out():
     line, low, high = drawn(plotting.quantile_band, VALUES, quantiles=(0.25, 0.5, 0.75))
     assert list(line) == [1.0, 2.0]
     assert (low, high) == ([0.5, 2.0], [3.0, 2.0])
+
+
+def test_an_interquartile_mean_lies_in_its_interval():
+    values = np.array([[0.0, 1.0, 2.0, 3.0, 100.0], [4.0, 4.0, 4.0, 4.0, 4.0]])
+    line, low, high = drawn(plotting.iqm_band, values)
+    assert list(line) == [2.0, 4.0]  # the largest and the smallest do not count
+    assert (low[0], high[0]) == pytest.approx(confidence_interval(values[0]))
+    assert low[1] == high[1] == 4.0

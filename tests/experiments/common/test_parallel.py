@@ -1,0 +1,58 @@
+import os
+
+import pytest
+import torch
+
+from experiments.common.parallel import Job, ProgressBar, duration, run_parallel, wall_seconds
+
+
+def work(job, report):
+    report(job.cost)
+    if job.settings == "fail":
+        raise ValueError("as asked for")
+    return job.name, job.seeds, torch.get_num_threads(), os.getpid()
+
+
+JOBS = [Job("short", (1,), 1.0), Job("long", (2, 3), 3.0)]
+
+
+def test_a_single_process_is_this_one_with_one_thread(capsys):
+    torch.set_num_threads(2)
+    results = run_parallel(work, JOBS, 1, "working")
+    assert torch.get_num_threads() == 2
+    assert results == [("short", (1,), 1, os.getpid()), ("long", (2, 3), 1, os.getpid())]
+    assert "working: 100% after 0 s" in capsys.readouterr().out
+
+
+def test_a_failure_ends_the_run_and_gives_the_threads_back():
+    torch.set_num_threads(2)
+    with pytest.raises(ValueError, match="as asked for"):
+        run_parallel(work, [*JOBS, Job("bad", (), 1.0, "fail")], 1)
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.slow
+def test_processes_give_their_results_in_the_order_of_the_jobs(capsys):
+    results = run_parallel(work, JOBS, 2, "working")
+    assert [result[:3] for result in results] == [("short", (1,), 1), ("long", (2, 3), 1)]
+    assert os.getpid() not in {result[3] for result in results}
+    assert "working: 100%" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="as asked for"):
+        run_parallel(work, [*JOBS, Job("bad", (), 9.0, "fail")], 2)
+
+
+def test_progress_is_printed_at_every_tenth(capsys):
+    with ProgressBar(20, "training") as progress:
+        for _ in range(20):
+            progress.advance(1.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10
+    assert lines[0].startswith("training:  10% after 0 s")
+    assert lines[-1].startswith("training: 100% after 0 s")
+
+
+def test_forecasts_by_hand():
+    jobs = [Job("a", (), 80.0), Job("b", (), 20.0)]
+    assert wall_seconds(jobs, 1) == 100 * 1.25 + 15
+    assert wall_seconds(jobs, 2) == 80 + 15  # the longest job decides
+    assert [duration(seconds) for seconds in (4.4, 89, 90, 3600)] == ["4 s", "89 s", "2 min", "60 min"]

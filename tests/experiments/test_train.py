@@ -1,0 +1,106 @@
+"""Training: what is written, resuming, interrupts, and networks for an angle or for pictures."""
+
+import csv
+import json
+import signal
+
+import numpy as np
+import pytest
+
+import agents
+from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
+from experiments import train
+from experiments.common import training
+from experiments.common.hyperparams import tuned
+
+PENDULUM, DISCRETE = "balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"
+
+
+@pytest.fixture(autouse=True)
+def _few_evaluations(monkeypatch):
+    monkeypatch.setattr(train, "EVALUATIONS", 2)
+    monkeypatch.setattr(training, "STARTS", 2)
+
+
+def test_numbers_files_and_resuming(tmp_path, capsys):
+    run, second = tmp_path / "run", tmp_path / "second"
+    small = ["--seeds", "2", "--seed", "5", "--steps", "300", "--eval-episodes", "2"]
+    assert train.main(["--agent", "ppo", "--out", str(run), *small]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("train: ppo on balancier/Pendulum-v0, 2 seeds, about ")
+    assert f"balancier watch {run}" in out.replace("\n", "")
+    assert {path.name for path in run.iterdir()} == {
+        "agent.safetensors", "config.json", "learning_curve.png", "metrics.csv", "result.json"
+    }  # fmt: skip
+    result = json.loads((run / "result.json").read_text())
+    agent = agents.PPO(PENDULUM, seeds=[5, 6], **tuned("ppo", PENDULUM)).learn(304)
+    assert (result["steps"], result["seeds"], result["network"]) == (304, [5, 6], "MLP")
+    assert result["returns"] == pytest.approx(evaluate(agent, PENDULUM, range(TEST_SEED, TEST_SEED + 2)).mean(1))
+    assert result["regret"] == pytest.approx(result["optimum"] - result["iqm"], abs=1e-4)
+    with open(run / "metrics.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "evaluation"]
+    assert [(row["step"], row["seed"]) for row in rows] == [("152", "5"), ("152", "6"), ("304", "5"), ("304", "6")]
+    validation = evaluate(agent, PENDULUM, range(VALIDATION_SEED, VALIDATION_SEED + 2)).mean(1)
+    np.testing.assert_allclose([float(row["value"]) for row in rows[2:]], validation)
+
+    assert train.main(["--resume", str(run), "--out", str(second), *small]) == 0
+    assert json.loads((second / "result.json").read_text())["steps"] == 608
+    agent.learn(304)
+    for name, value in agents.load(second / "agent.safetensors").state_dict().items():
+        assert value.equal(agent.state_dict()[name]), name
+
+
+def test_an_interrupt_waits_until_a_step_is_done(tmp_path, monkeypatch):
+    learn = agents.PPO.update
+
+    def update(self, rollout):
+        signal.raise_signal(signal.SIGTERM)
+        learn(self, rollout)
+
+    monkeypatch.setattr(agents.PPO, "update", update)
+    flags = ["--agent", "ppo", "--seeds", "2", "--steps", "4000", "--out", str(tmp_path)]
+    assert train.main(flags) == 130
+    monkeypatch.undo()
+    stopped = agents.load(tmp_path / "agent.safetensors")
+    once = agents.PPO(PENDULUM, seeds=2, **tuned("ppo", PENDULUM)).learn(stopped.num_timesteps)
+    assert stopped.num_timesteps == 1024  # one rollout
+    for name, value in once.state_dict().items():
+        assert value.equal(stopped.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(("flags", "network", "observation"), [
+    (["--network", "lstm", "--observation", "angle"], "LSTM", "angle"),
+    (["--agent", "dqn", "--observation", "pixels"], "CNN", "pixels"),
+])  # fmt: skip
+def test_training_on_angles_or_pictures(flags, network, observation, tmp_path):
+    small = ["--seeds", "2", "--steps", "205", "--eval-episodes", "2"]
+    assert train.main([*flags, *small, "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["network"], result["observation"]) == (network, observation)
+    assert len(result["returns"]) == 2
+    assert result["regret"] > 0
+
+
+@pytest.mark.parametrize(("command", "words"), [
+    (["--resume", "nowhere"], "--resume: found no checkpoint at nowhere"),
+    (["--agent", "td4"], "--agent: found td4, expected one of a2c, dqn"),
+    (["--steps", "0"], "--steps: found 0, expected at least 1"),
+    (["--eval-episodes", "0"], "--eval-episodes: found 0, expected at least 1"),
+    (["--observation", "angle", "--env", "CartPole-v1"], "--observation: found angle for CartPole-v1"),
+    (["--network", "cnn"], "--network: found cnn, with which sac cannot train on balancier/Pendulum-v0"),
+    (["--observation", "pixels", "--network", "gru"], "it reads vectors, not images"),
+])  # fmt: skip
+def test_bad_input_is_one_line_and_leaves_nothing(command, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train.main(command) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert words in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_at_the_place_of_the_run_is_left_alone(tmp_path, capsys):
+    (tmp_path / "taken").write_text("mine")
+    assert train.main(["--out", str(tmp_path / "taken")]) == 2
+    assert "--out: found the file" in capsys.readouterr().err
+    assert (tmp_path / "taken").read_text() == "mine"
