@@ -1,12 +1,12 @@
 """Value iteration and Q-learning with a table (Sutton and Barto 2018, 4.4 and 6.5; Watkins and Dayan 1992).
 
-Both solve Bellman's optimality equation, over the states x and actions a of a small decision process that never ends,
+Both solve Bellman's optimality equation for a small decision process that never ends, with states x and actions a:
 
     Q(x, a) = r(x, a) + gamma sum_x' p(x' | x, a) max_a' Q(x', a').
 
-Value iteration knows r and p. It applies the right-hand side until Q no longer changes. Q-learning knows neither. It
-acts, and after each action it moves Q(x, a) towards r + gamma max_a' Q(x', a') by the share of its learning rate. Here
-x' is the next state.
+Value iteration knows r and p. It computes the right-hand side again and again, until Q hardly changes. Q-learning knows
+neither r nor p. It acts, and after each step to a next state x' it moves Q(x, a) towards the target
+r + gamma max_a' Q(x', a'), by a share that is its learning rate.
 
 S seed, N environments of one seed, T steps, X states, A actions, K possible next states, n observations.
 """
@@ -26,21 +26,22 @@ Number = float | np.ndarray  # one for all seeds, or (S,)
 def value_iteration(process: Process, gamma: float, tolerance: float = 1e-3) -> Iterator[tuple[np.ndarray, float]]:
     """Q (X, A) after each sweep, beginning from 0, and the residual: the largest change of V = max_a Q.
 
-    A sweep brings any two V nearer by a factor of gamma, so the residual falls at least like gamma^k. It ends when that
-    is at most `tolerance`; then V is within tolerance * gamma / (1 - gamma) of the solution.
+    A sweep is one update of all states. It reduces the distance of any two V by a factor of gamma or less, so the
+    residual falls at least like gamma^k. The sweeps end when the residual is at most `tolerance`. Then V is within
+    tolerance * gamma / (1 - gamma) of the solution.
 
     Raises:
-        ValueError: for a discount with which it might never end.
+        ValueError: for a discount with which the sweeps might never end.
     """
     if not 0 <= gamma < 1:
         raise ValueError(f"gamma: found {gamma}, expected at least 0 and below 1")
     reward, next_state, probability = process
-    value, moved = np.zeros(len(reward)), np.inf
-    while moved > tolerance:
+    value, residual = np.zeros(len(reward)), np.inf
+    while residual > tolerance:
         q = reward + gamma * (probability * value[next_state]).sum(-1)
-        moved = float(np.abs(q.max(1) - value).max())
+        residual = float(np.abs(q.max(1) - value).max())
         value = q.max(1)
-        yield q, moved
+        yield q, residual
 
 
 def q_learning(
@@ -59,36 +60,36 @@ def q_learning(
 
     Args:
         process: the environment; a state and an action give a reward, and one of K next states at random.
-        starts: (X,) in proportion to the probability that an episode starts from each state.
+        starts: (X,), proportional to the probability that an episode starts in each state.
         seeds: S seeds; equal ones have the same random numbers.
-        learning_rate: share of the way to the first target of a state and an action.
-        decay: the n-th is approached by learning_rate / n^decay, the polynomial learning rate of Even-Dar and Mansour
-            (2003, "Learning rates for Q-learning"). Above 1/2 and up to 1 Q converges, if every action is taken at
-            every state again and again. At 0 the rate is constant, and with random transitions Q never converges.
+        learning_rate: the first update of Q(x, a) goes this share of the way to its target.
+        decay: update n goes learning_rate / n^decay of the way (Even-Dar and Mansour 2003, "Learning rates for
+            Q-learning"). From above 1/2 to 1, Q converges if every action is taken in every state again and again. At 0
+            the rate is constant, and with random transitions Q never converges.
         gamma: discount per step.
         epsilon: probability of a random action.
         num_envs: N environments of each seed. If several take the same action in the same state, Q learns from one.
-        num_steps: T of an episode. It is a time limit: the last step is learned from like any other.
+        num_steps: T, steps of an episode. This is a time limit: Q learns from the last step as from any other.
     """
     reward, next_state, probability = process
     (states, actions), num_next = reward.shape, next_state.shape[-1]
     streams = [stream(seed, 0) for seed in seeds]
     numbers = np.broadcast_arrays(np.ones(len(seeds)), learning_rate, decay, gamma, epsilon)
     _, learning_rate, decay, gamma, epsilon = (x[:, None] for x in numbers)  # (S, 1)
-    starting, cumulative = starts.cumsum(), probability.cumsum(-1)[..., :-1].reshape(states * actions, -1)
-    table = states * np.arange(len(seeds))[:, None]  # first index of each seed: flat indices are fastest
+    cumulative_start, cumulative = starts.cumsum(), probability.cumsum(-1)[..., :-1].reshape(states * actions, -1)
+    offset = states * np.arange(len(seeds))[:, None]  # first index of each seed: flat indices are fastest
     q, visits = np.zeros((len(seeds) * states, actions)), np.zeros(len(seeds) * states * actions)
     while True:
-        chance = np.stack([generator.random((num_steps, 3, num_envs)) for generator in streams])  # (S, T, 3, N)
-        begin = np.stack([generator.random(num_envs) for generator in streams]) * starting[-1]
-        x = np.searchsorted(starting, begin, side="right")  # (S, N)
-        for explore, choice, transition in chance.transpose(1, 2, 0, 3):
-            action = np.where(explore < epsilon, (choice * actions).astype(np.int64), q.take(table + x, 0).argmax(-1))
+        uniforms = np.stack([generator.random((num_steps, 3, num_envs)) for generator in streams])  # (S, T, 3, N)
+        start = np.stack([generator.random(num_envs) for generator in streams]) * cumulative_start[-1]
+        x = np.searchsorted(cumulative_start, start, side="right")  # (S, N)
+        for explore, choice, transition in uniforms.transpose(1, 2, 0, 3):
+            action = np.where(explore < epsilon, (choice * actions).astype(np.int64), q.take(offset + x, 0).argmax(-1))
             pair = x * actions + action
             k = (transition[..., None] >= cumulative.take(pair, 0)).sum(-1)
             x = next_state.take(pair * num_next + k)
-            target = reward.take(pair) + gamma * q.take(table + x, 0).max(-1)
-            index = table * actions + pair
+            target = reward.take(pair) + gamma * q.take(offset + x, 0).max(-1)
+            index = offset * actions + pair
             count, old = visits.take(index) + 1, q.take(index)
             visits[index] = count
             q.reshape(-1)[index] = old + learning_rate * count**-decay * (target - old)
@@ -97,7 +98,7 @@ def q_learning(
 
 @dataclass(frozen=True)
 class Greedy:
-    """The best action of S tables; it acts like an agent (`predict`)."""
+    """The greedy policies of S tables, with the `predict` of an agent."""
 
     q: np.ndarray  # (S, X, A)
     locate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # obs -> states (S, n, K) around it, their weights

@@ -265,13 +265,14 @@ def metrics(findings: Findings) -> Iterable[Metric]:
 
 
 def result(findings: Findings) -> dict[str, Any]:
-    moved = {name: values.mean(1, dtype=np.float64) for name, values in findings.accuracy_by_shift.items()}
     return {
         "test_accuracy": findings.test_accuracy,
         "parameters": findings.parameters,
         "layer_parameters": {name: {"convolution": a, "dense": b} for name, (a, b) in layer_parameters().items()},
         "equivariance_error": findings.equivariance_errors,
-        "accuracy_by_shift": moved,
+        "accuracy_by_shift": {
+            name: values.mean(1, dtype=np.float64) for name, values in findings.accuracy_by_shift.items()
+        },
     }
 
 
@@ -394,17 +395,17 @@ def plot_parameters(findings: Findings) -> Figure:
 def plot_shifts(findings: Findings) -> Figure:
     """The equivariance error of each layer, and the accuracy of both networks, against the shift of the picture."""
     figure, panels = plotting.new(2, width=8.2, height=5.6)
-    errors, moved = findings.equivariance_errors, findings.accuracy_by_shift
+    errors, accuracies = findings.equivariance_errors, findings.accuracy_by_shift
     colors = (plotting.BLUE, plotting.SKY, plotting.GREEN, plotting.PURPLE, plotting.ORANGE)
     for (name, values), color, marker in zip(errors.items(), colors, "os^Dv", strict=True):
         panels[0].plot(SHIFTS, values, color=color, marker=marker, label=name)
     best, worst = (max(errors[name]) for name in ("one convolution", "dense layer"))
-    title = f"a convolution is equivariant (error {best:.1g}), a dense layer is not ({worst:.1f})"
+    title = f"equivariant: a convolution (error {best:.1g}), not a dense layer ({worst:.1f})"
     panels[0].set(title=title, xlabel="shift of the picture, pixels", ylabel="equivariance error (0: perfect)")
     panels[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
-    for name, values in moved.items():
+    for name, values in accuracies.items():
         plotting.mean_band(panels[1], SHIFTS, values, name, COLORS[name], marker="o")
-    losses = [f"{name} {values[0].mean() - values[-1].mean():.2f}" for name, values in moved.items()]
+    losses = [f"{name} {values[0].mean() - values[-1].mean():.2f}" for name, values in accuracies.items()]
     panels[1].set(title=f"accuracy lost by {WIDEST} pixels: " + ", ".join(losses), ylim=(0, 1.03))
     panels[1].set(xlabel="shift of the picture, pixels", ylabel="accuracy, test pictures")
     panels[1].axhline(0.1, color="black", linestyle="--", linewidth=1.5, label="chance")

@@ -459,7 +459,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=expected_time,
-    next_command="--angles 40 --speeds 25 --episodes 1000000, a finer grid; balancier ablation",
+    next_command="balancier q_learning --angles 40 --speeds 25 --episodes 1000000, a finer grid; balancier ablation",
     metrics=metrics,
 )
 

@@ -50,7 +50,7 @@ def test_value_iteration_of_two_points_by_hand():
 
 @settings(max_examples=50)
 @given(seed=st.integers(0, 10_000), gamma=st.floats(0, 0.95), points=st.integers(1, 8), actions=st.integers(1, 4))
-def test_each_sweep_moves_values_by_gamma_of_the_last_at_most(seed, gamma, points, actions):
+def test_the_residual_falls_by_a_factor_of_gamma_or_faster(seed, gamma, points, actions):
     decision = process(seed, points, actions)
     q, residual = zip(*value_iteration(decision, gamma, 1e-3), strict=True)
     assert all(after <= gamma * before + 1e-12 for before, after in itertools.pairwise(residual))
@@ -61,7 +61,7 @@ def test_each_sweep_moves_values_by_gamma_of_the_last_at_most(seed, gamma, point
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
-def test_no_policy_is_better_than_value_iterations(seed):
+def test_no_policy_is_better_than_that_of_value_iteration(seed):
     decision = process(seed, points=4, actions=2)
     best = list(value_iteration(decision, 0.9, 1e-10))[-1][0].max(1)
     for policy in itertools.product(range(2), repeat=4):
@@ -69,30 +69,30 @@ def test_no_policy_is_better_than_value_iterations(seed):
 
 
 @pytest.mark.parametrize("gamma", [1.0, -0.1, float("nan")])
-def test_a_discount_without_an_end_is_refused(gamma):
+def test_a_discount_without_convergence_is_refused(gamma):
     with pytest.raises(ValueError, match="^gamma: found"):
         next(value_iteration(TWO, gamma))
 
 
-def test_q_learning_comes_to_the_same_values():
+def test_q_learning_converges_to_the_same_values():
     """Two hundred thousand steps of each seed; the largest of all errors is about 0.02."""
-    found = nth(q_learning(TWO, np.ones(2), [3, 11, 12], decay=0.7, gamma=0.9, epsilon=0.5, num_envs=4), 1_000)
-    assert abs(found).max() > 3
-    np.testing.assert_allclose(found, np.broadcast_to(TWO_Q, found.shape), atol=0.1)
+    q = nth(q_learning(TWO, np.ones(2), [3, 11, 12], decay=0.7, gamma=0.9, epsilon=0.5, num_envs=4), 1_000)
+    assert abs(q).max() > 3
+    np.testing.assert_allclose(q, np.broadcast_to(TWO_Q, q.shape), atol=0.1)
     decision = process(0)
     solution = list(value_iteration(decision, 0.8, 1e-9))[-1][0]
-    found = nth(q_learning(decision, np.ones(5), [3, 11], decay=0.7, gamma=0.8, epsilon=0.5, num_envs=4), 1_000)
-    np.testing.assert_allclose(found, np.broadcast_to(solution, found.shape), atol=0.1)
+    q = nth(q_learning(decision, np.ones(5), [3, 11], decay=0.7, gamma=0.8, epsilon=0.5, num_envs=4), 1_000)
+    np.testing.assert_allclose(q, np.broadcast_to(solution, q.shape), atol=0.1)
 
 
-def test_with_a_constant_rate_it_never_comes_to_rest():
-    given = {"gamma": 0.9, "epsilon": 0.5, "num_envs": 4, "learning_rate": 0.5}
-    found = nth(q_learning(TWO, np.ones(2), [3, 3], decay=np.array([0.0, 0.7]), **given), 1_000)
-    noisy, quiet = abs(found - TWO_Q).max((1, 2))
+def test_q_learning_with_a_constant_rate_does_not_converge():
+    fixed = {"gamma": 0.9, "epsilon": 0.5, "num_envs": 4, "learning_rate": 0.5}
+    q = nth(q_learning(TWO, np.ones(2), [3, 3], decay=np.array([0.0, 0.7]), **fixed), 1_000)
+    noisy, quiet = abs(q - TWO_Q).max((1, 2))
     assert noisy > 10 * quiet
 
 
-def test_a_time_limit_is_no_end():
+def test_a_time_limit_is_no_terminal_state():
     """One point and a reward of 1 for ever: V is 1, 1 + 0.9, 1 + 0.9 + 0.81, ..., however short the episodes."""
     decision = np.ones((1, 1)), np.zeros((1, 1, 1), int), np.ones((1, 1, 1))
     for num_steps in (1, 3):
@@ -101,31 +101,31 @@ def test_a_time_limit_is_no_end():
     assert nth(run, 100).item() == pytest.approx(10, abs=1e-6)
 
 
-def test_the_nth_target_is_approached_by_the_nth_rate():
+def test_the_nth_update_has_the_nth_rate():
     """Discount 0 and rewards of 1: after n visits 1 - q is the product of 1 - rate / n^decay."""
     decision = np.ones((1, 1)), np.zeros((1, 1, 1), int), np.ones((1, 1, 1))
-    given = {"gamma": 0.0, "num_envs": 1, "num_steps": 3}
-    found = next(q_learning(decision, np.ones(1), [3, 11], learning_rate=0.4, decay=np.array([0.0, 0.5]), **given))
+    fixed = {"gamma": 0.0, "num_envs": 1, "num_steps": 3}
+    q = next(q_learning(decision, np.ones(1), [3, 11], learning_rate=0.4, decay=np.array([0.0, 0.5]), **fixed))
     rates = 0.4 / np.sqrt([1, 2, 3])
-    np.testing.assert_allclose(found.ravel(), [1 - 0.6**3, 1 - np.prod(1 - rates)])
+    np.testing.assert_allclose(q.ravel(), [1 - 0.6**3, 1 - np.prod(1 - rates)])
 
 
-def test_episodes_start_where_they_should_and_go_where_they_may():
+def test_episodes_start_at_starts_and_follow_the_process():
     """From point 2 alone, with one action that leads to point 0 and stays there: nothing is learned of point 1."""
     decision = np.ones((3, 1)), np.zeros((3, 1, 1), int), np.ones((3, 1, 1))
-    found = next(q_learning(decision, np.array([0.0, 0.0, 2.0]), [3], num_envs=8, num_steps=4))
-    assert found[0, 1, 0] == 0
-    assert (found[0, [0, 2], 0] > 0).all()
+    q = next(q_learning(decision, np.array([0.0, 0.0, 2.0]), [3], num_envs=8, num_steps=4))
+    assert q[0, 1, 0] == 0
+    assert (q[0, [0, 2], 0] > 0).all()
 
 
-def test_without_exploration_it_keeps_to_what_was_good():
+def test_without_exploration_it_repeats_the_first_good_action():
     """Two actions for rewards of 1 and 5 without a future: the first is tried first, and is then better than 0."""
     decision = np.array([[1.0, 5.0]]), np.zeros((1, 2, 1), int), np.ones((1, 2, 1))
-    found = next(q_learning(decision, np.ones(1), [3, 11], decay=0.0, gamma=0.0, epsilon=np.array([0.0, 0.5])))
-    np.testing.assert_allclose(found[:, 0], [[1, 0], [1, 5]])
+    q = next(q_learning(decision, np.ones(1), [3, 11], decay=0.0, gamma=0.0, epsilon=np.array([0.0, 0.5])))
+    np.testing.assert_allclose(q[:, 0], [[1, 0], [1, 5]])
 
 
-def test_a_replica_is_exactly_what_it_is_alone():
+def test_a_replica_among_others_equals_the_replica_alone():
     decision, seeds = process(1), [3, 11, 12]
     varied = {
         "learning_rate": [1.0, 0.5, 0.2],
@@ -142,7 +142,7 @@ def test_a_replica_is_exactly_what_it_is_alone():
         np.testing.assert_array_equal(together[i], alone[0])
 
 
-def test_what_was_yielded_stays_as_it_was():
+def test_a_yielded_table_does_not_change_later():
     run = q_learning(process(1), np.ones(5), [3])
     first = next(run)
     before = first.copy()
@@ -150,7 +150,7 @@ def test_what_was_yielded_stays_as_it_was():
     np.testing.assert_array_equal(first, before)
 
 
-def test_the_greedy_policy_weighs_the_points_around():
+def test_the_greedy_policy_interpolates_between_states():
     """A quarter of (0, 4) and three quarters of (2, 0) is (1.5, 1); the other table prefers the other action."""
     q = np.array([[[0.0, 4.0], [2.0, 0.0]], [[0.0, 4.0], [0.0, 0.0]]])
 
