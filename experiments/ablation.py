@@ -1,11 +1,15 @@
-"""What each refinement of deep Q-learning is worth: the plain agent, one switch at a time, and all of them together.
+"""What is each refinement of deep Q-learning (DQN) worth (6.1)? Plain DQN, DQN with each refinement separately, and DQN
+with all four are trained from the same seeds. The figure shows their learning curves, and the test of every seed.
 
-The switches are double Q-learning (arXiv:1509.06461), dueling values (arXiv:1511.06581), three steps of reward before
-the target network's value, and prioritized replay (arXiv:1511.05952). All other hyper-parameters stay as they were
-tuned for the plain agent.
+The refinements are double Q-learning (arXiv:1509.06461), dueling values (arXiv:1511.06581), three steps of reward
+before the target network's value, and prioritized replay (arXiv:1511.05952). All other hyper-parameters keep the values
+that were tuned for plain DQN.
 
-A seed is one independent training. The regret of a seed is the optimum less its mean test return: how much better it
-could have done. The interquartile mean (IQM) of the seeds is the mean of their middle half.
+A seed is one independent training. The interquartile mean (IQM) is the mean of the middle half of the seeds: neither
+the luckiest nor the unluckiest seed decides. The regret is the best mean return that is possible from the same starts,
+minus the mean return.
+
+E evaluations, S seeds.
 """
 
 import sys

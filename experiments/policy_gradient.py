@@ -1,12 +1,13 @@
-"""Policy gradients as one family (6.1): REINFORCE without and with a baseline, A2C and PPO.
+"""Policy gradients as one family (6.1): REINFORCE without and with a baseline, A2C and PPO. One figure compares their
+learning curves. The other compares the variance of their gradients: one policy plays many independent rollouts (steps
+of the current policy), and each estimator gives a gradient for each of them.
 
 All four follow grad log pi(a | s) times an estimate of how good the action was. They differ in the estimate, and in how
-often they use each rollout (steps of the current policy). The first figure compares their learning. The second one
-compares the variance of the estimates: one policy plays many independent rollouts, and each estimator gives a gradient
-for each of them.
+often they use each rollout.
 
-A seed is one independent training. The interquartile mean (IQM) of the seeds is the mean of their middle half, and the
-regret is the optimum less the IQM.
+A seed is one independent training. The interquartile mean (IQM) is the mean of the middle half of the seeds: neither
+the luckiest nor the unluckiest seed decides. The regret is the best mean return that is possible from the same starts,
+minus the IQM.
 
 S seed, P parameters of the policy, T steps of a rollout, N environments of one seed.
 """

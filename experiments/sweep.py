@@ -1,11 +1,16 @@
-"""A grid of hyper-parameters as replicas of one run: learning curves and test returns of every point of the grid.
+"""A grid of hyper-parameters, trained as replicas of one run (6.1). Give several values of one or two hyper-parameters,
+such as --learning-rate 0.0003 0.001 0.003: each combination of the values is a point of the grid, with --seeds seeds.
+The figure shows the learning curve and the test returns of every point.
 
-Seeds are one axis of every tensor, and a learning rate or a discount may be one number a seed. So the product of the
-values given, times `--seeds`, is the width of a single agent. Every replica has a seed of its own: two points of the
-grid share no random numbers, and each learns exactly as it would in a run of its own.
+A seed is one independent training. Seeds are one axis of every tensor, and a learning rate or a discount may be one
+number a seed, so all points times all seeds are a single agent. No two points share a seed, and each replica learns
+exactly as it would in a run of its own.
 
-A seed is one independent training. The regret is the optimum less the interquartile mean (IQM) of the seeds' test
-returns, which is the mean of their middle half.
+The interquartile mean (IQM) is the mean of the middle half of the seeds: neither the luckiest nor the unluckiest seed
+decides. The regret is the best mean return that is possible from the same starts, minus the IQM.
+
+E evaluations, V values of the first hyper-parameter, W values of the second (1 where only one differs), S seeds of a
+point.
 """
 
 import dataclasses
@@ -323,9 +328,8 @@ def plot_finals(axes: Axes, name: str, values: Sequence[float], returns: np.ndar
     positions = transform.transform(np.array(values))
     colors = colors_of(values)
     for j in range(returns.shape[1]):
-        shift = (
-            0.03 * (positions[-1] - positions[0]) * (j - (returns.shape[1] - 1) / 2)
-        )  # the second side's values next to each other
+        # Values of the second hyper-parameter stand next to each other.
+        shift = 0.03 * (positions[-1] - positions[0]) * (j - (returns.shape[1] - 1) / 2)
         places = transform.inverted().transform(positions + shift)
         iqm = np.array([interquartile_mean(of_point) for of_point in returns[:, j]])
         axes.plot(places, iqm, color=plotting.GRAY, linestyle=dashes(j), zorder=1)

@@ -35,7 +35,11 @@ def test_clones_hold_one_policy_in_environments_of_their_own():
     for mine, theirs in zip(many.policy.parameters(), agent.policy.parameters(), strict=True):
         assert (mine == theirs).all()
     assert not torch.equal(many.obs[0], many.obs[1])
+    assert many.encoder.statistics
+    assert agent.encoder.statistics
     assert torch.equal(many.encoder.statistics.mean[0], agent.encoder.statistics.mean[0])
+    assert many.reward_scaling
+    assert agent.reward_scaling
     assert torch.equal(many.reward_scaling.returns.var[2], agent.reward_scaling.returns.var[0])
     by_estimator = gradients(many)
     assert by_estimator["return"].shape == by_estimator["return - V"].shape
