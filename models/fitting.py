@@ -6,6 +6,7 @@ S seed, B minibatch, E epochs.
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -136,8 +137,8 @@ def minibatches(
     indices: Tensor,
     batch_size: int | None,
     seeds: Sequence[int],
-    epoch: int,
     augment: Callable[[Tensor, float], Tensor] | None,
+    epoch: int,
 ) -> Iterator[tuple[float, float, list[Tensor]]]:
     """One epoch of minibatches in each seed's own random order; all data in one minibatch are not shuffled.
 
@@ -182,6 +183,57 @@ def train_epoch(
     return totals
 
 
+def check_data(data: Dataset, stops_blindly: bool) -> None:
+    """Raise ValueError for an empty data set, or for patience without validation data."""
+    if len(data) == 0:  # type: ignore[arg-type]
+        raise ValueError("data: found an empty data set, expected at least one sample")
+    if stops_blindly:
+        raise ValueError("patience: found no validation data, expected some to stop by")
+
+
+def validation_samples(
+    data: Dataset, validation: Dataset | None, indices: Tensor | None, num_seeds: int
+) -> tuple[Dataset, Tensor] | None:
+    """The data set to validate on and each replica's samples of it, (S, n); None for no validation."""
+    if validation is None:
+        return None if indices is None else (data, indices)
+    return validation, all_indices(validation, num_seeds) if indices is None else indices
+
+
+def train_epochs(
+    network: nn.Module,
+    epochs: int,
+    batches: Callable[[int], Iterator[tuple[float, float, list[Tensor]]]],
+    functions: Mapping[str, Loss],
+    optimize: Adam | SGD,
+    schedule: Callable[[float], float],
+    held_out: tuple[Dataset, Tensor] | None,
+    patience: int | None,
+    callback: Callable[[int, dict[str, Any]], bool | None] | None,
+) -> History:
+    """The epochs of `fit`; `batches(epoch)` gives the minibatches of one."""
+    began, history = time.process_time(), History()
+    rates = torch.as_tensor(optimize.learning_rate, dtype=torch.float64)
+    stopping = None if patience is None else EarlyStopping(network, patience, len(rates))
+    for epoch in range(epochs):
+        active = None if stopping is None else stopping.active
+        learning_rate = lambda t: (rates * schedule(t)).tolist()  # noqa: E731
+        totals = train_epoch(network, batches(epoch), functions, optimize, learning_rate, active)
+        numbers = history.add("train", totals)
+        if held_out is not None:
+            scores = evaluate(network, held_out[0], functions, held_out[1])
+            numbers |= history.add("validation", scores)
+            if stopping is not None:
+                stopping.update(epoch, scores["loss"])
+        if (callback is not None and callback(epoch, numbers) is False) or (stopping and not any(stopping.active)):
+            break
+    if stopping is not None:
+        stopping.restore()
+        history.best_epoch = stopping.best_epoch.numpy()
+    history.seconds = time.process_time() - began
+    return history
+
+
 def fit(
     network: nn.Module,
     data: Dataset,
@@ -224,33 +276,11 @@ def fit(
     Raises:
         ValueError: for an empty data set, or patience without validation.
     """
-    if len(data) == 0:  # type: ignore[arg-type]
-        raise ValueError("data: found an empty data set, expected at least one sample")
-    if patience is not None and validation is None and validation_indices is None:
-        raise ValueError("patience: found no validation data, expected some to stop by")
-    seeds, began, history = resolve_seeds(seeds), time.process_time(), History()
+    check_data(data, patience is not None and validation is None and validation_indices is None)
+    seeds = resolve_seeds(seeds)
     indices = all_indices(data, len(seeds)) if indices is None else indices
-    if validation_indices is None and validation is not None:
-        validation_indices = all_indices(validation, len(seeds))
-    functions = {"loss": loss, **(metrics or {})}
     optimize = optimizer([parameter for parameter in network.parameters() if parameter.requires_grad], learning_rate)
-    rates = torch.as_tensor(optimize.learning_rate, dtype=torch.float64)
-    stopping = None if patience is None else EarlyStopping(network, patience, len(seeds))
-
-    for epoch in range(epochs):
-        batches = minibatches(data, indices, batch_size, seeds, epoch, augment)
-        active = None if stopping is None else stopping.active
-        totals = train_epoch(network, batches, functions, optimize, lambda t: (rates * schedule(t)).tolist(), active)
-        numbers = history.add("train", totals)
-        if validation_indices is not None:
-            scores = evaluate(network, data if validation is None else validation, functions, validation_indices)
-            numbers |= history.add("validation", scores)
-            if stopping is not None:
-                stopping.update(epoch, scores["loss"])
-        if (callback is not None and callback(epoch, numbers) is False) or (stopping and not any(stopping.active)):
-            break
-    if stopping is not None:
-        stopping.restore()
-        history.best_epoch = stopping.best_epoch.numpy()
-    history.seconds = time.process_time() - began
-    return history
+    batches = partial(minibatches, data, indices, batch_size, seeds, augment)
+    held_out = validation_samples(data, validation, validation_indices, len(seeds))
+    functions = {"loss": loss, **(metrics or {})}
+    return train_epochs(network, epochs, batches, functions, optimize, schedule, held_out, patience, callback)

@@ -85,9 +85,8 @@ class Agent(nn.Module, Generic[ConfigType]):
         self.head_network = network if shared is None else DEFAULT_NETWORK
         normalized_seeds = len(self.seeds) if config.normalize_obs else 0
         self.encoder = make_encoder(shared, self.vec_env.obs_size, self.vec_env.is_uint8, normalized_seeds)
-        self.sequence_length = (
-            (config.sequence_length or self.default_sequence_length) if self.encoder.state_size else 1
-        )
+        recurrent = self.encoder.state_size > 0
+        self.sequence_length = (config.sequence_length or self.default_sequence_length) if recurrent else 1  # L
         self.register_buffer("obs", self.encoder.pack(self.vec_env.reset(), 1.0, None))
         self.reward_scaling = RewardScaling(self.gamma, config.num_envs) if config.normalize_reward else None
         self.build()
