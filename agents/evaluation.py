@@ -80,7 +80,7 @@ def select_best(
 ) -> tuple[int, np.ndarray]:
     """Which replica has the highest mean return over these starts, and the mean returns (S,) of all.
 
-    The best of many was lucky, too: only other starts tell its worth.
+    The best of many was lucky, too: test it on other starts.
 
     Raises:
         ValueError: for an agent made with a function, which no start of an id leads to.

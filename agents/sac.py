@@ -33,7 +33,7 @@ class SAC(ActorCritic[SACConfig]):
 
     @property
     def temperature(self) -> Tensor:
-        """alpha, the worth of entropy, (S, 1)."""
+        """alpha, the weight of the entropy, (S, 1)."""
         return self.log_temperature.detach().exp()
 
     def next_value(self, features: Tensor, noise: Tensor) -> Tensor:

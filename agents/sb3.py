@@ -1,4 +1,4 @@
-"""One replica as a Stable-Baselines3 model, and such a model as an agent of one seed: only networks travel.
+"""One replica as a Stable-Baselines3 model, and such a model as an agent of one seed: only networks are copied.
 
 Both sides must share them: an MLP, without a recurrent network and without normalization. SB3 is loaded when a function
 needs it.
@@ -75,7 +75,7 @@ def to_sb3(replica: Replica, **keywords: Any) -> Any:
     """An SB3 model that predicts what this replica predicts, and that can go on learning there.
 
     Args:
-        keywords: further ones of the SB3 class, its learning rate for example: only networks travel.
+        keywords: further ones of the SB3 class, its learning rate for example: only networks are copied.
 
     Raises:
         ValueError: where SB3 has no such agent or network.
@@ -119,7 +119,7 @@ def from_sb3(path: str | os.PathLike, env: str | Maker, **hyperparameters: Any) 
 
     Args:
         env: what it acts in, which no file of SB3's holds.
-        hyperparameters: of our class: only networks travel.
+        hyperparameters: of our class: only networks are copied.
 
     Raises:
         ValueError: for a file of no such model.

@@ -19,7 +19,7 @@ EXPERIMENTS = {
     "q_learning": ("6.1", "value iteration, tabular Q-learning and DQN on one pendulum, beside the optimum"),
     "policy_gradient": ("6.1", "REINFORCE, its baseline, A2C and PPO as one family; the noise in their gradients"),
     "sweep": ("6.1", "a grid of hyper-parameters as replicas of one run"),
-    "ablation": ("6.1", "DQN's refinements, one switch at a time and together: what each is worth"),
+    "ablation": ("6.1", "DQN's refinements, one switch at a time and together: the return that each one adds"),
     "compare": ("6.1", "our agents and Stable-Baselines3 side by side: learning, returns, time"),
     "results": ("6.1", "the table of results: agents in all environments they were tuned for, beside SB3's zoo"),
     "train": ("6.1", "train one agent, all its seeds at once, and keep it"),

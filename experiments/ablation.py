@@ -58,7 +58,7 @@ COLORS = dict(zip(VARIANTS, ["black", *plotting.COLORS[:4], plotting.RED], stric
 
 @dataclass(frozen=True)
 class Ablation(Flags):
-    """What each refinement of deep Q-learning is worth."""
+    """The return that each refinement of deep Q-learning adds."""
 
     env: str = "balancier/PendulumDiscrete-v0"
     """A Gymnasium id of an environment with discrete actions."""

@@ -44,7 +44,7 @@ class Encoder(nn.Module):
         return obs.to(torch.get_default_dtype()) * (1 / 255) if self.is_uint8 else obs
 
     def pack(self, obs: Tensor, first: Tensor | float, features: Tensor | None) -> Tensor:
-        """Observations (S, N, O) with all that the encoder needs beside them; here nothing.
+        """Observations (S, N, O), together with all that the encoder needs later; here that is nothing.
 
         Args:
             first: (S, N), 1 where an episode begins.
@@ -68,7 +68,7 @@ class Encoder(nn.Module):
 
 
 class SequenceEncoder(Encoder):
-    """The state of a recurrent network and, beside it, the newest observation: a head need not learn to pass it on.
+    """The state of a recurrent network, and the newest observation, which the state then need not store.
 
     Observations are packed as `RecurrentEncoder.pack` packs them, each with the state before it.
     """

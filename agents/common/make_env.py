@@ -78,12 +78,13 @@ def make_native_batch(env: str, count: int, env_kwargs: dict[str, Any]) -> Vecto
 def make_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> VectorEnv:
     """`count` environments as one batch that restarts an ended episode within the same step.
 
-    Raises ValueError for keywords beside a function that makes an environment.
+    Raises ValueError for keywords if `env` is a function that makes an environment.
     """
     if isinstance(env, str) and (native := make_native_batch(env, count, env_kwargs)) is not None:
         return native
     if not isinstance(env, str) and env_kwargs:
-        raise ValueError("env_kwargs: given beside a maker; expected an environment id (bind them to the maker)")
+        expected = "an environment id (bind them to the function)"
+        raise ValueError(f"env_kwargs: found them for a function that makes an environment, expected {expected}")
 
     def make() -> gym.Env:
         return Replayable(gym.make(env, disable_env_checker=True, **env_kwargs) if isinstance(env, str) else env())

@@ -103,7 +103,7 @@ class OnPolicy(Agent[ConfigType]):
 
     def minibatches(self, num_epochs: int, batch_size: int, *fields: Tensor) -> Iterator[list[Tensor]]:
         """Random minibatches of whole sequences; each epoch has an order of its own. Fields as of `batch`."""
-        obs, *others = self.sequences(*fields)  # the others travel as one table
+        obs, *others = self.sequences(*fields)  # the others are gathered as one table
         table = torch.cat([x.reshape(*x.shape[:3], -1) for x in others], -1)  # (S, C, L, all components)
         orders = permutations(self.seeds, (Role.UPDATE, self.iteration), num_epochs, obs.shape[1])
         for order in orders.unbind(1):  # (S, C)

@@ -16,7 +16,7 @@ class Transitions(NamedTuple):
     obs: Tensor  # (S, ..., O)
     action: Tensor  # (S, ..., A)
     reward: Tensor  # (S, ...)
-    discount: Tensor  # (S, ...), gamma, or 0 where the task ended: what follows is worth nothing
+    discount: Tensor  # (S, ...), gamma, or 0 where the task ended: the value after it does not count
     done: Tensor  # (S, ...), 1 where the episode ended, by the task or by a time limit
     next_obs: Tensor  # (S, ..., O), where the action led to, never a reset frame
 

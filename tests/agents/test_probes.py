@@ -61,7 +61,10 @@ def test_a_constant_reward_is_its_own_value(name):
     close(value(learn(name, One), 0.0), 1.0)
 
 
-@pytest.mark.parametrize("name", AGENTS)
+SLOW = {"reinforce discrete", "sac"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in AGENTS])
 def test_values_depend_on_the_observation(name):
     agent = learn(name, Seen)
     close(value(agent, 1.0), 1.0)

@@ -140,6 +140,7 @@ def test_an_agent_with_a_cnn_learns_frames():
     assert 1 + reward.mean() > 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Elman, GRU, LSTM])
 def test_agents_recall_with_recurrent_networks(kind):
     env_id, env_kwargs = "balancier/Recall-v0", {"delay": 3}

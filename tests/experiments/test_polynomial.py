@@ -85,6 +85,7 @@ def test_records_start_at_zero_and_end_with_the_last_step():
     assert steps == sorted(set(steps))
 
 
+@pytest.mark.slow
 def test_the_lesson():
     result = lesson.result(lesson.measure(lesson.Polynomial(quick=True, seed=7, seeds=2, iterations=45_000)))
     assert 1 <= result["gd_over_ls"] <= 1.01
