@@ -26,7 +26,7 @@ from rich.table import Table
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from experiments.common import plotting
 from experiments.common.command import Lesson, launch
-from experiments.common.flags import Flags, at_least
+from experiments.common.flags import ParallelFlags, at_least
 from experiments.common.hyperparams import tuned
 from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
 from experiments.common.runs import Metric
@@ -57,7 +57,7 @@ COLORS = dict(zip(VARIANTS, ["black", *plotting.COLORS[:4], plotting.RED], stric
 
 
 @dataclass(frozen=True)
-class Ablation(Flags):
+class Ablation(ParallelFlags):
     """The return that each refinement of deep Q-learning adds."""
 
     env: str = "balancier/PendulumDiscrete-v0"
@@ -66,8 +66,6 @@ class Ablation(Flags):
     """Steps of each seed (default: 15,000; with --quick 4,000)."""
     eval_episodes: Annotated[int, at_least(1)] = 100
     """Episodes of the test of each seed."""
-    jobs: Annotated[int, at_least(1)] | None = None
-    """Processes at the same time, each on one thread (default: the number of cores)."""
 
     @property
     def steps_to_train(self) -> int:
@@ -108,13 +106,13 @@ def check(flags: Ablation) -> None:
 
 
 def forecast(flags: Ablation) -> str:
-    seconds = wall_seconds(plan(flags), flags.jobs)
+    seconds = wall_seconds(plan(flags), flags.processes)
     return f"DQN on {flags.env}, {len(VARIANTS)} variants x {flags.seeds} seeds, about {duration(seconds)}"
 
 
 def measure(flags: Ablation) -> Findings:
     jobs = plan(flags)
-    trainings = dict(zip([job.name for job in jobs], run_parallel(train, jobs, flags.jobs), strict=True))
+    trainings = dict(zip([job.name for job in jobs], run_parallel(train, jobs, flags.processes), strict=True))
     optimum = mean_optimum(flags.env, range(TEST_SEED, TEST_SEED + flags.eval_episodes))
     validation_optimum = mean_optimum(flags.env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS))
     return Findings(flags, {name: trainings[name] for name in VARIANTS}, optimum, validation_optimum)

@@ -10,7 +10,6 @@ that is known. Seconds are those of the processor, of the training process, on o
 S seed, E evaluations, n test starts.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from envs.optimum import optimal_returns
 from experiments.common import plotting
 from experiments.common.baselines import SB3_COST, NormalizedModel, make_baseline, zoo_for_ours
 from experiments.common.command import Lesson, launch
-from experiments.common.flags import Flags, UsageError, at_least
+from experiments.common.flags import ParallelFlags, UsageError, at_least
 from experiments.common.hyperparams import tuned
 from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
 from experiments.common.runs import Metric, machine
@@ -58,7 +57,7 @@ COLORS = {"balancier": plotting.BLUE, "sb3": plotting.ORANGE}
 
 
 @dataclass(frozen=True)
-class Compare(Flags):
+class Compare(ParallelFlags):
     """Our agents and Stable-Baselines3's in the same environments, tested on the same starts."""
 
     agents: Annotated[
@@ -73,14 +72,8 @@ class Compare(Flags):
     """Seeds of Stable-Baselines3; 0 leaves it out."""
     eval_episodes: Annotated[int, at_least(1)] = 100
     """Episodes of the test of each seed."""
-    jobs: Annotated[int, at_least(1)] | None = None
-    """Parallel processes of one thread each (default: the number of cores)."""
     settings: Literal["own", "zoo"] = "own"
     """Hyper-parameters of our agents: our own, or those of SB3's zoo."""
-
-    @property
-    def processes(self) -> int:
-        return self.jobs or os.cpu_count() or 1
 
     @property
     def names(self) -> list[str]:

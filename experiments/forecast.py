@@ -10,7 +10,6 @@ without noise.
 S seed, n pendulums, B minibatch.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from envs import datasets
 from experiments.common import plotting
 from experiments.common.command import Lesson, launch
 from experiments.common.estimators import NOISE, least_squares_fit, simulate
-from experiments.common.flags import Flags, UsageError, at_least
+from experiments.common.flags import ParallelFlags, UsageError, at_least
 from experiments.common.parallel import Job, ProgressBar, duration, run_parallel
 from experiments.common.runs import Metric
 from models import MLP, Adam, Linear, fit
@@ -68,7 +67,7 @@ BUDGETS = {
 
 
 @dataclass(frozen=True)
-class Forecast(Flags):
+class Forecast(ParallelFlags):
     """The future of a pendulum from its past, by networks and by physics."""
 
     seeds: Annotated[int, at_least(1)] = 3
@@ -81,12 +80,6 @@ class Forecast(Flags):
     """Test pendulums."""
     physics_tests: Annotated[int, at_least(PANELS)] = 100
     """The first of them: to these, the physics is fitted."""
-    jobs: Annotated[int, at_least(1)] | None = None
-    """Parallel processes of one thread each (default: the number of cores)."""
-
-    @property
-    def processes(self) -> int:
-        return self.jobs or os.cpu_count() or 1
 
     @property
     def share(self) -> float:

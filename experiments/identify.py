@@ -8,7 +8,6 @@ A hanging, damped pendulum swings freely. 100 angles, one every 0.05 s, are meas
 S seed, n pendulums, B minibatch, T steps.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from envs import datasets
 from experiments.common import plotting
 from experiments.common.command import Lesson, launch
 from experiments.common.estimators import HIGH, LOW, NOISE, PRIOR_STD, cramer_rao, least_squares_fit, posterior
-from experiments.common.flags import Flags, UsageError, at_least
+from experiments.common.flags import ParallelFlags, UsageError, at_least
 from experiments.common.parallel import Job, ProgressBar, duration, run_parallel
 from experiments.common.runs import Metric
 from models import LSTM, MLP, Adam, Readout, fit, replica
@@ -70,7 +69,7 @@ BUDGETS = {
 
 
 @dataclass(frozen=True)
-class Identify(Flags):
+class Identify(ParallelFlags):
     """Length and mass of a pendulum from its angles, by networks and by physics."""
 
     seeds: Annotated[int, at_least(1)] = 2
@@ -83,12 +82,6 @@ class Identify(Flags):
     """Test pendulums."""
     limit_tests: Annotated[int, at_least(2)] = 200
     """The first of them: for these, least-squares fit and posterior are computed."""
-    jobs: Annotated[int, at_least(1)] | None = None
-    """Parallel processes of one thread each (default: the number of cores)."""
-
-    @property
-    def processes(self) -> int:
-        return self.jobs or os.cpu_count() or 1
 
     @property
     def share(self) -> float:

@@ -28,7 +28,7 @@ from agents.common.returns import gae
 from agents.evaluation import TEST_SEED
 from experiments.common import plotting
 from experiments.common.command import Lesson, launch
-from experiments.common.flags import Flags, at_least
+from experiments.common.flags import ParallelFlags, at_least
 from experiments.common.hyperparams import tuned
 from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
 from experiments.common.runs import Metric
@@ -59,15 +59,13 @@ FAMILY = {
 
 
 @dataclass(frozen=True)
-class PolicyGradient(Flags):
+class PolicyGradient(ParallelFlags):
     """Policy gradients as one family: REINFORCE without and with a baseline, A2C, PPO."""
 
     steps: Annotated[int, at_least(20_000)] = 400_000
     """Steps of each seed (of PPO a quarter)."""
     rollouts: Annotated[int, at_least(2)] = 64
     """Independent rollouts whose gradients are compared."""
-    jobs: Annotated[int, at_least(1)] = 2
-    """Processes at the same time, each on one thread."""
 
     @property
     def steps_to_train(self) -> int:
@@ -158,12 +156,12 @@ def noise_to_signal(gradient: Tensor) -> float:
 
 
 def forecast(flags: PolicyGradient) -> str:
-    return f"{flags.seeds} seeds each, about {duration(wall_seconds(plan(flags), flags.jobs))}"
+    return f"{flags.seeds} seeds each, about {duration(wall_seconds(plan(flags), flags.processes))}"
 
 
 def measure(flags: PolicyGradient) -> Findings:
     jobs = plan(flags)
-    trainings = dict(zip(FAMILY, run_parallel(train, jobs, flags.jobs), strict=True))
+    trainings = dict(zip(FAMILY, run_parallel(train, jobs, flags.processes), strict=True))
     agent = REINFORCE(ENV, seeds=[flags.seed], **tuned("reinforce", ENV))
     agent.learn(flags.steps_to_train // 4)  # a policy and a critic that have learned something
     by_estimator = gradients(clones(agent, flags.rollouts))

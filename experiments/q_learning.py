@@ -36,7 +36,7 @@ from envs.grid import Grid, pendulum_grid
 from envs.optimum import optimum
 from experiments.common import plotting
 from experiments.common.command import Lesson, launch
-from experiments.common.flags import Flags, at_least
+from experiments.common.flags import ParallelFlags, at_least
 from experiments.common.hyperparams import tuned
 from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
 from experiments.common.runs import Metric
@@ -61,7 +61,7 @@ def between(least: int, most: int) -> Bound:
 
 
 @dataclass(frozen=True)
-class QLearning(Flags):
+class QLearning(ParallelFlags):
     """Value iteration, tabular Q-learning and DQN on one pendulum, beside the optimum."""
 
     steps: Annotated[int, at_least(EVALUATIONS)] = 15_000
@@ -74,8 +74,6 @@ class QLearning(Flags):
     """Speeds of the grid."""
     gamma: Annotated[float, Bound(lambda value: 0 < value <= 0.999, "above 0 and at most 0.999")] = 0.99
     """Discount per step."""
-    jobs: Annotated[int, at_least(1)] = 2
-    """Parallel processes, each on one thread."""
 
     @property
     def reduced(self) -> "QLearning":
@@ -239,7 +237,7 @@ def plan(flags: QLearning) -> list[Job]:
 
 def measure(flags: QLearning) -> Findings:
     flags = flags.reduced
-    (steps, errors, tables, seconds), (dqn, dqn_q) = run_parallel(work, plan(flags), flags.jobs, "learning")
+    (steps, errors, tables, seconds), (dqn, dqn_q) = run_parallel(work, plan(flags), flags.processes, "learning")
     settings, grid, fine = all_settings(flags.gamma), flags.grid, pendulum_grid(*FINE, TORQUES)
     reference = on_map(fine, solution(fine, flags.gamma)[None])[0]
 
@@ -275,7 +273,7 @@ def measure(flags: QLearning) -> Findings:
 
 def expected_time(flags: QLearning) -> str:
     flags = flags.reduced
-    seconds = duration(wall_seconds(plan(flags), flags.jobs))
+    seconds = duration(wall_seconds(plan(flags), flags.processes))
     count = len(all_settings(flags.gamma))
     return f"three methods, {count} settings of Q-learning, {flags.seeds} seeds, about {seconds}"
 

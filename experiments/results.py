@@ -10,7 +10,6 @@ agent each, mean and standard deviation over its episodes. Nobody published one 
 angle or its pictures, or for `Recall-v0`.
 """
 
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +26,7 @@ import envs  # noqa: F401  registers the pendulum
 from agents.evaluation import TEST_SEED
 from experiments.common import plotting
 from experiments.common.command import Lesson, launch
-from experiments.common.flags import Flags, UsageError, at_least
+from experiments.common.flags import ParallelFlags, UsageError, at_least
 from experiments.common.hyperparams import DISCRETE, NETWORKS, PENDULUM, setting, tuned
 from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
 from experiments.common.runs import Metric, processor
@@ -90,7 +89,7 @@ NEEDED = {"LunarLander-v3": "box2d", "InvertedPendulum-v5": "mujoco imageio"}
 
 
 @dataclass(frozen=True)
-class Results(Flags):
+class Results(ParallelFlags):
     """Every agent in the environments that it is tuned for, beside the returns that Stable-Baselines3 publishes."""
 
     only: tuple[str, ...] = ()
@@ -98,12 +97,6 @@ class Results(Flags):
     (default: all; --quick: ppo CartPole-v1)."""
     eval_episodes: Annotated[int, at_least(1)] = 200
     """Episodes of the test of each seed."""
-    jobs: Annotated[int, at_least(1)] | None = None
-    """Parallel processes of one thread each (default: the number of cores)."""
-
-    @property
-    def processes(self) -> int:
-        return self.jobs or os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

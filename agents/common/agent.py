@@ -200,8 +200,7 @@ class Agent(nn.Module, Generic[ConfigType]):
     @property
     def progress_remaining(self) -> float:
         """From 1 to a twentieth, linearly over `anneal_steps`: a run that goes on still learns."""
-        steps = self.config.anneal_steps
-        return max(0.05, 1 - self.num_timesteps / steps) if steps else 1.0
+        return max(0.05, 1 - self.num_timesteps / self.config.anneal_steps) if self.config.anneal_steps else 1.0
 
     def anneal(self) -> None:
         """Give every optimizer the learning rate of each seed now."""

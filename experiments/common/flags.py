@@ -1,6 +1,7 @@
 """Flags that every experiment has, and bounds that stand at a flag: `points: Annotated[int, at_least(2)] = 200`."""
 
 import dataclasses
+import os
 import typing
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -46,6 +47,18 @@ class Flags:
     @property
     def all_seeds(self) -> list[int]:
         return list(range(self.seed, self.seed + self.seeds))
+
+
+@dataclass(frozen=True)
+class ParallelFlags(Flags):
+    """Flags of the experiments whose jobs run in several processes."""
+
+    jobs: Annotated[int, at_least(1)] | None = None
+    """Processes at the same time, each on one thread (default: the number of cores)."""
+
+    @property
+    def processes(self) -> int:
+        return self.jobs or os.cpu_count() or 1
 
 
 def flag_name(field: str) -> str:

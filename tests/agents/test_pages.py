@@ -25,7 +25,7 @@ HOME = Path(__file__).parents[2]
 FOLDER = HOME / "agents"
 # Lines of all functions that run, and of those that run in `learn`: the numbers that were reached, never to be raised.
 LIMITS = {
-    "ppo": (425, 184),
+    "ppo": (424, 183),
     "a2c": (389, 154),
     "reinforce": (395, 150),
     "dqn": (427, 177),
