@@ -75,7 +75,10 @@ class OffPolicy(Agent[ConfigType]):
             expected = f"at least {self.window * config.num_envs}, the steps of one sample in each environment"
             raise ValueError(f"buffer_size: found {config.buffer_size}, expected {expected}")
         sizes = self.encoder.packed_size, self.vec_env.action_size
-        self.replay = Replay(len(self), config.buffer_size, *sizes, self.obs.dtype)
+        try:
+            self.replay = Replay(len(self), config.buffer_size, *sizes, self.obs.dtype)
+        except MemoryError as error:
+            raise ValueError(f"buffer_size: found {config.buffer_size}, expected fewer ({error})") from None
         self.uniforms = self.noise_stream(uniform, Role.REPLAY, (config.num_updates, config.batch_size))
 
     def act(self, features: Tensor) -> Tensor:

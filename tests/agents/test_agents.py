@@ -190,6 +190,15 @@ def test_hyper_parameters_out_of_range_are_refused(agent, name, value, words):
         make(agent, seeds=2, **{name: value})
 
 
+@pytest.mark.parametrize(("size", "more", "words"), [
+    (10**12, {}, "expected fewer .Unable to allocate"),
+    (3, {"n_step": 4}, "expected at least 4, the steps of one sample in each environment"),
+])  # fmt: skip
+def test_a_buffer_that_cannot_be_is_refused(size, more, words):
+    with pytest.raises(ValueError, match=f"^buffer_size: found {size}, {words}"):
+        make("sac", seeds=2, **({"buffer_size": size} | more))
+
+
 @pytest.mark.parametrize("seeds", [0, -1, [], [1, 1], [-3], [0.5]])
 def test_bad_seeds_are_refused(seeds):
     with pytest.raises(ValueError, match=r"^seeds: "):

@@ -28,9 +28,9 @@ LIMITS = {
     "ppo": (424, 183),
     "a2c": (389, 154),
     "reinforce": (395, 150),
-    "dqn": (427, 177),
-    "sac": (459, 201),
-    "td3": (447, 190),
+    "dqn": (430, 177),
+    "sac": (462, 201),
+    "td3": (450, 190),
 }
 REPLAY = {"learning_starts": 20, "batch_size": 8, "train_every": 1, "buffer_size": 300}
 BUDGETS = {"dqn": (300, REPLAY), "sac": (300, REPLAY), "td3": (300, REPLAY)}
