@@ -67,7 +67,7 @@ class DQN(OffPolicy[DQNConfig]):
         self.policy.epsilon.fill_(1 - progress * (1 - self.config.final_epsilon))
         return super().act(features)
 
-    def update(self, batch: Batch, number: int) -> None:
+    def update(self, batch: Batch, update_index: int) -> None:
         """One step towards r + discount max_a Q'(s', a); with `double` Q'(s', argmax_a Q(s', a)) instead."""
         with torch.no_grad():
             next_values = self.target_values(self.next_features(batch, self.target_encoder))  # (S, B, A)

@@ -41,9 +41,9 @@ class SAC(ActorCritic[SACConfig]):
         action, log_prob = self.policy(features).sample_with_log_prob(noise)
         return twin_q(self.target_critics, features, action).amin(0) - self.temperature * log_prob
 
-    def update(self, batch: Batch, number: int) -> None:
+    def update(self, batch: Batch, update_index: int) -> None:
         """One step of critics, policy and temperature (the paper's algorithm 1, equations 5 to 7 and 18)."""
-        noise, next_noise = self.sample_noise(number)  # (S, B, A)
+        noise, next_noise = self.sample_noise(update_index)  # (S, B, A)
         critics_loss, features = self.update_critics(batch, next_noise, 0.5)
 
         temperature = self.temperature

@@ -100,11 +100,11 @@ def to_sb3(replica: Replica, **keywords: Any) -> Any:
     model = getattr(sb3, name)("MlpPolicy", env, policy_kwargs=policy_kwargs, device="cpu", **keywords)
     scale = scale_of(agent)
     with torch.no_grad():
-        for number, (ours, theirs) in enumerate(pairs(agent, index, model)):
+        for network_index, (ours, theirs) in enumerate(pairs(agent, index, model)):
             for (weight, bias), layer in zip(ours, theirs, strict=True):
                 layer.weight.copy_(weight.T)
                 layer.bias.copy_(bias)
-            if scale is not None and number == 0:
+            if scale is not None and network_index == 0:
                 theirs[-1].weight.mul_(scale[1][:, None])
                 theirs[-1].bias.mul_(scale[1]).add_(scale[0])
         if scale is not None:
@@ -148,9 +148,9 @@ def from_sb3(path: str | os.PathLike, env: str | Maker, **hyperparameters: Any) 
     agent = AGENTS[name.lower()](env, seeds=1, network=network, **hyperparameters)
     scale = scale_of(agent)
     with torch.no_grad():
-        for number, (ours, theirs) in enumerate(pairs(agent, 0, model)):
+        for network_index, (ours, theirs) in enumerate(pairs(agent, 0, model)):
             for at, ((weight, bias), layer) in enumerate(zip(ours, theirs, strict=True)):
-                last = scale is not None and number == 0 and at == len(ours) - 1
+                last = scale is not None and network_index == 0 and at == len(ours) - 1
                 middle, half = scale if last and scale is not None else (torch.zeros(()), torch.ones(()))
                 weight.copy_((layer.weight / half.reshape(-1, 1) if last else layer.weight).T)
                 bias.copy_((layer.bias - middle) / half)

@@ -49,14 +49,14 @@ class TD3(ActorCritic[TD3Config]):
         action = (self.target_policy(features).mode + smoothing).clamp(-1, 1)
         return twin_q(self.target_critics, features, action).amin(0)
 
-    def update(self, batch: Batch, number: int) -> None:
+    def update(self, batch: Batch, update_index: int) -> None:
         """One step of the critics, and every so often one of the policy and the targets (the paper's algorithm 1)."""
         config = self.config
-        (noise,) = self.sample_noise(number)  # (S, B, A)
+        (noise,) = self.sample_noise(update_index)  # (S, B, A)
         critics_loss, features = self.update_critics(batch, noise, 1.0)
         self.losses = self.losses | {"critics_loss": critics_loss}
 
-        updates = self.iteration // config.train_every * config.num_updates + number
+        updates = self.iteration // config.train_every * config.num_updates + update_index
         if (updates + 1) % config.policy_delay:
             return
         value = twin_q(self.critics, features, self.policy(features).mode)[0].mean(1)  # (S,)

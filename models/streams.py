@@ -66,21 +66,21 @@ def permutations(seeds: Iterable[int], path: Sequence[int], count: int, length: 
 class Noise:
     """The random numbers of step t = 0, 1, 2, ..., drawn many steps at once.
 
-    `draw(seeds, path, shape) -> (S, *shape)` is one of the functions above. The number of a block is part of its path,
+    `sample(seeds, path, shape) -> (S, *shape)` is one of the functions above. The index of a block is part of its path,
     so the numbers of step t depend on t alone: a resumed run gets the same ones, and nothing is saved.
     """
 
     block_size = 64  # steps that are drawn at once
 
-    def __init__(self, draw: Callable[..., Tensor], seeds: Sequence[int], path: Sequence[int], shape: Sequence[int]):
-        self.draw, self.seeds, self.path, self.shape = draw, seeds, tuple(path), (self.block_size, *shape)
+    def __init__(self, sample: Callable[..., Tensor], seeds: Sequence[int], path: Sequence[int], shape: Sequence[int]):
+        self.sample, self.seeds, self.path, self.shape = sample, seeds, tuple(path), (self.block_size, *shape)
         self.block: tuple[int, Tensor] | None = None
 
     def __call__(self, t: int) -> Tensor:
         """The numbers of step t, (S, *shape)."""
-        number, offset = divmod(t, self.block_size)
-        if self.block is None or self.block[0] != number:
-            self.block = number, self.draw(self.seeds, (*self.path, number), self.shape)
+        index, offset = divmod(t, self.block_size)
+        if self.block is None or self.block[0] != index:
+            self.block = index, self.sample(self.seeds, (*self.path, index), self.shape)
         return self.block[1][:, offset]
 
 

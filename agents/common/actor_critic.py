@@ -45,9 +45,9 @@ class ActorCritic(OffPolicy[ConfigType]):
         shape = (config.num_updates, self.noises_per_update, config.batch_size, self.sequence_length)
         self.update_noise = self.noise_stream(self.policy.noise, Role.UPDATE, shape)
 
-    def sample_noise(self, number: int) -> tuple[Tensor, ...]:
-        """Noise (S, B, A) for each action that update `number` of this step samples."""
-        return self.update_noise(self.iteration)[:, number].flatten(2, 3).unbind(1)
+    def sample_noise(self, update_index: int) -> tuple[Tensor, ...]:
+        """Noise (S, B, A) for each action that an update of this step samples."""
+        return self.update_noise(self.iteration)[:, update_index].flatten(2, 3).unbind(1)
 
     def next_value(self, features: Tensor, noise: Tensor) -> Tensor:
         """The value (S, B) of the states that steps led to, by features (S, B, F) and noise (S, B, A)."""

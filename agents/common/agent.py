@@ -184,9 +184,9 @@ class Agent(nn.Module, Generic[ConfigType]):
         in_features = self.vec_env.in_features if plain else self.encoder.out_features + more
         return self.head_network(in_features, seeds=self.streams * copies)
 
-    def noise_stream(self, draw: Callable, role: Role, shape: Sequence[int]) -> Noise:
+    def noise_stream(self, sample: Callable, role: Role, shape: Sequence[int]) -> Noise:
         """A stream of random numbers (S, *shape) of this agent's seeds, addressed by step."""
-        return Noise(draw, self.seeds, (role,), shape)
+        return Noise(sample, self.seeds, (role,), shape)
 
     def per_seed(self, value: PerSeed) -> Tensor:
         """A hyper-parameter as (S, 1)."""

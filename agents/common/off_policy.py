@@ -95,8 +95,8 @@ class OffPolicy(Agent[ConfigType]):
             if config.anneal_steps:
                 self.anneal()
             uniforms = self.uniforms(self.iteration)  # (S, U, B)
-            for number in range(config.num_updates):
-                self.update(self.sample_batch(stored, uniforms[:, number]), number)
+            for update_index in range(config.num_updates):
+                self.update(self.sample_batch(stored, uniforms[:, update_index]), update_index)
         self.update_targets()
 
     def sample_batch(self, stored: int, uniforms: Tensor) -> Batch:
@@ -125,8 +125,8 @@ class OffPolicy(Agent[ConfigType]):
         """Features (S, B L, F) of the observations after n steps."""
         return (encoder or self.encoder).after(batch.obs, batch.next_obs, batch.last).flatten(1, 2)
 
-    def update(self, batch: Batch, number: int) -> None:
-        """Learn from a minibatch; `number` counts the updates of one step."""
+    def update(self, batch: Batch, update_index: int) -> None:
+        """Learn from a minibatch; `update_index` counts the updates of one step."""
         raise NotImplementedError
 
     def update_targets(self) -> None:
