@@ -6,23 +6,24 @@ S seed, n starts.
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from agents.common.agent import Agent
-from agents.common.make_env import make_native_batch
+from agents.common.make_env import Maker, make_env, make_native_batch
 
 TEST_SEED = 10_000  # test returns are those from reset(seed=TEST_SEED + i)
 VALIDATION_SEED = 20_000  # evaluations during training start from reset(seed=VALIDATION_SEED + i)
 SELECTION_SEED = 30_000  # the best replica is selected from reset(seed=SELECTION_SEED + i)
 
 
-def evaluate(model: Any, env: str, starts: Sequence[int], env_kwargs: dict[str, Any] | None = None) -> np.ndarray:
+def evaluate(
+    model: Any, env: str | Maker, starts: Sequence[int], env_kwargs: dict[str, Any] | None = None
+) -> np.ndarray:
     """Returns (S, n) of complete episodes from `reset(seed=start)`, the same starts for every seed.
 
     Args:
         model: an agent of this package (S replicas), or anything with SB3's `predict` (then S = 1).
-        env: a Gymnasium id.
+        env: a Gymnasium id, or a function that makes an environment.
         starts: n seeds of `reset`.
         env_kwargs: keywords of `gymnasium.make`.
     """
@@ -48,10 +49,10 @@ def evaluate(model: Any, env: str, starts: Sequence[int], env_kwargs: dict[str, 
 class _Envs:
     """As many environments as episodes: a native batch where there is one, else one by one."""
 
-    def __init__(self, env: str, count: int, env_kwargs: dict[str, Any]):
-        self.batch = make_native_batch(env, count, env_kwargs)
+    def __init__(self, env: str | Maker, count: int, env_kwargs: dict[str, Any]):
+        self.batch = make_native_batch(env, count, env_kwargs) if isinstance(env, str) else None
         if self.batch is None:
-            self.envs = [gym.make(env, disable_env_checker=True, **env_kwargs) for _ in range(count)]
+            self.envs = [make_env(env, env_kwargs) for _ in range(count)]
 
     def reset(self, seeds: list[int]) -> np.ndarray:
         if self.batch is not None:

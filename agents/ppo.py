@@ -32,7 +32,8 @@ class PPOConfig(OnPolicyConfig):
 
 def clipped_surrogate(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, clip_range: float) -> Tensor:
     """The policy's gain, as far as it stays near the old one (eq. 7); advantages are normalized; all (S, B)."""
-    advantage = (advantage - advantage.mean(1, True)) / (advantage.std(1, keepdim=True) + 1e-8)
+    if advantage.shape[1] > 1:  # one number has no spread
+        advantage = (advantage - advantage.mean(1, True)) / (advantage.std(1, keepdim=True) + 1e-8)
     ratio = (log_prob - old_log_prob).exp()
     return torch.minimum(ratio * advantage, ratio.clamp(1 - clip_range, 1 + clip_range) * advantage)
 

@@ -24,6 +24,8 @@ ROLE = 77  # of the random streams that order the data
 
 def squared_error(output: Tensor, target: Tensor) -> Tensor:
     """Mean of (output - target)^2 over everything but the seed, (S,); targets that are NaN are padding, left out."""
+    if output.shape != target.shape:
+        raise ValueError(f"target: found shape {tuple(target.shape)}, expected {tuple(output.shape)}, as the output")
     known = ~target.isnan()
     error = torch.where(known, output - target.nan_to_num(), 0.0).flatten(1)
     return error.square().sum(1) / known.flatten(1).sum(1).clamp(min=1)

@@ -51,7 +51,7 @@ class Adam(nn.Module):
 
     exp_avg: Tensor
     exp_avg_sq: Tensor
-    steps: Tensor
+    steps: Tensor  # float32, as the fused kernel counts: exact up to 2**24
 
     def __init__(
         self,
@@ -70,7 +70,6 @@ class Adam(nn.Module):
         self.options: dict[str, Any] = {"beta1": betas[0], "beta2": betas[1], "eps": eps} | PLAIN
         self.register_buffer("exp_avg", torch.zeros_like(self.flat))
         self.register_buffer("exp_avg_sq", torch.zeros_like(self.flat))
-        # The fused kernel counts in float32, exact up to 2**24 steps.
         self.register_buffer("steps", torch.zeros(len(self.flat), dtype=torch.float32, device=self.flat.device))
         self.gradient = torch.empty_like(self.flat)
         state: list[Tensor] = [self.flat, self.gradient, self.exp_avg, self.exp_avg_sq, self.steps]
@@ -81,13 +80,12 @@ class Adam(nn.Module):
         self.apply_gradient(torch.autograd.grad(loss.sum(), self.params), active)
 
     def apply_gradient(self, gradient: Sequence[Tensor], active: Sequence[bool] | None = None) -> None:
-        """The same step, given the gradients of all parameters."""
+        """The same step, given the gradients of all parameters; seeds of the same rate share a call of the kernel."""
         torch.cat([part.flatten(1) for part in gradient], 1, out=self.gradient)
         if self.max_grad_norm is not None:
             clip_gradient_norm_(self.gradient, self.max_grad_norm)
         seeds = range(len(self.flat)) if active is None else [seed for seed, flag in enumerate(active) if flag]
         self.steps += 1 if active is None else torch.as_tensor(active, dtype=self.steps.dtype)
-        # PyTorch's fused kernel takes one rate per call, so replicas of the same rate share a call.
         for rate in {self.learning_rate[seed] for seed in seeds}:
             replicas = [self.replicas[seed] for seed in seeds if self.learning_rate[seed] == rate]
             parameter, gradient, exp_avg, exp_avg_sq, steps = (list(part) for part in zip(*replicas, strict=True))

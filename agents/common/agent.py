@@ -80,7 +80,6 @@ class Agent(nn.Module, Generic[ConfigType]):
         self.num_timesteps = 0  # steps of each seed
         self.losses: dict[str, Tensor] = {}  # newest of each kind, (S,)
         self.gamma = self.per_seed(config.gamma)  # (S, 1)
-
         shared = network(self.vec_env.in_features, seeds=self.streams) if is_encoder(network) else None
         self.head_network = network if shared is None else DEFAULT_NETWORK
         normalized_seeds = len(self.seeds) if config.normalize_obs else 0
@@ -115,7 +114,8 @@ class Agent(nn.Module, Generic[ConfigType]):
                    on-policy:  store; every T steps compute advantages and update
                    off-policy: store; sample_batch -> update -> update_targets
 
-        `callback(agent)` is called after every step of all environments; it ends the learning by returning False.
+        `callback(agent)` is called after every step of all environments. It ends the learning by returning False, or
+        anything else that is false but None.
         """
         target = self.num_timesteps + total_timesteps
         while self.num_timesteps < target:
@@ -127,7 +127,7 @@ class Agent(nn.Module, Generic[ConfigType]):
             self.observe(Transitions(self.obs, action, step.reward, discount, step.done, step.next_obs))
             self.obs = step.obs
             self.num_timesteps += self.config.num_envs
-            if callback is not None and callback(self) is False:
+            if callback is not None and (proceed := callback(self)) is not None and not proceed:
                 break
         return self
 

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from agents.common.cartpole import CartPoleBatch, episode_seed
 
 Maker = Callable[[], gym.Env]
+CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"  # its own entry point, whatever the id
 
 
 class Replayable(gym.Wrapper):
@@ -67,12 +68,19 @@ def has_native_batch(spec: EnvSpec) -> bool:
 def make_native_batch(env: str, count: int, env_kwargs: dict[str, Any]) -> VectorEnv | None:
     """A native batch in which each environment depends on its own seed alone; None where there is none."""
     spec = find_spec(env)
-    if spec.id.startswith("CartPole-") and set(env_kwargs) <= {"sutton_barto_reward"}:
+    if spec.entry_point == CARTPOLE and set(env_kwargs) <= {"sutton_barto_reward"}:
         return CartPoleBatch(count, max_episode_steps=spec.max_episode_steps or 500, **env_kwargs)
     if not has_native_batch(spec):
         return None
     mode = AutoresetMode.SAME_STEP
     return gym.make_vec(env, count, vectorization_mode="vector_entry_point", autoreset_mode=mode, **env_kwargs)
+
+
+def make_env(env: str | Maker, env_kwargs: dict[str, Any]) -> gym.Env:
+    """One environment, from an id or a function; ValueError for anything else."""
+    if not callable(env) and not isinstance(env, str):
+        raise ValueError(f"env: found {type(env).__name__}, expected an id, or a function that makes an environment")
+    return gym.make(env, disable_env_checker=True, **env_kwargs) if isinstance(env, str) else env()
 
 
 def make_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> VectorEnv:
@@ -85,8 +93,5 @@ def make_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> Vect
     if not isinstance(env, str) and env_kwargs:
         expected = "an environment id (bind them to the function)"
         raise ValueError(f"env_kwargs: found them for a function that makes an environment, expected {expected}")
-
-    def make() -> gym.Env:
-        return Replayable(gym.make(env, disable_env_checker=True, **env_kwargs) if isinstance(env, str) else env())
-
-    return SyncVectorEnv([make] * count, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+    makers = [lambda: Replayable(make_env(env, env_kwargs))] * count
+    return SyncVectorEnv(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)

@@ -190,6 +190,24 @@ def test_hyper_parameters_out_of_range_are_refused(agent, name, value, words):
         make(agent, seeds=2, **{name: value})
 
 
+@pytest.mark.parametrize("answer", [False, np.bool_(False), torch.tensor(False), 0])
+def test_whatever_is_false_but_none_ends_the_learning(answer):
+    agent = make("ppo", seeds=1)
+    assert agent.learn(100, lambda agent: None).num_timesteps == 100
+    assert agent.learn(100, lambda agent: answer).num_timesteps == 102
+
+
+def test_an_environment_instead_of_its_id_is_refused():
+    with pytest.raises(ValueError, match="env: found TimeLimit, expected an id, or a function that makes an environ"):
+        PPO(gym.make("CartPole-v1"))
+
+
+def test_a_minibatch_of_one_step_keeps_the_weights_finite():
+    agent = make("ppo", seeds=2, num_steps=9, num_envs=1, batch_size=4).learn(18)  # minibatches of 4, 4 and 1
+    assert torch.isfinite(agent.optimizer.flat).all()
+    assert torch.isfinite(agent.losses["loss"]).all()
+
+
 @pytest.mark.parametrize(("size", "more", "words"), [
     (10**12, {}, "expected fewer .Unable to allocate"),
     (3, {"n_step": 4}, "expected at least 4, the steps of one sample in each environment"),

@@ -55,3 +55,34 @@ def test_state_is_passed_on():
             _, reward, terminated, truncated, _ = env.step(int(total) % 2)
             total, done = total + reward, terminated or truncated
         assert total == expected
+
+
+class Costly(gym.Env):
+    """Ten steps of reward -7, under an id that looks like Gymnasium's."""
+
+    observation_space, action_space = gym.spaces.Box(-1, 1, (4,), np.float32), gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(4, np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        return np.zeros(4, np.float32), -7.0, self.t == 10, False, {}
+
+
+def test_an_id_that_looks_like_gymnasiums_is_the_users_environment():
+    gym.register("CartPole-Costly-v0", Costly)
+    try:
+        agent = PPO("CartPole-Costly-v0", seeds=2, num_steps=20).learn(20)
+        assert agent.metrics["return"].tolist() == [-70.0, -70.0]
+        assert evaluate(agent, "CartPole-Costly-v0", [0, 1]).tolist() == [[-70.0] * 2] * 2
+    finally:
+        gym.registry.pop("CartPole-Costly-v0")
+
+
+def test_an_environment_of_a_function_is_evaluated_like_any_other():
+    agent = PPO(Costly, seeds=2, num_steps=20)
+    assert evaluate(agent, Costly, [0, 1, 2]).tolist() == [[-70.0] * 3] * 2
+    assert evaluate(agent[0], Costly, [0]).tolist() == [[-70.0]]

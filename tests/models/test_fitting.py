@@ -285,3 +285,9 @@ def test_impossible_requests_are_refused():
         fit(Polynomial(1), line(), seeds=1, epochs=1, patience=2)
     with pytest.raises(ValueError, match="^data: "):
         fit(Polynomial(1), TensorDataset(torch.zeros(0, 1)), seeds=1, epochs=1)
+
+
+def test_targets_of_another_shape_are_refused_with_both_shapes():
+    x = torch.linspace(-1, 1, 20)[:, None]
+    with pytest.raises(ValueError, match=r"target: found shape \(2, 8\), expected \(2, 8, 1\)"):
+        fit(MLP(1, (4,), 1, seeds=2), TensorDataset(x, x[:, 0]), seeds=2, epochs=1, batch_size=8)
