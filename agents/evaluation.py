@@ -17,7 +17,11 @@ SELECTION_SEED = 30_000  # the best replica is selected from reset(seed=SELECTIO
 
 
 def evaluate(
-    model: Any, env: str | Maker, starts: Sequence[int], env_kwargs: dict[str, Any] | None = None
+    model: Any,
+    env: str | Maker,
+    starts: Sequence[int],
+    env_kwargs: dict[str, Any] | None = None,
+    max_steps: int = 100_000,
 ) -> np.ndarray:
     """Returns (S, n) of complete episodes from `reset(seed=start)`, the same starts for every seed.
 
@@ -26,6 +30,10 @@ def evaluate(
         env: a Gymnasium id, or a function that makes an environment.
         starts: n seeds of `reset`.
         env_kwargs: keywords of `gymnasium.make`.
+        max_steps: longest episode that is waited for.
+
+    Raises:
+        ValueError: for an episode that is longer.
     """
     replicas = len(model) if hasattr(model, "__len__") else None
     count, n = (replicas or 1) * len(starts), len(starts)
@@ -33,7 +41,7 @@ def evaluate(
     obs = envs.reset([start for _ in range(replicas or 1) for start in starts])
     returns, active = np.zeros(count), np.ones(count, np.bool_)
     state, first = None, np.ones(count, np.bool_)
-    while active.any():
+    for _ in range(max_steps):
         shape = (replicas, n) if replicas else (n,)
         action, state = model.predict(
             obs.reshape(*shape, *obs.shape[1:]), state, first.reshape(shape), deterministic=True
@@ -42,8 +50,10 @@ def evaluate(
         returns[active] += reward[active]
         active &= ~done
         first = np.zeros(count, np.bool_)
-    envs.close()
-    return returns.reshape(-1, n)
+        if not active.any():
+            envs.close()
+            return returns.reshape(-1, n)
+    raise ValueError(f"env: found an episode of more than {max_steps} steps, expected an end or a time limit")
 
 
 class _Envs:

@@ -19,6 +19,7 @@ from agents.common.agent import Agent
 from agents.common.make_env import Maker
 from models import MLP
 
+ACTIVATIONS: dict[Any, Any] = {nn.ReLU: "relu", nn.Tanh: "tanh", nn.Sigmoid: "sigmoid"}
 SHARED = ("DQN", "PPO", "A2C", "SAC", "TD3")  # agents that SB3 has too
 Pair = tuple[Tensor, Tensor]  # a layer's weight (in, out) and bias (out)
 
@@ -93,7 +94,7 @@ def to_sb3(replica: Replica, **keywords: Any) -> Any:
             "to_sb3: found a network that SB3 does not have, expected an MLP without normalization or dueling"
         )
     chosen: dict[str, Any] = network.keywords if isinstance(network, partial) else {}
-    activation = {"relu": nn.ReLU, "tanh": nn.Tanh}[chosen.get("activation", "relu")]
+    activation = {name: kind for kind, name in ACTIVATIONS.items()}[chosen.get("activation", "relu")]
     env = agent.env() if callable(agent.env) else gym.make(agent.env, **agent.env_kwargs)
     policy_kwargs = {"net_arch": list(chosen.get("hidden", (64, 64))), "activation_fn": activation}
     policy_kwargs |= keywords.pop("policy_kwargs", {})
@@ -143,7 +144,10 @@ def from_sb3(path: str | os.PathLike, env: str | Maker, **hyperparameters: Any) 
         raise ValueError(f"{path}: found a policy without linear layers, expected an MlpPolicy")
     arch = model.policy.net_arch
     hidden = arch if isinstance(arch, list) else arch.get("pi", ())
-    activation = "tanh" if model.policy.activation_fn is nn.Tanh else "relu"
+    activation = ACTIVATIONS.get(model.policy.activation_fn)
+    if activation is None or (isinstance(arch, dict) and len({tuple(sizes) for sizes in arch.values()}) > 1):
+        found = f"the activation {model.policy.activation_fn.__name__} and the architecture {arch}"
+        raise ValueError(f"{path}: found {found}, expected ReLU, Tanh or Sigmoid and equal networks")
     network = partial(MLP, hidden=tuple(hidden), activation=activation)
     agent = AGENTS[name.lower()](env, seeds=1, network=network, **hyperparameters)
     scale = scale_of(agent)

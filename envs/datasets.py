@@ -30,17 +30,22 @@ class Rollout(NamedTuple):
 
 
 def idle(space: gym.Space, num: int) -> Policy:
-    """No action: zeros, or the middle one of discrete actions."""
-    if isinstance(space, gym.spaces.Discrete):
-        return lambda obs, t: np.full(num, int(space.n) // 2)
-    return lambda obs, t: np.zeros((num, *(space.shape or ())), space.dtype)
+    """No action: the action of the space that is nearest to zero, or the middle one of discrete actions."""
+    if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
+        middle = space.start + (space.nvec if isinstance(space, gym.spaces.MultiDiscrete) else space.n) // 2
+        return lambda obs, t: np.broadcast_to(middle, (num, *(space.shape or ()))).astype(space.dtype)
+    assert isinstance(space, gym.spaces.Box)
+    nearest = np.clip(np.zeros(space.shape), space.low, space.high).astype(space.dtype)
+    return lambda obs, t: np.broadcast_to(nearest, (num, *space.shape)).copy()
 
 
 def random(space: gym.Space, num: int, seed: int = 0) -> Policy:
     """Uniform actions."""
     generator = np.random.default_rng(seed)
     if isinstance(space, gym.spaces.Discrete):
-        return lambda obs, t: generator.integers(int(space.n), size=num)
+        return lambda obs, t: space.start + generator.integers(int(space.n), size=num)
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        return lambda obs, t: space.start + generator.integers(space.nvec, size=(num, *space.shape))
     assert isinstance(space, gym.spaces.Box)
     return lambda obs, t: generator.uniform(space.low, space.high, (num, *space.shape)).astype(space.dtype)
 

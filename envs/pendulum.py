@@ -181,6 +181,16 @@ class PendulumEnv(PendulumBase, gym.Env):
         self.angle = self.last_angle = self.speed = None
         self.last_torque, self.closed = 0.0, False
 
+    @property
+    def state(self) -> np.ndarray | None:
+        """Angle (rad, 0 upright) and speed (rad/s), as in Gymnasium's `Pendulum-v1`; it can be set; None at first."""
+        return None if self.angle is None else np.array([self.angle, self.speed])
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        self.angle, self.speed = np.asarray(value, np.float64)
+        self.last_angle = self.angle
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         if self.closed:
             raise ClosedEnvironmentError("the pendulum was closed; make a new one")

@@ -113,6 +113,9 @@ class CNN(nn.Module):
         super().__init__()
         if isinstance(in_shape, int) or len(in_shape) != 3:
             raise ValueError(f"in_shape: found {in_shape!r}, expected an image (channels, height, width)")
+        if in_shape[0] > in_shape[2] and in_shape[2] in (1, 3, 4):
+            expected = "(channels, height, width); gymnasium.wrappers.TransformObservation can transpose it"
+            raise ValueError(f"in_shape: found {in_shape!r} with the channels last, expected {expected}")
         streams, self.in_shape = generators(seeds), in_shape
         smallest = min(in_shape[1:]) >> len(channels)
         if smallest < 1:

@@ -24,6 +24,7 @@ class ActingAgent(Protocol):
     encoder: Encoder
     policy: models.Policy
     num_timesteps: int
+    num_predictions: int
 
 
 def predict(
@@ -46,7 +47,9 @@ def predict(
         if deterministic:
             action = distribution.mode
         else:
-            action = distribution.sample(policy.noise(seeds, (Role.PREDICT, agent.num_timesteps), flat.shape[1:2]))
+            path = Role.PREDICT, agent.num_timesteps, agent.num_predictions
+            action = distribution.sample(policy.noise(seeds, path, flat.shape[1:2]))
+            agent.num_predictions += 1
     action = agent.vec_env.to_env(action.flatten(0, 1)).unflatten(0, action.shape[:2]).numpy(force=True)
     return action, features[..., : encoder.state_size].numpy(force=True) if encoder.state_size else None
 

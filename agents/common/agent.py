@@ -77,7 +77,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         self.config = config = make_config(self.Config, len(self.seeds), hyperparameters)
         self.vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs)
         self.streams = [stream(seed, Role.NETWORKS) for seed in self.seeds]
-        self.num_timesteps = 0  # steps of each seed
+        self.num_timesteps = self.num_predictions = 0  # steps of each seed, and actions that `predict` drew at random
         self.losses: dict[str, Tensor] = {}  # newest of each kind, (S,)
         self.gamma = self.per_seed(config.gamma)  # (S, 1)
         shared = network(self.vec_env.in_features, seeds=self.streams) if is_encoder(network) else None
@@ -162,8 +162,8 @@ class Agent(nn.Module, Generic[ConfigType]):
         """Each seed's actions in its own observations: (S, n, *obs shape) -> (S, n) or (S, n, A), and the state.
 
         `state` is that of a recurrent network, (S, n, K): the one returned last, or None to begin; `episode_start`
-        (S, n) says where it begins anew. An action drawn at random depends on the seed, the steps learned and the
-        number of observations alone.
+        (S, n) says where it begins anew. A random action is drawn anew at every call. It depends on the seed, the steps
+        learned and the number of such calls since the agent was made.
         """
         shape = self.vec_env.observation_space.shape
         if tuple(obs.shape[2:]) != shape or len(obs) != len(self):

@@ -95,11 +95,12 @@ def check_config(config: Any, num_seeds: int) -> None:
 
 
 def make_config(config_class: type, num_seeds: int, hyperparameters: dict[str, Any]) -> Any:
-    """A checked config; raises ValueError for an unknown name too."""
+    """A checked config, NumPy's numbers and arrays as Python's; raises ValueError for an unknown name, too."""
     known = [field.name for field in dataclasses.fields(config_class)]
     for name in hyperparameters.keys() - set(known):
         raise ValueError(f"{name}: no hyper-parameter of this agent, which has {', '.join(known)}")
-    config = config_class(**hyperparameters)
+    plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in hyperparameters.items()}
+    config = config_class(**plain)
     check_config(config, num_seeds)
     return config
 

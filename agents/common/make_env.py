@@ -93,5 +93,24 @@ def make_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> Vect
     if not isinstance(env, str) and env_kwargs:
         expected = "an environment id (bind them to the function)"
         raise ValueError(f"env_kwargs: found them for a function that makes an environment, expected {expected}")
+    return make_sync_batch(env, count, env_kwargs)
+
+
+class SyncBatch(SyncVectorEnv):
+    """Gymnasium's batch of environments, which hands on nothing of their infos but the last frames of episodes."""
+
+    def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
+        needed = {name: value for name, value in env_info.items() if name == "final_obs"}
+        return super()._add_info(vector_infos, needed, env_num)
+
+
+def make_sync_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> SyncBatch:
+    """`count` single environments stepped one after the other.
+
+    Raises ValueError for a function that returns the same environment again.
+    """
     makers = [lambda: Replayable(make_env(env, env_kwargs))] * count
-    return SyncVectorEnv(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+    batch = SyncBatch(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+    if len({id(single.unwrapped) for single in batch.envs}) < count:
+        raise ValueError("env: found a function that returns the same environment again, expected a new one each time")
+    return batch

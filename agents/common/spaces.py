@@ -35,18 +35,20 @@ class ActionMap(nn.Module):
     """
 
     low: Tensor  # of a Box, or the first index
+    high: Tensor  # of a Box
     width: Tensor  # of a Box
 
     def __init__(self, space: gym.Space):
         super().__init__()
         self.shape, self.dtype = space.shape or (), getattr(torch, str(space.dtype))
         self.continuous = isinstance(space, Box)
-        low, width = (space.low, space.high - space.low) if isinstance(space, Box) else (space.start, 1)  # type: ignore
-        self.register_buffer("low", torch.tensor(np.asarray(low)), persistent=False)
-        self.register_buffer("width", torch.tensor(np.asarray(width)), persistent=False)
+        low, high = (space.low, space.high) if isinstance(space, Box) else (space.start, space.start)  # type: ignore
+        for name, bound in ("low", low), ("high", high), ("width", high - low):
+            self.register_buffer(name, torch.tensor(np.asarray(bound)), persistent=False)
 
     def forward(self, action: Tensor) -> Tensor:
         action = action.reshape(action.shape[0], *self.shape)
         if self.continuous:
             action = (action.clamp(-1, 1) + 1) / 2 * self.width
+            return torch.minimum(self.low + action, self.high).to(self.dtype)  # rounding may lead above it
         return (self.low + action).to(self.dtype)
