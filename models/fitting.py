@@ -227,7 +227,8 @@ def train_epochs(
             numbers |= history.add("validation", scores)
             if stopping is not None:
                 stopping.update(epoch, scores["loss"])
-        if (callback is not None and callback(epoch, numbers) is False) or (stopping and not any(stopping.active)):
+        answer = None if callback is None else callback(epoch, numbers)
+        if (answer is not None and not answer) or (stopping and not any(stopping.active)):
             break
     if stopping is not None:
         stopping.restore()
@@ -273,7 +274,7 @@ def fit(
         patience: stop a replica after this number of epochs without a better validation loss, and put its best weights
             back; the others go on.
         callback: called after each epoch with its number and {"loss": (S,), "validation_loss": (S,), ...}; ends the
-            training by returning False.
+            training by returning False, or anything else that is false but None.
 
     Raises:
         ValueError: for an empty data set, or patience without validation.

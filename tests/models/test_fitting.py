@@ -291,3 +291,11 @@ def test_targets_of_another_shape_are_refused_with_both_shapes():
     x = torch.linspace(-1, 1, 20)[:, None]
     with pytest.raises(ValueError, match=r"target: found shape \(2, 8\), expected \(2, 8, 1\)"):
         fit(MLP(1, (4,), 1, seeds=2), TensorDataset(x, x[:, 0]), seeds=2, epochs=1, batch_size=8)
+
+
+@pytest.mark.parametrize(("answer", "epochs"), [(None, 5), (True, 5), (False, 1), (np.bool_(False), 1), (0, 1)])
+def test_whatever_is_false_but_none_ends_the_training(answer, epochs):
+    x = torch.linspace(-1, 1, 20)[:, None]
+    network = MLP(1, (4,), 1, seeds=2)
+    history = fit(network, TensorDataset(x, x), seeds=2, epochs=5, callback=lambda *_: answer)
+    assert len(history.train["loss"]) == epochs
