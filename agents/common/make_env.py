@@ -28,15 +28,20 @@ class Replayable(gym.Wrapper):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         self.seed, self.episode = (self.seed, self.episode + 1) if seed is None else (seed, 0)
         self.actions = []
-        return self.env.reset(seed=episode_seed(self.seed, self.episode), options=options)
+        return self.env.reset(seed=self.start_seed(), options=options)
 
     def step(self, action):
         self.actions.append(action)
         return self.env.step(action)
 
+    def start_seed(self) -> int:
+        """The seed of the episode: below 2**32, which every simulator takes; larger ones come from the first edition."""
+        seed = episode_seed(self.seed, self.episode)
+        return seed if self.seed >= 2**32 else seed % 2**32
+
     def restore(self, seed: int, episode: int, actions: Sequence) -> None:
         self.seed, self.episode, self.actions = seed, episode, list(actions)
-        self.env.reset(seed=episode_seed(seed, episode))
+        self.env.reset(seed=self.start_seed())
         for action in actions:
             self.env.step(action)
 
@@ -98,6 +103,9 @@ def make_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> Vect
 
 class SyncBatch(SyncVectorEnv):
     """Gymnasium's batch of environments, which hands on nothing of their infos but the last frames of episodes."""
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None):
+        return super().reset(seed=None if seed is None else [one % 2**32 for one in seed], options=options)
 
     def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
         needed = {name: value for name, value in env_info.items() if name == "final_obs"}

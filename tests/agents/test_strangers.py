@@ -45,6 +45,21 @@ class Endless(Simple):
     length = 10**9
 
 
+class Legacy(Simple):
+    """Seeds NumPy's legacy generator, as many simulators do, which takes numbers below 2**32 alone."""
+
+    def reset(self, *, seed=None, options=None):
+        np.random.RandomState(seed)  # noqa: NPY002
+        return super().reset(seed=seed)
+
+
+def test_environments_get_seeds_that_a_simulator_takes():
+    agent = PPO(Legacy, seeds=2, num_steps=20).learn(40)  # some episodes
+    assert agent.metrics["return"].tolist() == [5.0, 5.0]
+    starts = [env.seed for env in agent.vec_env.env.envs]
+    assert len(set(starts)) == 2
+
+
 def test_infos_of_any_kind_do_not_stop_a_training():
     agent = PPO(Talkative, seeds=2, num_steps=20).learn(40)
     assert agent.metrics["return"].tolist() == [5.0, 5.0]
