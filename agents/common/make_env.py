@@ -35,7 +35,7 @@ class Replayable(gym.Wrapper):
         return self.env.step(action)
 
     def start_seed(self) -> int:
-        """The seed of the episode: below 2**32, which every simulator takes; larger ones come from the first edition."""
+        """The seed of the episode: below 2**32, as every simulator takes; larger ones are of the first edition."""
         seed = episode_seed(self.seed, self.episode)
         return seed if self.seed >= 2**32 else seed % 2**32
 

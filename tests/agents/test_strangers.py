@@ -49,7 +49,7 @@ class Legacy(Simple):
     """Seeds NumPy's legacy generator, as many simulators do, which takes numbers below 2**32 alone."""
 
     def reset(self, *, seed=None, options=None):
-        np.random.RandomState(seed)  # noqa: NPY002
+        np.random.RandomState(seed)
         return super().reset(seed=seed)
 
 
