@@ -102,7 +102,7 @@ def run_command(
     argv: Sequence[str] | None,
     description: str | None,
 ) -> int:
-    """Parse the command line, run, and say how it ended: 0, 2 for bad input, 130 when interrupted or told to end."""
+    """Parse the command line, run, and say how it ended: 0, 2 for bad input, 130 when interrupted or terminated."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the processes of a run would outlive it
     try:
         flags = parse(name, flags_class, argv, description)

@@ -69,8 +69,8 @@ def make(name):
     obs = obs.astype(space.dtype)
     if isinstance(agent, DQN):  # no action is the best on average
         with torch.no_grad():
-            rows = agent.vec_env.to_tensor(obs).flatten(1).expand(2, 200, -1)
-            agent.policy.values.head.bias[:, -5:] -= agent.policy(agent.encoder(rows)).values.mean(1)
+            flat = agent.vec_env.to_tensor(obs).flatten(1).expand(2, 200, -1)
+            agent.policy.values.head.bias[:, -5:] -= agent.policy(agent.encoder(flat)).values.mean(1)
     return agent, obs
 
 

@@ -12,11 +12,11 @@ def nth(generator, n):
     return next(itertools.islice(generator, n - 1, None))
 
 
-def process(seed, points=5, actions=3, follow=2):
-    """Rewards, what may follow and how likely, all at random."""
+def process(seed, points=5, actions=3, num_next=2):
+    """Rewards, next points and their probabilities, all at random."""
     rng = np.random.default_rng(seed)
-    probability = rng.random((points, actions, follow)) + 0.1
-    next_point = rng.integers(points, size=(points, actions, follow))
+    probability = rng.random((points, actions, num_next)) + 0.1
+    next_point = rng.integers(points, size=(points, actions, num_next))
     return rng.normal(size=(points, actions)), next_point, probability / probability.sum(-1, keepdims=True)
 
 

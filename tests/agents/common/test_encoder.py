@@ -43,15 +43,15 @@ def test_what_was_stored_while_acting_is_what_a_sequence_gives(kind, float64):
         num_envs=2, num_steps=256,
     )  # fmt: skip
     agent.learn(500)  # 250 steps of each environment: an episode ends at 200
-    rows = agent.rollout.obs.unflatten(1, (256, 2)).transpose(1, 2)[:, :, 150:250]  # (S, N, L, O)
-    assert rows[..., 2].sum() == 4  # one first step in each environment
-    after = agent.encoder(rows)[..., : agent.encoder.state_size]
-    torch.testing.assert_close(after[:, :, :49], rows[:, :, 1:50, 3:])
-    torch.testing.assert_close(rows[:, :, 50, 3:], torch.zeros_like(rows[:, :, 50, 3:]))
-    torch.testing.assert_close(after[:, :, 50:99], rows[:, :, 51:100, 3:])
-    next_rows = agent.rollout.next_obs.unflatten(1, (256, 2)).transpose(1, 2)[:, :, 150:250]
-    expected = agent.encoder(next_rows.flatten(1, 2)).unflatten(1, (2, 100))
-    torch.testing.assert_close(agent.encoder.after(rows, next_rows, None), expected)
+    packed = agent.rollout.obs.unflatten(1, (256, 2)).transpose(1, 2)[:, :, 150:250]  # (S, N, L, O)
+    assert packed[..., 2].sum() == 4  # one first step in each environment
+    after = agent.encoder(packed)[..., : agent.encoder.state_size]
+    torch.testing.assert_close(after[:, :, :49], packed[:, :, 1:50, 3:])
+    torch.testing.assert_close(packed[:, :, 50, 3:], torch.zeros_like(packed[:, :, 50, 3:]))
+    torch.testing.assert_close(after[:, :, 50:99], packed[:, :, 51:100, 3:])
+    next_packed = agent.rollout.next_obs.unflatten(1, (256, 2)).transpose(1, 2)[:, :, 150:250]
+    expected = agent.encoder(next_packed.flatten(1, 2)).unflatten(1, (2, 100))
+    torch.testing.assert_close(agent.encoder.after(packed, next_packed, None), expected)
 
 
 @pytest.mark.parametrize("make", [
