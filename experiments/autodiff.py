@@ -217,7 +217,7 @@ def nearest_minimum(x: np.ndarray) -> np.ndarray:
     return np.where(distance.min(1) < 0.01, distance.argmin(1), -1)
 
 
-def descend(starts: Tensor, learning_rate: float, iterations: int) -> Tensor:
+def gradient_descent(starts: Tensor, learning_rate: float, iterations: int) -> Tensor:
     """Gradient descent on the curve from all starts (K,) side by side; x after every step, (T + 1, K)."""
     x, path = starts.clone().requires_grad_(), [starts]
     for _ in range(iterations):
@@ -248,7 +248,7 @@ def measure(flags: Autodiff) -> Findings:
         difference_errors=errors,
         autograd_error=relative_error(gradient_by_autograd(*numbers), gradient_by_hand(*numbers)),
         seconds=seconds,
-        path=descend(starts, flags.learning_rate, flags.iterations).numpy(),
+        path=gradient_descent(starts, flags.learning_rate, flags.iterations).numpy(),
     )
 
 

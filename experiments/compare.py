@@ -67,7 +67,7 @@ class Compare(ParallelFlags):
     env: str | None = None
     """A Gymnasium id for all of them (default: the pendulum; for dqn the one with discrete torques)."""
     steps: Annotated[int, at_least(EVALUATIONS)] | None = None
-    """Steps of each seed (default: chosen for each agent, so that all takes under four minutes)."""
+    """Steps of each seed (default: tuned for each agent)."""
     baseline_seeds: Annotated[int, at_least(0)] = 3
     """Seeds of Stable-Baselines3; 0 leaves it out."""
     eval_episodes: Annotated[int, at_least(1)] = 100
@@ -90,7 +90,7 @@ class Compare(ParallelFlags):
 class Entry:
     """An agent of one library in one environment, with its budget."""
 
-    library: Literal["balancier", "sb3"]
+    package: Literal["balancier", "sb3"]
     agent: str
     env: str
     steps: int  # of each seed
@@ -162,9 +162,9 @@ class Row:
         return sum(self.train_seconds) / len(self.seeds)
 
     def result(self) -> dict[str, Any]:
-        entry, ours = self.entry, self.entry.library == "balancier"
+        entry, ours = self.entry, self.entry.package == "balancier"
         return {
-            "library": entry.library,
+            "library": entry.package,
             "agent": entry.agent,
             "env": entry.env,
             "seeds": len(self.seeds),
@@ -223,7 +223,7 @@ def train(job: Job, report: Callable[[float], None]) -> Training:
     def advance(steps: int, _: np.ndarray) -> None:
         report(job.cost * steps / entry.steps)
 
-    if entry.library == "balancier":
+    if entry.package == "balancier":
         agent = make_ours(entry, job.seeds)
         return train_agent(agent, entry.env, entry.steps, entry.episodes, advance, EVALUATIONS)
     model = make_baseline(entry.agent, entry.env, job.seeds[0])
@@ -261,7 +261,7 @@ def plan(flags: Compare) -> list[Job]:
 
 def check(flags: Compare) -> None:
     """Make every agent of ours, with one seed."""
-    entries = {job.settings.agent: job.settings for job in plan(flags) if job.settings.library == "balancier"}
+    entries = {job.settings.agent: job.settings for job in plan(flags) if job.settings.package == "balancier"}
     for name in flags.names:
         make_ours(entries[name], (0,))
 
@@ -272,7 +272,7 @@ def measure(flags: Compare) -> Findings:
     rows = []
     for name in flags.names:
         for library in LIBRARIES:
-            chosen = [job for job in jobs if (job.settings.agent, job.settings.library) == (name, library)]
+            chosen = [job for job in jobs if (job.settings.agent, job.settings.package) == (name, library)]
             if chosen:
                 entry = chosen[0].settings
                 trainings = {job.seeds: trained[job] for job in sorted(chosen, key=lambda job: job.seeds)}
@@ -291,7 +291,7 @@ def metrics(findings: Findings) -> Iterable[Metric]:
     for row in findings.rows:
         for seeds, training in row.trainings.items():
             for step, returns in zip(training.steps, training.curve, strict=True):
-                yield int(step), f"{row.entry.library}/{row.entry.agent}/return", returns, seeds
+                yield int(step), f"{row.entry.package}/{row.entry.agent}/return", returns, seeds
 
 
 def result(findings: Findings) -> dict[str, Any]:
@@ -316,7 +316,7 @@ def table(findings: Findings) -> Table:
         steps, seconds = median(values["steps_to_threshold"]), median(values["seconds_to_threshold"])
         table.add_row(
             entry.agent,
-            entry.library,
+            entry.package,
             str(len(row.seeds)),
             f"{entry.steps:,}",
             f"{sum(row.train_seconds):.1f}",
@@ -324,7 +324,7 @@ def table(findings: Findings) -> Table:
             "-" if values["regret"] is None else f"{values['regret']:.1f}",
             "never" if steps is None else f"{steps:,.0f}",
             "never" if seconds is None else f"{seconds:.1f}",
-            speedups.get(entry.agent, "") if entry.library == "balancier" else "",
+            speedups.get(entry.agent, "") if entry.package == "balancier" else "",
         )
     return table
 
@@ -342,7 +342,7 @@ def figures(findings: Findings) -> dict[str, Figure]:
 
 def label(row: Row) -> str:
     seeds = f"{len(row.seeds)} seed" + ("s" if len(row.seeds) > 1 else "")
-    return f"{LIBRARIES[row.entry.library]} ({seeds})"
+    return f"{LIBRARIES[row.entry.package]} ({seeds})"
 
 
 def plot_curves(findings: Findings) -> Figure:
@@ -357,7 +357,7 @@ def plot_curves(findings: Findings) -> Figure:
             iqm = [interquartile_mean(returns) for returns in curve]
             low, high = np.array([confidence_interval(returns) for returns in curve]).T
             for panel, x in zip(panels, (steps.tolist(), seconds.tolist()), strict=True):
-                plotting.band(panel, x, low, iqm, high, label(row), COLORS[row.entry.library])
+                plotting.band(panel, x, low, iqm, high, label(row), COLORS[row.entry.package])
         for panel, name in zip(panels, ("steps of each seed", "processor seconds"), strict=True):
             plot_references(panel, rows[0])
             panel.set_xlabel(name)
@@ -392,7 +392,7 @@ def plot_returns(findings: Findings) -> Figure:
         rows = findings.rows_of(agent)
         ticks = [label(row).replace(" (", "\n(") for row in rows]
         for place, row in enumerate(rows):
-            color = COLORS[row.entry.library]
+            color = COLORS[row.entry.package]
             plot_violin(panel, row.test_returns.ravel(), interquartile_mean(row.returns), place, color)
             spread = np.linspace(-0.12, 0.12, len(row.seeds)) if len(row.seeds) > 1 else np.zeros(1)
             panel.plot(place + spread, row.returns, "o", color=color, markersize=9)
@@ -413,9 +413,9 @@ def plot_times(findings: Findings) -> Figure:
     """Processor seconds: for the whole training of a seed, and until the threshold."""
     figure, (whole, until) = plotting.new(2, width=7.5, height=5.2)
     for row in findings.rows:
-        ours, color = row.entry.library == "balancier", COLORS[row.entry.library]
+        ours, color = row.entry.package == "balancier", COLORS[row.entry.package]
         place = findings.agents.index(row.entry.agent) + (-0.2 if ours else 0.2)
-        whole.bar(place, row.seconds_per_seed, 0.38, color=color, label=LIBRARIES[row.entry.library])
+        whole.bar(place, row.seconds_per_seed, 0.38, color=color, label=LIBRARIES[row.entry.package])
         whole.text(place, row.seconds_per_seed, f"{row.seconds_per_seed:.1f}", ha="center", va="bottom", fontsize=13)
         seconds = sorted(np.inf if value is None else value for value in row.to_threshold("seconds"))
         ninth = seconds[min(len(seconds), 9) - 1] if ours else float(np.median(seconds))

@@ -229,10 +229,11 @@ class Agent(nn.Module, Generic[ConfigType]):
         if differing := sorted(tensors.keys() ^ state.keys()):
             kind = "no array" if differing[0] in tensors else "an unknown array"
             raise ValueError(f"state: found {kind} {differing[0]!r}, expected that of an agent made alike")
+        tensors |= {name: tensors[name][:, : state[name].shape[1]] for name in self.filling if name in tensors}
         for name, tensor in tensors.items():
-            tensor = tensor[:, : state[name].shape[1]] if name in self.filling else tensor
             if tensor.shape != state[name].shape:
                 raise ValueError(f"{name}: found shape {state[name].shape}, expected {tuple(tensor.shape)}")
+        for name, tensor in tensors.items():  # all or nothing
             tensor.copy_(torch.from_numpy(np.asarray(state[name]).copy()))
         self.num_timesteps = steps
         self.vec_env.set_state(envs)

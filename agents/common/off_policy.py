@@ -39,7 +39,7 @@ class OffPolicyConfig(AgentConfig):
     n_step: Count = 1
     """Steps of reward before a target network's value, usually 1 to 5: more spreads rewards faster, and varies more."""
     tau: Share = 0.005
-    """Share by which target networks follow at each update, usually 0.005 to 0.02: higher is faster, less steady."""
+    """Share of the new networks in their targets at each update, usually 0.005 to 0.02: higher is faster, not steadier."""
 
 
 ConfigType = TypeVar("ConfigType", bound=OffPolicyConfig)

@@ -354,6 +354,9 @@ def test_a_state_of_another_agent_is_refused_by_name():
         agent.set_state(missing)
     with pytest.raises(ValueError, match=r"found an unknown array 'more'"):
         agent.set_state(state | {"more": np.zeros(3)})
+    before = other.get_state()
     with pytest.raises(ValueError, match=r"policy.*: found shape .*, expected"):
         other.set_state(state)
+    for name, array in other.get_state().items():
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
     make(SAC).set_state(state)

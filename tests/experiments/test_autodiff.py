@@ -64,12 +64,12 @@ def test_minima_are_where_the_slope_vanishes():
 
 def test_descent_ends_in_the_minimum_near_its_start():
     starts = torch.tensor([-2.2, -0.4, 0.1, 1.4], dtype=torch.float64)
-    path = lesson.descend(starts, 0.02, 200).numpy()
+    path = lesson.gradient_descent(starts, 0.02, 200).numpy()
     heights = lesson.wavy(path)
     assert (np.diff(heights, axis=0) <= 1e-12).all()
     assert lesson.nearest_minimum(path[-1]).tolist() == [1, 2, 2, 3]
     # With a rate above the bound 2/K, K = 9.2 at the minimum, descent cannot converge there.
-    assert lesson.nearest_minimum(lesson.descend(starts, 0.3, 200).numpy()[-1]).tolist() == [-1] * 4
+    assert lesson.nearest_minimum(lesson.gradient_descent(starts, 0.3, 200).numpy()[-1]).tolist() == [-1] * 4
 
 
 @pytest.fixture(scope="module")

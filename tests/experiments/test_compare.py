@@ -100,8 +100,8 @@ def test_one_start_for_all_and_longest_first():
     jobs = plan(Compare(seeds=4, eval_episodes=7))
     assert {job.settings.starts for job in jobs} == {range(10_000, 10_007)}
     assert [job.cost for job in jobs] == sorted((job.cost for job in jobs), reverse=True)
-    assert {job.seeds for job in jobs if job.settings.library == "balancier"} == {(0, 1, 2, 3)}
-    assert {job.seeds for job in jobs if job.settings.library == "sb3"} == {(0,), (1,), (2,)}
+    assert {job.seeds for job in jobs if job.settings.package == "balancier"} == {(0, 1, 2, 3)}
+    assert {job.seeds for job in jobs if job.settings.package == "sb3"} == {(0,), (1,), (2,)}
     with pytest.raises(UsageError, match="--agents"):
         plan(Compare(agents=()))
 
@@ -110,7 +110,7 @@ def test_an_agent_that_sb3_lacks_stands_alone(monkeypatch):
     """Also one that was added to `AGENTS` and to nothing else."""
     monkeypatch.setitem(AGENTS, "mine", type("Mine", (PPO,), {}))
     flags = Compare(agents=("all",), baseline_seeds=1)
-    entries = [(job.settings.agent, job.settings.library) for job in plan(flags)]
+    entries = [(job.settings.agent, job.settings.package) for job in plan(flags)]
     assert sorted(name for name, library in entries if library == "balancier") == sorted(AGENTS)
     assert sorted(name for name, library in entries if library == "sb3") == ["a2c", "dqn", "ppo", "sac", "td3"]
     check(flags)
@@ -118,13 +118,13 @@ def test_an_agent_that_sb3_lacks_stands_alone(monkeypatch):
 
 def test_quick_is_one_seed_of_sb3s_and_twenty_starts():
     (ours, theirs) = plan(Compare(agents=("dqn",), quick=True, seed=3))
-    if ours.settings.library == "sb3":
+    if ours.settings.package == "sb3":
         ours, theirs = theirs, ours
     assert (ours.seeds, theirs.seeds) == (tuple(range(3, 13)), (3,))
     assert ours.settings.env == theirs.settings.env == "balancier/PendulumDiscrete-v0"
     assert ours.settings.steps == theirs.settings.steps == 4_000
     assert len(ours.settings.starts) == len(theirs.settings.starts) == 20
-    assert {job.settings.library for job in plan(Compare(agents=("dqn",), baseline_seeds=0))} == {"balancier"}
+    assert {job.settings.package for job in plan(Compare(agents=("dqn",), baseline_seeds=0))} == {"balancier"}
 
 
 def test_ours_and_sb3s_are_evaluated_by_the_same_callback(in_this_process):
@@ -144,7 +144,7 @@ def test_an_environment_that_nothing_is_tuned_for(in_this_process):
     flags = Compare(agents=("ppo", "reinforce"), env="Acrobot-v1", steps=40, seeds=2, baseline_seeds=1, eval_episodes=1)
     check(flags)
     findings = measure(flags)
-    rows = [(row.entry.agent, row.entry.library, row.seeds) for row in findings.rows]
+    rows = [(row.entry.agent, row.entry.package, row.seeds) for row in findings.rows]
     assert rows == [("ppo", "balancier", [0, 1]), ("ppo", "sb3", [0]), ("reinforce", "balancier", [0, 1])]
     assert all(row.entry.threshold == -100 and row.optimum is None for row in findings.rows)
     values = compare.result(findings)["rows"]
