@@ -39,7 +39,7 @@ class OffPolicyConfig(AgentConfig):
     n_step: Count = 1
     """Steps of reward before a target network's value, usually 1 to 5: more spreads rewards faster, and varies more."""
     tau: Share = 0.005
-    """Share of the new networks in their targets at each update, usually 0.005 to 0.02: higher is faster, not steadier."""
+    """Share of the new networks in their targets at each update, usually 0.005 to 0.02: more is faster, less steady."""
 
 
 ConfigType = TypeVar("ConfigType", bound=OffPolicyConfig)
