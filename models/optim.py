@@ -147,11 +147,11 @@ class SGD(nn.Module):
 
 
 class RMSprop(nn.Module):
-    """RMSprop as TensorFlow has it, for S replicas: the mean square starts at 1, and eps is under the root.
+    """RMSprop (Hinton 2012, lecture 6e) for S replicas that share nothing, as `torch.optim.RMSprop`.
 
-        v <- alpha v + (1 - alpha) g^2,  parameter <- parameter - learning_rate g / sqrt(v + eps)
+        v <- alpha v + (1 - alpha) g^2,  parameter <- parameter - learning_rate g / (sqrt(v) + eps)
 
-    The published A2C uses it. PyTorch's variant starts at v = 0, and its first steps are far larger.
+    v starts at 0, as in SB3's A2C: the first steps are up to 1 / sqrt(1 - alpha) learning rates long.
 
     Args:
         parameters: tensors (S, ...). They become views of one flat tensor, `flat` (S, P).
@@ -159,8 +159,8 @@ class RMSprop(nn.Module):
             faster, until the loss jumps or diverges. It may be changed between steps.
         alpha: share of the old mean square that each step keeps, usually 0.9 to 0.99. A higher share averages over more
             steps.
-        eps: added to the mean square, usually 1e-8 to 1e-3. A higher value makes steps smaller where gradients are
-            small.
+        eps: added to the root of the mean square, usually 1e-8 to 1e-3. A higher value makes steps smaller where
+            gradients are small.
         max_grad_norm: clip each seed's gradient to this Euclidean norm, usually 0.5 to 10; None for no clipping.
     """
 
@@ -180,7 +180,7 @@ class RMSprop(nn.Module):
         self.flat = flatten_parameters(self.params)
         self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(len(self.flat)).tolist()
         self.alpha, self.eps, self.max_grad_norm = alpha, eps, max_grad_norm
-        self.register_buffer("exp_avg_sq", torch.ones_like(self.flat))
+        self.register_buffer("exp_avg_sq", torch.zeros_like(self.flat))
 
     def step(self, loss: Tensor) -> None:
         """One step down the gradient of each seed's loss (S,)."""
@@ -189,7 +189,7 @@ class RMSprop(nn.Module):
             clip_gradient_norm_(gradient, self.max_grad_norm)
         self.exp_avg_sq.mul_(self.alpha).addcmul_(gradient, gradient, value=1 - self.alpha)
         rate = torch.tensor(self.learning_rate, dtype=self.flat.dtype, device=self.flat.device)[:, None]
-        self.flat.sub_(rate * gradient / (self.exp_avg_sq + self.eps).sqrt_())
+        self.flat.sub_(rate * gradient / self.exp_avg_sq.sqrt().add_(self.eps))
 
 
 def joint_step(loss: Tensor, *optimizers: Adam) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.buffers import ReplayBufferSamples
-from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 
 from agents import A2C, AGENTS, DQN, PPO, SAC, TD3
 from agents.common.off_policy import Batch
@@ -73,11 +72,7 @@ def weights(agent):
 @pytest.mark.parametrize("discrete", [True, False])
 @pytest.mark.parametrize("kind", [PPO, A2C])
 def test_one_update_on_policy(kind, discrete):
-    """SB3 is given our optimizers, which differ from its own on purpose.
-
-    Adam's eps is 1e-8 here, the paper's, where SB3's PPO has 1e-5. RMSprop starts its square at 1 and has eps under the
-    root, as in the code that A2C was published with, where SB3's A2C starts at 0: its first steps are ten times larger.
-    """
+    """A2C with SB3's own RMSprop; SB3's PPO gets the eps of our Adam, 1e-8 as in the paper, where it has 1e-5."""
     common = {"gamma": 0.9, "gae_lambda": 0.8, "max_grad_norm": 0.5, "learning_rate": 1e-3, "value_weight": 0.5}
     more = {"anneal_steps": None, "entropy_weight": 0.01, "num_envs": ENVS, "num_steps": STEPS}
     more |= {"num_epochs": 1, "batch_size": STEPS * ENVS} if kind is PPO else {}
@@ -86,9 +81,6 @@ def test_one_update_on_policy(kind, discrete):
     theirs |= {"n_steps": STEPS, "vf_coef": 0.5}
     if kind is PPO:
         theirs |= {"n_epochs": 1, "batch_size": STEPS * ENVS, "policy_kwargs": {"optimizer_kwargs": {"eps": 1e-8}}}
-    else:
-        rmsprop = {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"alpha": 0.99, "eps": 1e-5}}
-        theirs |= {"use_rms_prop": False, "policy_kwargs": rmsprop}
     model, before = to_sb3(agent[0], **theirs), weights(agent)
     batch = random_batch(discrete, STEPS, ENVS)
     buffer_class = type(model.rollout_buffer)
