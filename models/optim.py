@@ -15,22 +15,21 @@ Rates = float | Sequence[float] | Tensor  # one, or one a seed
 
 def flatten_parameters(parameters: Sequence[nn.Parameter]) -> Tensor:
     """Move parameters (S, ...) into one tensor (S, P) of which they become views, and return it."""
-    if len({(parameter.shape[:1], parameter.dtype) for parameter in parameters}) != 1 or parameters[0].is_shared():
+    kinds = {(parameter.shape[:1], parameter.dtype, parameter.dim() > 1) for parameter in parameters}
+    if len(kinds) != 1 or parameters[0].dim() < 2 or parameters[0].is_shared():
         raise refusal(parameters)
     flat = torch.cat([parameter.detach().flatten(1) for parameter in parameters], 1)  # (S, P)
-    columns = flat.split([parameter[0].numel() for parameter in parameters], 1)
-    for parameter, column in zip(parameters, columns, strict=True):
+    for parameter, column in zip(parameters, flat.split([x[0].numel() for x in parameters], 1), strict=True):
         parameter.data = column.view_as(parameter)
     return flat
 
 
 def refusal(parameters: Sequence[nn.Parameter]) -> ValueError:
     """Why parameters cannot be views of one tensor."""
-    expected = "some that learn, (S, ...) each and of one type"
     if parameters and parameters[0].is_shared():
-        expected = "share_memory() to be called once the optimizer is made"
-    kinds = sorted({f"{tuple(x.shape)} {x.dtype}{' shared' * x.is_shared()}" for x in parameters})
-    return ValueError(f"parameters: found {', '.join(kinds) or 'none'}, expected {expected}")
+        return ValueError("parameters: found shared memory, expected share_memory() to be called after the optimizer")
+    kinds = ", ".join(sorted({f"{tuple(x.shape)} of {x.dtype}" for x in parameters})) or "none"
+    return ValueError(f"parameters: found {kinds}, expected some that learn, (S, n, ...) each and of one type")
 
 
 class FlatParameters(nn.Module):

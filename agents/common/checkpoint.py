@@ -21,6 +21,7 @@ from safetensors.numpy import save as save_tensors
 from torch import Tensor
 
 import balancier
+from agents.common.make_env import import_path
 from models.optim import Optimizer
 
 FORMAT = 2
@@ -97,9 +98,11 @@ def upgrade(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> dict[str, np
 
 def agent_parts(agent: Any) -> tuple[type, dict[str, Any], dict[str, np.ndarray], dict[str, Any]]:
     """What `rebuild` makes a copy of an agent of: its class, the constructor's keywords, the state, and the rest."""
-    keywords = {"env": agent.env, "seeds": agent.seeds, "network": agent.network, "env_kwargs": agent.env_kwargs}
+    env = import_path(agent.env) if isinstance(agent.env, str) else agent.env
+    keywords = {"env": env, "seeds": agent.seeds, "network": agent.network, "env_kwargs": agent.env_kwargs}
     keywords |= {field.name: getattr(agent.config, field.name) for field in dataclasses.fields(agent.config)}
     rest = {
+        "env": agent.env,
         "dtype": next(agent.policy.parameters()).dtype,
         "num_predictions": agent.num_predictions,
         "losses": {name: loss.detach().clone() for name, loss in agent.losses.items()},
@@ -125,7 +128,7 @@ def rebuild(kind: type, keywords: dict[str, Any], state: dict[str, np.ndarray], 
         )
     agent = kind(**keywords)
     agent.set_state(state)
-    agent.num_predictions = rest["num_predictions"]
+    agent.env, agent.num_predictions = rest["env"], rest["num_predictions"]
     agent.losses = {name: loss.clone() for name, loss in rest["losses"].items()}
     for module, training in zip(agent.modules(), rest["training"], strict=True):
         module.training = training
