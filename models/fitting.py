@@ -312,13 +312,13 @@ def check_samples(
         raise ValueError(f"{name}: found inputs {shapes}, expected some that the network takes ({reason})") from error
     finally:
         network.train(training)
-    for key, function in functions.items():
-        with torch.no_grad():
-            one_a_seed(key, function(output, target), len(output))
     if cross_entropy in {getattr(f, "func", f) for f in functions.values()} and isinstance(samples[0], TensorDataset):
-        target = samples[0].tensors[-1]
-        if target.min() < 0 or target.max() >= output.shape[-1]:
-            raise out_of_range(target, output.shape[-1])
+        classes = samples[0].tensors[-1]
+        if not classes.is_floating_point() and (classes.min() < 0 or classes.max() >= output.shape[-1]):
+            raise out_of_range(classes, output.shape[-1])
+    with torch.no_grad():
+        for key, function in functions.items():
+            one_a_seed(key, function(output, target), len(output))
 
 
 def check_training(
