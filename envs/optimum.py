@@ -35,7 +35,7 @@ NUM_TORQUES = 41  # of a pendulum whose torque is continuous; 5 torques already 
 GRIDS = ((100, 61), (200, 121), (400, 241), (800, 481))  # angles x speeds; the next one while the value changes
 TOLERANCE = 0.5  # by at least this much
 SETTLED = 1e-3  # if one more step changes no value by more, V is taken as that of an endless horizon
-VERSION = 1  # of the files in the cache
+VERSION = 2  # of the files in the cache; another one whenever the equations change, in the last digit too
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,12 @@ class Optimum:
 
     def choose(self, angle: np.ndarray, speed: np.ndarray, steps_left: int) -> np.ndarray:
         """Index (...) into `torques` of the best torque: the highest reward plus value of the next state."""
-        angle, speed = np.asarray(angle, float)[..., None], np.asarray(speed, float)[..., None]
-        next_angle, next_speed = map(torch.from_numpy, transition(angle, speed, self.torques, self.pendulum))
+        angle, speed = (torch.from_numpy(np.asarray(x, float)[..., None]) for x in (angle, speed))
+        torques = torch.from_numpy(self.torques)
+        next_angle, next_speed = transition(angle, speed, torques, self.pendulum)
         table = torch.from_numpy(self.tables[min(max(steps_left - 1, 0), len(self.tables) - 1)])
         value = interpolate(table, *corners(next_angle, next_speed, table.shape, self.pendulum))
-        return (reward(angle, speed, self.torques) + value.numpy()).argmax(-1)
+        return (reward(angle, speed, torques) + value).argmax(-1).numpy()
 
     def value(self, angle: np.ndarray, speed: np.ndarray, steps_left: int | None = None) -> np.ndarray:
         """The return from these angles and speeds, by default with the whole horizon left, (...).

@@ -61,9 +61,7 @@ class PendulumBase:
             share = None if longest is None else self.drawn.length / longest  # type: ignore[operator]
             return raster.frames(np.stack([self.last_angle, self.angle], -1), share)
         obs = np.empty((*np.shape(self.angle), 3 if self.with_speed else 2), np.float32)
-        angle = np.asarray(self.angle, np.float32)
-        np.cos(angle, out=obs[..., 0])
-        np.sin(angle, out=obs[..., 1])
+        obs[..., 0], obs[..., 1] = np.cos(self.angle), np.sin(self.angle)
         if self.with_speed:
             obs[..., 2] = self.speed
         return obs
@@ -211,7 +209,7 @@ class PendulumEnv(PendulumBase, gym.Env):
         if self.angle is None:
             raise ResetNeeded("the pendulum has no state yet; call reset before step")
         torque = self.torque(action, (), self.drawn)
-        gain = float(reward(self.angle, self.speed, torque))
+        gain = reward(self.angle, self.speed, torque)
         self.last_angle = self.angle
         self.angle, self.speed = transition(self.angle, self.speed, torque, self.drawn)
         self.last_torque = float(torque)
