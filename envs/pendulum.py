@@ -3,6 +3,7 @@
 n environments of a batch, O observation components.
 """
 
+import math
 from dataclasses import fields
 from typing import Any, Literal, get_args
 
@@ -14,7 +15,7 @@ from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode
 
 from envs import raster
-from envs.physics import Pendulum, clip, reward, transition
+from envs.physics import Pendulum, clip, cos_sin, reward, transition
 from envs.vector import IndependentVectorEnv
 
 Observation = Literal["state", "angle", "pixels"]
@@ -61,7 +62,7 @@ class PendulumBase:
             share = None if longest is None else self.drawn.length / longest  # type: ignore[operator]
             return raster.frames(np.stack([self.last_angle, self.angle], -1), share)
         obs = np.empty((*np.shape(self.angle), 3 if self.with_speed else 2), np.float32)
-        obs[..., 0], obs[..., 1] = np.cos(self.angle), np.sin(self.angle)
+        obs[..., 0], obs[..., 1] = cos_sin(self.angle)
         if self.with_speed:
             obs[..., 2] = self.speed
         return obs
@@ -75,12 +76,12 @@ class PendulumBase:
             if (action < 0).any() or (action >= self.num_torques).any():
                 raise ValueError(f"action: found {action!r}, expected 0 to {self.num_torques - 1}")
             return (action * (2.0 / (self.num_torques - 1)) - 1.0) * pendulum.max_torque
-        if action.shape != (*shape, 1) or not np.issubdtype(action.dtype, np.number):
+        if action.shape != (*shape, 1) or action.dtype.kind not in "fiu":
             raise ValueError(f"action: found {action!r}, expected numbers of shape {(*shape, 1)}")
         # The torque keeps the action's precision: Gymnasium computes with it in float32 too.
-        torque = clip(action.reshape(shape), pendulum.max_torque)
+        torque = clip(action[..., 0], pendulum.max_torque)
         # One sum finds any NaN. Infinities became the largest torque, so the actions themselves are searched for them.
-        if not np.isfinite(action.sum()) and not np.isfinite(action).all():
+        if not math.isfinite(np.add.reduce(action, None)) and not np.isfinite(action).all():
             raise ValueError(f"action: found {action!r}, expected finite numbers")
         return torque
 
