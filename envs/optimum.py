@@ -30,6 +30,7 @@ import balancier
 from envs.grid import bilinear
 from envs.pendulum import START_RANGE, PendulumBase, PendulumVectorEnv
 from envs.physics import Pendulum, fixed, reward, transition
+from envs.vector import ENDLESS
 
 NUM_TORQUES = 41  # of a pendulum whose torque is continuous; 5 torques already come within 0.2 of it
 GRIDS = ((100, 61), (200, 121), (400, 241), (800, 481))  # angles x speeds; the next one while the value changes
@@ -161,7 +162,8 @@ def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameter
         parameters: fields of `Pendulum`.
 
     Raises:
-        ValueError: for parameters that no pendulum has, or that are ranges.
+        TypeError: for parameters that no pendulum has.
+        ValueError: for values that no pendulum has, or that are ranges.
     """
     pendulum = fixed(PendulumBase("state", num_torques, None, parameters).pendulum)
     torques = np.linspace(-1, 1, num_torques or NUM_TORQUES) * float(pendulum.max_torque)  # type: ignore[arg-type]
@@ -212,7 +214,7 @@ def optimal_returns(env_id: str, seeds: Sequence[int], **env_kwargs: Any) -> np.
         return None
     batch = gym.make_vec(name, len(seeds), vectorization_mode="vector_entry_point", **env_kwargs)
     assert isinstance(batch, PendulumVectorEnv)
-    if batch.pendulum.ranges:
+    if batch.pendulum.ranges or batch.max_episode_steps == ENDLESS:
         return None
     batch.reset(seed=list(seeds))
     best = optimum(num_torques=batch.num_torques, num_steps=batch.max_episode_steps, **asdict(batch.pendulum))

@@ -187,7 +187,7 @@ def test_indices_of_no_torque_are_refused(action):
 
 
 @pytest.mark.parametrize("keywords", [
-    {"length": 0}, {"mass": -1}, {"dt": float("nan")}, {"gravity": "low"}, {"damping": (1, 0)}, {"color": "red"},
+    {"length": 0}, {"mass": -1}, {"dt": float("nan")}, {"gravity": "low"}, {"damping": (1, 0)},
     {"observation": "all"}, {"num_torques": 1}, {"num_torques": 2.5}, {"render_mode": "ascii"}, {"integrator": "heun"},
 ])  # fmt: skip
 def test_bad_keywords_are_named(keywords):
@@ -196,6 +196,14 @@ def test_bad_keywords_are_named(keywords):
         envs.pendulum.PendulumEnv(**keywords)
     with pytest.raises(ValueError, match=f"^{name}: "):
         envs.pendulum.PendulumVectorEnv(2, **keywords)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_an_unknown_keyword_is_a_type_error_in_pythons_words(env_id):
+    """TorchRL and others try `frameskip` and look for these words."""
+    for make in gym.make, make_batch:
+        with pytest.raises(TypeError, match="got an unexpected keyword argument 'frameskip'"):
+            make(env_id, **({"frameskip": 1} if make is gym.make else {"frameskip": 1, "num_envs": 2}))
 
 
 @pytest.mark.parametrize("options", [{"angle": 1}, {"state": (np.nan, 0)}, {"state": 1}, {"x_init": "far"}])
