@@ -21,7 +21,6 @@ from envs.vector import IndependentVectorEnv, check_render_mode
 Observation = Literal["state", "angle", "pixels"]
 START_RANGE = (np.pi, 1.0)  # rad and rad/s: episodes start uniformly within +- these
 RESET_OPTIONS = ("x_init", "y_init", "state")
-SIZES = (16, 128)  # pixels, of the smallest and the largest picture
 TRACE = 40  # steps of the past that a picture shows
 BLOCK = 64  # episodes whose random numbers an environment of a batch draws at once
 
@@ -54,10 +53,7 @@ class PendulumBase:
         check_render_mode(render_mode, self.metadata)
         if observation != "pixels" and size is not None:
             raise ValueError(f"size: found {size!r}, expected None: only observation='pixels' has a size")
-        self.size = raster.SIZE if size is None else size
-        whole = isinstance(self.size, int | np.integer) and not isinstance(self.size, bool)
-        if not whole or not SIZES[0] <= self.size <= SIZES[1]:
-            raise ValueError(f"size: found {size!r}, expected a whole number from {SIZES[0]} to {SIZES[1]}")
+        self.size = raster.check_size(size)
         self.pendulum = Pendulum(**parameters)
         self.with_speed, self.pixels, self.num_torques = observation == "state", observation == "pixels", num_torques
         highest = {name: np.max(getattr(self.pendulum, name)) for name in ("max_torque", "max_speed")}

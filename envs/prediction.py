@@ -79,10 +79,10 @@ class PredictionVectorEnv(IndependentVectorEnv):
         """n frames (H, W, 3) uint8 of the pictures that are shown; small ones are enlarged to about 256 pixels."""
         if self.render_mode is None:
             raise ValueError('render_mode: found None, expected "rgb_array" (a keyword of gymnasium.make)')
-        if self.seeds is None:
-            raise ResetNeeded("there is no picture yet; call reset before render")
         if self.closed:
             raise ClosedEnvironmentError("the environments were closed; make new ones")
+        if self.seeds is None:
+            raise ResetNeeded("there is no picture yet; call reset before render")
         pictures = np.moveaxis(self.observe(), 1, -1)  # (n, H, W, C)
         times = max(1, 256 // max(pictures.shape[1:3]))
         pictures = pictures.repeat(times, 1).repeat(times, 2)

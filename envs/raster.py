@@ -4,16 +4,27 @@ n pictures, F frames of one observation, C = 3 colors, H = W = size.
 """
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 SIZE = 32
+SIZES = (16, 128)  # the smallest and the largest
 LENGTH, WIDTH = 0.8, 0.12  # of the usual rod, as shares of half the picture
 ANGLES = 4096  # of the rods that `frames` shows: 0.09 degrees apart, 0.02 pixels at the tip
 LENGTHS = 256  # of these rods, as shares of the usual length: 0.05 pixels apart
 ROD = np.array([176, 32, 32], np.float32)
 PIVOT = np.array([20, 20, 20], np.float32)
 BACKGROUND = np.array([255, 255, 255], np.float32)
+
+
+def check_size(size: Any) -> int:
+    """The size of pictures, by default SIZE; ValueError if it is none."""
+    size = SIZE if size is None else size
+    whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+    if not whole or not SIZES[0] <= size <= SIZES[1]:
+        raise ValueError(f"size: found {size!r}, expected a whole number from {SIZES[0]} to {SIZES[1]}")
+    return int(size)
 
 
 def draw(
@@ -88,8 +99,11 @@ def sector(angle: np.ndarray, classes: int = 10) -> np.ndarray:
     return np.floor(np.asarray(angle) * classes / (2 * np.pi) + 0.5).astype(np.int64) % classes
 
 
-def labeled_frames(generator: np.random.Generator, count: int, classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures (count, 3, 32, 32) uint8 of pendulums that differ in place, size, color and noise, and their sectors.
+def labeled_frames(
+    generator: np.random.Generator, count: int, classes: int = 10, size: int = SIZE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures (count, 3, size, size) uint8 of pendulums that differ in place, size, color and noise, and their
+    sectors.
 
     Angles keep a tenth of a sector away from its edges, so that the classes can be distinguished.
     """
@@ -99,6 +113,7 @@ def labeled_frames(generator: np.random.Generator, count: int, classes: int = 10
     swap = generator.random((count, 1)) < 0.5
     frames = draw(
         angle,
+        size=size,
         length=generator.uniform(0.5, 0.9, count),
         width=generator.uniform(0.08, 0.25, count),
         center=generator.uniform(-0.3, 0.3, (count, 2)),

@@ -144,22 +144,25 @@ def _draw_recall(delay: int, cues: int, generator: np.random.Generator, count: i
     return shown, target
 
 
-def frames(images: np.ndarray | None = None, labels: np.ndarray | None = None) -> Source:
+def frames(images: np.ndarray | None = None, labels: np.ndarray | None = None, *, size: int | None = None) -> Source:
     """Images (N, C, H, W) with the labels of their classes; by default ten classes of pictures of the pendulum.
 
-    The class of such a picture is the sector that the pendulum points into (`envs.raster.labeled_frames`).
+    The class of such a picture is the sector that the pendulum points into (`envs.raster.labeled_frames`). They have
+    32 x 32 pixels, or `size` x `size`: SB3's `CnnPolicy` needs 36.
     """
     if (images is None) != (labels is None):
         raise ValueError("images, labels: found one of them, expected both or none")
     if images is None or labels is None:
-        source = points(*_pendulum_frames())
-        return replace(source, draw=_draw_frames)
+        size = raster.check_size(size)
+        return replace(points(*_pendulum_frames(size)), draw=partial(_draw_frames, size))
+    if size is not None:
+        raise ValueError(f"size: found {size!r} and images, which have a size of their own, expected one of them")
     return points(images, labels.astype(np.int64))
 
 
-def _draw_frames(generator: np.random.Generator, count: int):
+def _draw_frames(size: int, generator: np.random.Generator, count: int):
     """From the pictures of the pendulum, which a pickled environment does not hold but draws anew."""
-    return _draw_points(*_pendulum_frames(), generator, count)
+    return _draw_points(*_pendulum_frames(size), generator, count)
 
 
 SOURCES: dict[str, Callable[..., Source]] = {"curve": curve, "sequence": sequence, "recall": recall, "frames": frames}
@@ -182,8 +185,8 @@ def make_source(source: Source | str, options: dict[str, Any]) -> Source:
 
 
 @cache
-def _pendulum_frames() -> tuple[np.ndarray, np.ndarray]:
-    return raster.labeled_frames(np.random.default_rng(0), 5_000)
+def _pendulum_frames(size: int) -> tuple[np.ndarray, np.ndarray]:
+    return raster.labeled_frames(np.random.default_rng(0), 5_000, size=size)
 
 
 def _symmetric(limit: float, shape: tuple[int, ...]) -> Box:

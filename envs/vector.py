@@ -20,12 +20,14 @@ def resolve_env_seeds(seed: Seed, num_envs: int) -> list[int | None]:
     """One seed for each environment from the seed of the first one, from a list, or from None (no seeds).
 
     Raises:
-        ValueError: for a list of another length.
+        ValueError: for a list of another length, and for what is no seed.
     """
     if seed is None:
         return [None] * num_envs
     if isinstance(seed, int | np.integer):
         return [int(seed) + index for index in range(num_envs)]
+    if not isinstance(seed, list | tuple | np.ndarray):
+        raise ValueError(f"seed: found {seed!r}, expected a whole number or a list of {num_envs}")
     if len(seed) != num_envs:
         raise ValueError(f"seed: found {len(seed)} seeds, expected {num_envs}, one for each environment")
     return list(seed)
