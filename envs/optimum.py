@@ -51,12 +51,12 @@ class Optimum:
 
     def choose(self, angle: np.ndarray, speed: np.ndarray, steps_left: int) -> np.ndarray:
         """Index (...) into `torques` of the best torque: the highest reward plus value of the next state."""
-        angle, speed = (torch.from_numpy(np.asarray(x, float)[..., None]) for x in (angle, speed))
+        now = [torch.from_numpy(np.asarray(x, float)[..., None]) for x in (angle, speed)]
         torques = torch.from_numpy(self.torques)
-        next_angle, next_speed = transition(angle, speed, torques, self.pendulum)
+        next_angle, next_speed = transition(*now, torques, self.pendulum)
         table = torch.from_numpy(self.tables[min(max(steps_left - 1, 0), len(self.tables) - 1)])
         value = interpolate(table, *corners(next_angle, next_speed, table.shape, self.pendulum))
-        return (reward(angle, speed, torques) + value).argmax(-1).numpy()
+        return (reward(*now, torques) + value).argmax(-1).numpy()
 
     def value(self, angle: np.ndarray, speed: np.ndarray, steps_left: int | None = None) -> np.ndarray:
         """The return from these angles and speeds, by default with the whole horizon left, (...).
@@ -165,7 +165,7 @@ def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameter
         TypeError: for parameters that no pendulum has.
         ValueError: for values that no pendulum has, or that are ranges.
     """
-    pendulum = fixed(PendulumBase("state", num_torques, None, parameters).pendulum)
+    pendulum = fixed(PendulumBase("state", num_torques, parameters).pendulum)
     torques = np.linspace(-1, 1, num_torques or NUM_TORQUES) * float(pendulum.max_torque)  # type: ignore[arg-type]
     key = json.dumps([VERSION, asdict(pendulum), len(torques), num_steps, GRIDS, TOLERANCE, SETTLED], sort_keys=True)
     folder = Path(os.environ.get("BALANCIER_CACHE") or pooch.os_cache("balancier"))

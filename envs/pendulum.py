@@ -37,20 +37,12 @@ class PendulumBase:
     drawn: Pendulum  # the episode's parameters
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012
 
-    def __init__(
-        self,
-        observation: Observation,
-        num_torques: int | None,
-        render_mode: str | None,
-        parameters: dict,
-        size: Any = None,
-    ):
+    def __init__(self, observation: Observation, num_torques: int | None, parameters: dict, size: Any = None):
         if observation not in get_args(Observation):
             raise ValueError(f"observation: found {observation!r}, expected 'state', 'angle' or 'pixels'")
         whole = isinstance(num_torques, int) and not isinstance(num_torques, bool)
         if num_torques is not None and (not whole or num_torques < 2):
             raise ValueError(f"num_torques: found {num_torques!r}, expected a whole number of at least 2")
-        check_render_mode(render_mode, self.metadata)
         if observation != "pixels" and size is not None:
             raise ValueError(f"size: found {size!r}, expected None: only observation='pixels' has a size")
         self.size = raster.check_size(size)
@@ -122,9 +114,10 @@ class PendulumBase:
         if self.viewer is None:
             from envs.viewer import Viewer
 
+            assert self.render_mode is not None
             self.viewer = Viewer(self.render_mode, self.metadata["render_fps"])
-        *numbers, length = map(float, numbers)
-        return self.viewer.draw(trace, *numbers, length / float(np.max(self.pendulum.length)))
+        *others, length = map(float, numbers)
+        return self.viewer.draw(trace, *others, length / float(np.max(self.pendulum.length)))
 
     def check_render(self, started: bool) -> None:
         """Raise the error of a picture that cannot be drawn."""
@@ -218,7 +211,8 @@ class PendulumEnv(PendulumBase, gym.Env):
         render_mode: str | None = None,
         **parameters: Any,
     ):
-        PendulumBase.__init__(self, observation, num_torques, render_mode, parameters, size)
+        PendulumBase.__init__(self, observation, num_torques, parameters, size)
+        check_render_mode(render_mode, self.metadata)
         self.observation_space, self.action_space = self.obs_space, self.act_space
         self.render_mode, self.viewer = render_mode, None
         self.angle = self.last_angle = self.speed = None
@@ -308,7 +302,7 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
         render_mode: str | None = None,
         **parameters: Any,
     ):
-        PendulumBase.__init__(self, observation, num_torques, render_mode, parameters, size)
+        PendulumBase.__init__(self, observation, num_torques, parameters, size)
         IndependentVectorEnv.__init__(
             self, num_envs, self.obs_space, self.act_space, max_episode_steps, autoreset_mode, render_mode
         )

@@ -82,7 +82,8 @@ class IndependentVectorEnv(VectorEnv):
         whole = isinstance(max_episode_steps, int | np.integer) and not isinstance(max_episode_steps, bool)
         if not whole or (max_episode_steps < 1 and max_episode_steps != -1):
             raise ValueError(f"max_episode_steps: found {max_episode_steps!r}, expected at least 1, or -1 for no limit")
-        check_render_mode(render_mode, self.metadata)
+        # As Gymnasium's batch of CartPoles, where "rgb_array_list" means the list of one frame for each environment.
+        check_render_mode("rgb_array" if render_mode == "rgb_array_list" else render_mode, self.metadata)
         self.num_envs, self.render_mode = num_envs, render_mode
         self.max_episode_steps = ENDLESS if max_episode_steps == -1 else max_episode_steps
         self.autoreset_mode = AutoresetMode(autoreset_mode)
