@@ -51,7 +51,10 @@ class Optimum:
 
     def choose(self, angle: np.ndarray, speed: np.ndarray, steps_left: int) -> np.ndarray:
         """Index (...) into `torques` of the best torque: the highest reward plus value of the next state."""
-        now = [torch.from_numpy(np.asarray(x, float)[..., None]) for x in (angle, speed)]
+        now = (
+            torch.from_numpy(np.asarray(angle, float)[..., None]),
+            torch.from_numpy(np.asarray(speed, float)[..., None]),
+        )
         torques = torch.from_numpy(self.torques)
         next_angle, next_speed = transition(*now, torques, self.pendulum)
         table = torch.from_numpy(self.tables[min(max(steps_left - 1, 0), len(self.tables) - 1)])
