@@ -89,7 +89,7 @@ def test_the_table_is_what_the_zoo_publishes():
         for env, settings in source["settings"].items()
         if env != "default"
     }
-    assert ZOO == published
+    assert published == ZOO
     for agent, source in PUBLISHED.items():
         assert source["file"] == f"hyperparams/{agent}.yml"
         assert f"commit {source['commit'][:8]} of\n{source['date']}" in (baselines.__doc__ or "")
@@ -140,7 +140,10 @@ def test_sb3s_models_carry_the_zoos_numbers(agent, env):
     if zoo.pop("use_rms_prop", False):
         assert "RMSprop" in type(model.policy.optimizer).__name__
     rate = zoo.pop("learning_rate", None)
-    for scheduled, value in ((model.lr_schedule, rate), (getattr(model, "clip_range", None), zoo.pop("clip_range", None))):
+    for scheduled, value in (
+        (model.lr_schedule, rate),
+        (getattr(model, "clip_range", None), zoo.pop("clip_range", None)),
+    ):
         if value is not None:
             start = float(str(value).removeprefix("lin_"))
             assert scheduled(1.0) == start
@@ -204,7 +207,9 @@ def test_the_policy_that_takes_the_observations():
 
 def test_what_sb3_cannot_train_on_is_one_line():
     check_baseline("ppo", "CartPole-v1")
-    with pytest.raises(UsageError, match="--env: SB3's sac cannot train on CartPole-v1 (.*); --baseline-seeds 0") as info:
+    with pytest.raises(
+        UsageError, match="--env: SB3's sac cannot train on CartPole-v1 (.*); --baseline-seeds 0"
+    ) as info:
         check_baseline("sac", "CartPole-v1")
     assert "\n" not in str(info.value)
 
