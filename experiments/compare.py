@@ -374,11 +374,13 @@ def notes(findings: Findings) -> list[str]:
             lines.append(head + f"{settings_in_words(rows['sb3'].entry)}. {verdict(pair(*rows.values()))}.")
         elif "balancier" in rows:
             lines.append(head + ("no seeds of SB3's" if agent in SB3_COST else "SB3 has no such agent") + ".")
+        else:
+            lines.append(head + f"{settings_in_words(rows['sb3'].entry)}. No seeds of ours.")
         ours = rows.get("balancier")
         if ours and ours.entry.settings == "zoo" and left_out(agent, ours.entry.env):
             lines.append(head + f"ours have the zoo's settings without {', '.join(left_out(agent, ours.entry.env))}.")
     for job, failure in findings.failures.items():
-        seeds = "seed" + ("s " if len(job.seeds) > 1 else " ") + ", ".join(map(str, job.seeds))
+        seeds = f"seeds {job.seeds[0]} to {job.seeds[-1]}" if len(job.seeds) > 1 else f"seed {job.seeds[0]}"
         lines.append(f"{job.name}, {seeds}: in no row, because it did not finish ({failure.message}).")
     return lines
 
@@ -407,6 +409,12 @@ def verdict(pair: dict[str, Any]) -> str:
     return f"{words.get(pair['higher_return'], 'The seeds do not decide who has the higher return')} ({numbers})"
 
 
+def iqm_in_words(values: dict[str, Any]) -> str:
+    """The IQM with its interval, which a single seed does not have."""
+    low, high = values["ci95"]
+    return f"{values['iqm']:.1f}" + (f" [{low:.1f}, {high:.1f}]" if values["seeds"] > 1 else "")
+
+
 def table(findings: Findings) -> Table:
     caption = [
         *notes(findings),
@@ -416,8 +424,9 @@ def table(findings: Findings) -> Table:
     ]
     table = Table(title="Tested on the same starts", caption="\n".join(caption), caption_justify="left")
     names = ("agent", "library", "seeds", "steps", "seconds", "IQM [95 %]", "worst\nseed", "regret")
-    for name in (*names, "steps to\nthreshold", "seconds to\nthreshold", "cost, SB3's\n/ ours"):
-        table.add_column(name, justify="left" if name in ("agent", "library") else "right")
+    for name in (*names, "steps to\nthreshold", "seconds to\nthreshold", "SB3's cost\n/ ours"):
+        left = name in ("agent", "library")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
     speedups = {pair["agent"]: f"{pair['speedup']:.1f}" for pair in findings.pairs}
     for row in findings.rows:
         entry, values = row.entry, row.result()
@@ -430,7 +439,7 @@ def table(findings: Findings) -> Table:
             f"{len(row.seeds)} of {len(row.seeds) + failed}" if failed else str(len(row.seeds)),
             f"{entry.steps:,}",
             f"{sum(row.train_seconds):.1f}",
-            f"{values['iqm']:.1f} [{values['ci95'][0]:.1f}, {values['ci95'][1]:.1f}]",
+            iqm_in_words(values),
             f"{row.returns.min():.1f}",
             "-" if values["regret"] is None else f"{values['regret']:.1f}",
             never if steps is None else f"{steps:,.0f}",

@@ -311,10 +311,12 @@ def table(findings: Findings) -> Table:
         "regret",
         "SB3's zoo publishes",
     )
-    caption = [*unfinished(findings), "* from other starts than ours: no regret is known, so it is no comparison"]
+    rows, caption = [cells(line) for line in findings.lines], unfinished(findings)
+    if any("*" in row[-1] for row in rows):
+        caption.append("* from other starts than ours, and no optimum is known: small differences mean nothing")
     table = Table(*names, caption="\n".join(caption), caption_justify="left")
-    for line in findings.lines:
-        table.add_row(*cells(line))
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -342,9 +344,9 @@ weight goes from each end (of three seeds the weights are 1/6, 2/3, 1/6). The br
 interval. The regret is its distance from the optimum of the very same starts, where dynamic programming knows it
 ({optima or "in no line here"}).
 
-The last column holds the numbers of the zoo's `benchmark.md` (DLR-RM/rl-baselines3-zoo, commit 61a0d134 of
-2023-04-11) and the steps of training. They are of one trained agent each, so they say nothing about the spread from seed to seed;
-± is the standard error of the mean over its episodes. Those episodes had other starts than ours. On the pendulum both
+The last column holds the numbers of the zoo's `benchmark.md` (DLR-RM/rl-baselines3-zoo, commit 61a0d134 of 2023-04-11)
+and the steps of training. They are of one trained agent each, so they say nothing about the spread from seed to seed; ±
+is the standard error of the mean over its episodes. Those episodes had other starts than ours. On the pendulum both
 stand as regret, because a mean return depends on its starts: that of the zoo is against the optimum's mean over the
 whole distribution of starts{mean}. A star marks returns for which no optimum is known: small differences to ours mean
 nothing. The zoo's number for LunarLander is of version 2; ours is version 3, which mends how an episode is reset. The

@@ -397,6 +397,10 @@ def test_figures_and_table_of_given_numbers():
     assert list(figures) == ["learning_curves", "returns", "times"]
     labels = figures["learning_curves"].axes[0].get_legend_handles_labels()[1]
     assert labels == ["Balancier", "Stable-Baselines3", "threshold", "optimum"]
+    assert list(compare.table(findings).columns[5].cells) == [
+        "-200.0 [-250.0, -150.0]",
+        "-140.0",
+    ]  # of one, no interval
     assert not any(axes.get_legend() for figure in figures.values() for axes in figure.axes)  # legends are off the data
     for figure in figures.values():
         figure.draw_without_rendering()
