@@ -2,10 +2,10 @@
 return while they learn, the returns of the test, and the processor time.
 
 A seed is one independent training. Ours train all their seeds at once, in one process; SB3 trains one seed a process.
-SB3 has the settings that its zoo publishes (SB3's defaults where the zoo has none), and trains as long as the zoo says,
-and never for fewer steps than ours; --steps gives both the same number. Both are evaluated forty times during training
-on the same 20 validation starts, and in the end on the same test starts. An agent has reached the threshold when three
-evaluations in a row are at or above it.
+SB3 has the settings that its zoo publishes (SB3's defaults where the zoo has none), and trains as long as the zoo says
+for this environment, and never for fewer steps than ours; --steps gives both the same number. Both are evaluated forty
+times during training on the same 20 validation starts, and in the end on the same test starts. An agent has reached the
+threshold when three evaluations in a row are at or above it.
 
 The interquartile mean (IQM) is the mean of the middle half of the seeds. A quarter of the weight goes from each end,
 whatever the number of seeds: of three seeds the weights are 1/6, 2/3 and 1/6. The regret is its distance from the
@@ -380,7 +380,8 @@ def notes(findings: Findings) -> list[str]:
         if ours and ours.entry.settings == "zoo" and left_out(agent, ours.entry.env):
             lines.append(head + f"ours have the zoo's settings without {', '.join(left_out(agent, ours.entry.env))}.")
     for job, failure in findings.failures.items():
-        seeds = f"seeds {job.seeds[0]} to {job.seeds[-1]}" if len(job.seeds) > 1 else f"seed {job.seeds[0]}"
+        first, last = min(job.seeds), max(job.seeds)
+        seeds = f"seed {first}" if first == last else f"seeds {first} to {last}"
         lines.append(f"{job.name}, {seeds}: in no row, because it did not finish ({failure.message}).")
     return lines
 
@@ -392,11 +393,13 @@ def settings_in_words(entry: Entry) -> str:
         return "SB3 has its defaults, because the zoo has no settings here" + (
             ", and the zoo's noise" if settings else ""
         )
-    words, published = f"SB3 has its zoo's settings of {name}", settings["n_timesteps"]
-    if entry.steps < published:
-        words += f", made for {published:,} steps, of which it has {entry.steps:,}"
-        if settings.get("learning_starts", 0) >= entry.steps:
-            words += f": it does not learn before step {settings['learning_starts']:,}"
+    published = settings.get("n_timesteps")
+    if not published:
+        return f"SB3 has the settings of {name}, the nearest environment of its zoo, and as many steps as ours"
+    words = f"SB3 has its zoo's settings of {name}, made for {published:,} steps"
+    words += " as here" if entry.steps == published else f"; here it has {entry.steps:,}"
+    if settings.get("learning_starts", 0) >= entry.steps:
+        words += f", and it does not learn before step {settings['learning_starts']:,}"
     return words
 
 

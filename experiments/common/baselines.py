@@ -246,7 +246,8 @@ ZOO: dict[tuple[str, str], dict[str, Any]] = {
 DEFAULTS = "SB3's defaults"
 ZOO_DEFAULTS: dict[str, dict[str, Any]] = {"td3": TD3_NOISE}
 # Environments that have the settings of another. The zoo has no agent for a pendulum with discrete torques: Acrobot,
-# which is swung up as well, is the nearest for DQN, and the pendulum without gSDE for the others.
+# which is swung up as well, is the nearest for DQN, and the pendulum without gSDE for the others; a budget for it was
+# not published.
 NEAREST = {
     ("dqn", "balancier/PendulumDiscrete-v0"): "Acrobot-v1",
     ("ppo", "balancier/PendulumDiscrete-v0"): "Pendulum-v1",
@@ -257,13 +258,13 @@ NEAREST = {
     ("a2c", "balancier/Pendulum-v0"): "Pendulum-v1",
     ("ppo", "InvertedPendulum-v5"): "InvertedPendulum-v2",
 }
-GSDE = {"use_sde", "sde_sample_freq"}  # needs continuous actions
+NOT_FOR_DISCRETE = {"use_sde", "sde_sample_freq", "n_timesteps"}  # gSDE needs continuous actions
 
 
 def zoo_settings(agent: str, env: str) -> tuple[str, dict[str, Any]]:
     """The zoo's environment whose settings serve here, and the settings; SB3's defaults where there are none.
 
-    Only the zoo's settings have a budget, `n_timesteps`.
+    Only settings that were published for this environment have a budget, `n_timesteps`.
     """
     env = env.rpartition(":")[2]
     nearest = NEAREST.get((agent, env), env)
@@ -271,7 +272,7 @@ def zoo_settings(agent: str, env: str) -> tuple[str, dict[str, Any]]:
         return DEFAULTS, deepcopy(ZOO_DEFAULTS.get(agent, {}))
     settings = deepcopy(ZOO[agent, nearest])  # SB3 writes into the policy's keywords
     if env == "balancier/PendulumDiscrete-v0":
-        settings = {name: value for name, value in settings.items() if name not in GSDE}
+        settings = {name: value for name, value in settings.items() if name not in NOT_FOR_DISCRETE}
     return nearest, settings
 
 

@@ -132,7 +132,7 @@ def test_sb3_has_its_zoos_budget_and_never_less_than_ours():
     assert steps("td3") == (10_000, 20_000)
     assert steps("ppo") == (100_000, 100_000)
     assert steps("a2c") == (1_000_000, 1_000_000)
-    assert steps("dqn") == (10_000, 100_000)  # those of Acrobot
+    assert steps("dqn") == (10_000, 10_000)  # the zoo has no budget for discrete torques
     assert steps("ppo", env="CartPole-v1") == (50_000, 100_000)
     assert steps("ppo", env="CartPole-v1", settings="zoo") == (100_000, 100_000)
     assert steps("sac", env="LunarLanderContinuous-v3") == (500_000, 500_000)  # nothing is tuned there
@@ -277,9 +277,13 @@ def test_the_notes_say_what_sb3_has_and_ours_have_not():
     def settings(agent, env, steps):
         return compare.settings_in_words(Entry("sb3", agent, env, steps, "own", 1))
 
-    assert settings("sac", "balancier/Pendulum-v0", 20_000) == "SB3 has its zoo's settings of Pendulum-v1"
-    assert settings("sac", "Pendulum-v1", 5_000).endswith(", made for 20,000 steps, of which it has 5,000")
-    assert settings("td3", "Pendulum-v1", 10_000).endswith("10,000: it does not learn before step 10,000")
+    of_zoo = "SB3 has its zoo's settings of Pendulum-v1, made for 20,000 steps"
+    assert settings("sac", "balancier/Pendulum-v0", 20_000) == f"{of_zoo} as here"
+    assert settings("sac", "Pendulum-v1", 5_000) == f"{of_zoo}; here it has 5,000"
+    late = f"{of_zoo}; here it has 10,000, and it does not learn before step 10,000"
+    assert settings("td3", "Pendulum-v1", 10_000) == late
+    borrowed = "SB3 has the settings of Acrobot-v1, the nearest environment of its zoo, and as many steps as ours"
+    assert settings("dqn", "balancier/PendulumDiscrete-v0", 10_000) == borrowed
     assert settings("td3", "Taxi-v4", 9).endswith("because the zoo has no settings here, and the zoo's noise")
     zoo = Entry("balancier", "ppo", "balancier/Pendulum-v0", 100_000, "zoo", 2)
     (row_of_zoo,) = [Row(zoo, OURS.trainings, None)]
