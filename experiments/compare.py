@@ -24,6 +24,7 @@ import numpy as np
 import tyro
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from rich import box
 from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
@@ -425,7 +426,8 @@ def table(findings: Findings) -> Table:
         "seed; the seconds of ours are those of all seeds together until then, SB3's those of one seed. Last column:",
         "processor seconds that a step of a seed costs, SB3's divided by ours.",
     ]
-    table = Table(title="Tested on the same starts", caption="\n".join(caption), caption_justify="left")
+    table = Table(title="Tested on the same starts", caption="\n".join(caption), caption_justify="left", box=box.SIMPLE)
+    table.padding = (0, 0)  # a line of 130 characters has room for every number
     names = ("agent", "library", "seeds", "steps", "seconds", "IQM [95 %]", "worst\nseed", "regret")
     for name in (*names, "steps to\nthreshold", "seconds to\nthreshold", "SB3's cost\n/ ours"):
         left = name in ("agent", "library")

@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from agents import AGENTS, PPO
 from experiments import __main__ as cli
@@ -412,3 +413,15 @@ def test_figures_and_table_of_given_numbers():
     assert [cell[0] for cell in cells][:5] == ["sac", "balancier", "2", "40", "8.0"]
     assert [cell[1] for cell in cells][7:] == ["10.0", "never", "never", ""]
     assert [cell[0] for cell in cells][6:] == ["-250.0", "70.0", "15", "3.0", "5.0"]
+
+
+def test_no_number_of_the_table_is_cut_off(capsys):
+    """In a line of 130 characters, which files and pipes have."""
+    parts = [([i], 123.5, [[-1157.94 - 100 * i]] * 4) for i in range(3)]
+    wide = row("balancier", parts)
+    wide = dataclasses.replace(wide, entry=dataclasses.replace(wide.entry, agent="reinforce", steps=1_000_000))
+    Console(width=130).print(compare.table(Findings([wide])))
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    for word in ("reinforce", "1,000,000", "-1257.9 [-1357.9, -1157.9]", "-1357.9", "threshold", "SB3's cost"):
+        assert word in printed
