@@ -68,6 +68,8 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
             balancier.write_file(folder.folder / file_name, text)
         folder.finish(lesson.result(findings))
         folder.close(lesson.table(findings), lesson.next_command)
+        if getattr(findings, "interrupted", False):  # some lessons keep what was finished
+            raise KeyboardInterrupt
 
     return run_command(name, lesson.flags, run, argv, description)
 
