@@ -181,8 +181,8 @@ def keywords_of_env(flags: Train, env: str) -> dict[str, Any]:
         parameters |= {"observation": flags.observation}
     if parameters and not is_pendulum(env):
         name, value = next(iter(parameters.items()))
-        expected = f"the pendulum's; elsewhere --env-kwargs {name}={value}"
-        raise UsageError(f"{flag_name(name)}: found {value} for {env}, expected an environment of {expected}")
+        expected = f"it with a pendulum alone (elsewhere --env-kwargs {name}={value})"
+        raise UsageError(f"{flag_name(name)}: found {value} for {env}, expected {expected}")
     others = env_keywords(flags.env_kwargs)
     for name in others.keys() & parameters.keys():
         raise UsageError(f"--env-kwargs: found {name}, which {flag_name(name)} gives already, expected it once")
@@ -301,6 +301,8 @@ def train(flags: Train) -> None:
     if interrupts:
         console.print(f"\nStopped at step {agent.num_timesteps:,}; balancier train --resume {run.folder} continues")
         raise KeyboardInterrupt
+    if agent.env_kwargs and is_pendulum(env):
+        console.print("test, and the optimum of these parameters (about a minute when it is first computed)")
     optimal = optimal_returns(env, range(TEST_SEED, TEST_SEED + flags.eval_episodes), **agent.env_kwargs)
     write(run, Findings(name, env, agent, callback.finish(agent, flags.eval_episodes), logs, seconds, optimal))
 

@@ -45,6 +45,9 @@ def env_keywords(texts: Sequence[Sequence[str]]) -> dict[str, Any]:
     values = assignments("--env-kwargs", texts)
     if "render_mode" in values:
         raise UsageError("--env-kwargs: found render_mode, expected none while training: balancier watch draws")
+    limit = values.get("max_episode_steps", 1)
+    if not isinstance(limit, int) or limit < 1:
+        raise UsageError(f"--env-kwargs: max_episode_steps: found {limit!r}, expected a whole number of at least 1")
     for name, value in values.items():
         try:
             values[name] = json.loads(json.dumps(value, allow_nan=False))  # tuples become lists, now as after loading
@@ -101,6 +104,8 @@ def with_widths(name: str, network: MakeNetwork, widths: dict[str, Any]) -> Make
         if widths.get(width) is not None and name not in having:
             flag = f"--{width.replace('_', '-')}"
             raise UsageError(f"{flag}: found it with --network {name}, expected {' or '.join(having)}")
+        if widths.get(width) == ():
+            raise UsageError(f"--{width.replace('_', '-')}: found nothing, expected one number or several")
     given = {width: value for width, value in widths.items() if value is not None}
     if name == "cnn" and "hidden" in given:
         if len(given["hidden"]) != 1:

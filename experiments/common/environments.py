@@ -112,19 +112,21 @@ def expected_ids(module: str, env_id: str) -> str:
     own = own_file(module)
     elsewhere = own is not None and place is not None and Path(place).resolve() != own.resolve()
     hint = f"; {own} is hidden by it: rename that" if elsewhere else ""
-    close = difflib.get_close_matches(env_id, ids, len(ids) or 1)
-    ordered = close + sorted(set(ids) - set(close))
-    known = f"one of {', '.join(ordered)}" if len(ids) > 1 else ids[0] if ids else "a module that registers it"
-    return f"expected {known} ({place or module} registers {len(ids)} ids{hint})".replace(" 1 ids", " 1 id")
+    close = difflib.get_close_matches(env_id, ids, MOST_IDS)
+    known = (close + sorted(set(ids) - set(close)))[:MOST_IDS]
+    words = ("one of " if len(ids) > 1 else "") + ", ".join(known) + (", ..." if len(ids) > MOST_IDS else "")
+    found = f"{place or module} registers {len(ids) or 'no'} id{'' if len(ids) == 1 else 's'}"
+    return f"expected {words or 'a module that registers it'} ({found}{hint})"
 
 
+MOST_IDS = 8  # in a message
 REGISTERED: dict[str, set[str]] = {}  # ids that appeared while a module was imported
 
 
 def registered_by(spec: EnvSpec, module: str) -> bool:
     entry_point = spec.entry_point
     of_class = entry_point if isinstance(entry_point, str) else getattr(entry_point, "__module__", "")
-    return spec.id in REGISTERED.get(module, ()) or of_class.partition(":")[0] == module
+    return spec.id in REGISTERED.get(module, ()) or f"{of_class.partition(':')[0]}.".startswith(f"{module}.")
 
 
 def own_file(module: str) -> Path | None:
@@ -142,7 +144,8 @@ def import_module(name: str, flag: str = "--env") -> None:
     if name == "__main__":
         raise UsageError(f"{flag}: found an environment that a script registered, expected it in a module of its own")
     if name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
-        raise UsageError(f"{flag}: found module {name!r}, expected its name as in an import: {Path(name).stem}:Id")
+        expected = f"{Path(name).stem}:Id" if name.endswith(".py") else "module:Id, the module named as in an import"
+        raise UsageError(f"{flag}: found module {name!r}, expected {expected}")
     folder, own = Path.cwd(), own_file(name)
     if own is not None:
         try:
@@ -158,7 +161,7 @@ def import_module(name: str, flag: str = "--env") -> None:
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             looked = f"looked in {folder} and among the installed packages"
-            raise UsageError(f"{flag}: found no module {error.name} ({looked}), expected {error.name}.py") from None
+            raise UsageError(f"{flag}: found no module {error.name} ({looked}), expected it in one of them") from None
         raise UsageError(f"{flag}: found module {name}, which fails to be imported ({in_a_line(error)})") from None
     if new := set(gym.registry) - before:
         REGISTERED[name] = new
@@ -177,7 +180,8 @@ def in_a_line(error: BaseException) -> str:
     """An error of foreign code: its kind, its words, and the line that it comes from."""
     words = " ".join(str(error).split())
     frames = traceback.extract_tb(error.__traceback__)
-    frames = [frame for frame in frames if "importlib" not in frame.filename]
+    ours = (str(balancier.HOME), str(Path(gym.__file__).parent))
+    frames = [frame for frame in frames if "importlib" not in frame.filename and not frame.filename.startswith(ours)]
     place = f", {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}: {words}{'' if isinstance(error, SyntaxError) else place}"
 
@@ -193,6 +197,9 @@ def check_env(env: str, env_kwargs: dict[str, Any], flag: str = "--env") -> None
     try:
         single = make_env(env, env_kwargs)
         doing = "be reset"
+        for name in ("observation_space", "action_space"):
+            if not isinstance(getattr(single, name, None), gym.Space):
+                raise ValueError(f"{name}: found {getattr(single, name, None)!r}, expected a space of Gymnasium")
         result = single.reset(seed=0)
         if not isinstance(result, tuple) or len(result) != 2:
             raise ValueError("reset: found a result that is no pair, expected observation and info")
