@@ -138,7 +138,7 @@ def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, d
     except SystemExit as end:
         if end.code in (0, None):
             raise
-        words = re.sub(r"[╭╮╰╯│─]+", " ", message.getvalue())
+        words = re.sub(r"[╭╮╰╯│─]+|-{5,}", " ", message.getvalue())
         words = re.sub(r"\s+", " ", words).replace("Parsing error", "").replace("Unrecognized options", "").strip()
         raise UsageError(reworded(words.partition(" For full helptext")[0])) from None
 
@@ -161,4 +161,6 @@ def reworded(words: str) -> str:
         return f"{found[2]}: found {found[1]}, expected {' or '.join(choices)}"
     if found := re.search(rf"Missing value for argument '{flag}'", words):
         return f"{found[1]}: found nothing, expected a value"
+    if words.startswith(": "):  # tyro's list of what it does not know
+        return f"found {words[2:].replace(', ', ' ')}, expected the flags that --help lists"
     return words
