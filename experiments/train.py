@@ -234,14 +234,21 @@ def check_unchanged(flags: Train, agent: Agent) -> None:
         if name == "env" and given is not None:
             given = given.rpartition(":")[2]
         if given is not None and listed(given) != listed(value):
-            raise UsageError(f"{flag_name(name)}: found {given} with --resume, expected {value}, as in the run")
+            raise UsageError(
+                f"{flag_name(name)}: found {plain(given)} with --resume, expected {plain(value)}, as in the run"
+            )
     has = default_kwargs(str(agent.env_id), "--resume") | agent.env_kwargs
     given_as_flags = {name for name in has if getattr(flags.pendulum, name, getattr(flags, name, None)) is not None}
     for name, value in keywords_of_env(flags, str(agent.env_id)).items():
         if name not in has or listed(has[name]) != listed(value):
             flag = flag_name(name) if name in given_as_flags else f"--env-kwargs: {name}"
-            expected = f"{has[name]}, as in the run" if name in has else "it left out, as in the run"
-            raise UsageError(f"{flag}: found {value} with --resume, expected {expected}")
+            expected = f"{plain(has[name])}, as in the run" if name in has else "it left out, as in the run"
+            raise UsageError(f"{flag}: found {plain(value)} with --resume, expected {expected}")
+
+
+def plain(value: Any) -> str:
+    """A value as it is typed."""
+    return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def listed(value: Any) -> Any:
