@@ -155,23 +155,22 @@ def start(flags: Train) -> tuple[Agent, Train]:
 
 
 def begin(flags: Train) -> tuple[Agent, Train]:
-    flags = replace(flags, agent=flags.agent or "sac", seeds=flags.seeds or 10, seed=flags.seed or 0)
-    assert flags.agent is not None
-    flags = replace(flags, env=flags.env or default_env(flags.agent))
-    assert flags.env is not None
-    env_kwargs = keywords_of_env(flags, flags.env)
-    given = hyperparameters(flags.agent, flags.hyperparameters, flags.seeds)
-    check_env(flags.env, env_kwargs)
-    network = flags.network or default_network(flags.env, env_kwargs)
-    keywords = tuned(flags.agent, flags.env, network)
+    agent, seeds = flags.agent or "sac", flags.seeds or 10
+    env = flags.env or default_env(agent)
+    flags = replace(flags, agent=agent, env=env, seeds=seeds, seed=flags.seed or 0)
+    env_kwargs = keywords_of_env(flags, env)
+    given = hyperparameters(agent, flags.hyperparameters, seeds)
+    check_env(env, env_kwargs)
+    network = flags.network or default_network(env, env_kwargs)
+    keywords = tuned(agent, env, network)
     widths = {"hidden": flags.hidden, "hidden_size": flags.hidden_size, "channels": flags.channels}
     changed = with_widths(network, keywords.get("network", NETWORKS[network][1]), widths)
     if changed is not NETWORKS[network][1]:
         keywords |= {"network": changed}
     if env_kwargs:
         keywords |= {"env_kwargs": env_kwargs}
-    agent = make(flags.agent, flags.env, flags.all_seeds, keywords | given, network, given)
-    return agent, replace(flags, network=network)
+    made = make(agent, env, flags.all_seeds, keywords | given, network, given)
+    return made, replace(flags, network=network)
 
 
 def keywords_of_env(flags: Train, env: str) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def drawn_env(env_id: str, env_kwargs: dict[str, Any], window: bool) -> gym.Env:
         found = f"found {env_id}, which draws no frames (render_modes: {', '.join(map(str, modes)) or 'none'})"
         raise UsageError(f"{'run' if window else '--gif'}: {found}, expected an environment with {expected}")
     try:
-        env = gym.make(spec, disable_env_checker=True, **(env_kwargs | {"render_mode": mode}))
+        env = gym.make(spec, disable_env_checker=True, render_mode=mode, **env_kwargs)
     except Exception as error:
         raise UsageError(f"run: {env_id} cannot be drawn ({in_a_line(error)}); {ADVICE}") from None
     if mode == "human":
