@@ -11,6 +11,7 @@ K steps left, G grid points, U torques, n starts.
 
 import contextlib
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -205,20 +206,30 @@ def write_cache(path: Path, key: str, tables: np.ndarray) -> None:
         balancier.write_file(path, buffer.getvalue())
 
 
+PENDULUM_V1 = "gymnasium.envs.classic_control.pendulum:PendulumEnv"  # Gymnasium's own entry point, whatever the id
+
+
 def optimal_returns(env_id: str, seeds: Sequence[int], **env_kwargs: Any) -> np.ndarray | None:
     """Returns (n,) of the optimum from `reset(seed=seed)` for each seed; None where no optimum is known.
 
-    Known are our pendulums with fixed parameters, and Gymnasium's `Pendulum-v1`, which is the default one.
+    Known are our pendulums with fixed parameters and a time limit, and Gymnasium's `Pendulum-v1`. The id says nothing:
+    another environment may have one of these names, and a pendulum may be registered under another.
     """
-    name = env_id.rpartition(":")[2]
-    if name == "Pendulum-v1" and not env_kwargs:
-        name = "balancier/Pendulum-v0"
-    if name not in ("balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"):
+    module, _, name = env_id.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    spec = gym.spec(name)
+    keywords = {**spec.kwargs, **env_kwargs}
+    num_steps = keywords.pop("max_episode_steps", spec.max_episode_steps)
+    if spec.entry_point == PENDULUM_V1 and keywords.keys() <= {"g", "render_mode"}:
+        keywords = {"gravity": keywords.get("g", 10.0)}
+    elif spec.entry_point != "envs.pendulum:PendulumEnv":
         return None
-    batch = gym.make_vec(name, len(seeds), vectorization_mode="vector_entry_point", **env_kwargs)
-    assert isinstance(batch, PendulumVectorEnv)
-    if batch.pendulum.ranges or batch.max_episode_steps == ENDLESS:
+    if spec.additional_wrappers or not num_steps or num_steps < 0:
+        return None
+    batch = PendulumVectorEnv(len(seeds), max_episode_steps=num_steps, **keywords)
+    if batch.pendulum.ranges:
         return None
     batch.reset(seed=list(seeds))
-    best = optimum(num_torques=batch.num_torques, num_steps=batch.max_episode_steps, **asdict(batch.pendulum))
+    best = optimum(num_torques=batch.num_torques, num_steps=num_steps, **asdict(batch.pendulum))
     return best.returns(np.stack([batch.angle, batch.speed], 1))

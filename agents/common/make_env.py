@@ -55,8 +55,13 @@ def find_spec(env: str) -> EnvSpec:
 
 
 def import_path(env: str) -> str:
-    """The id as a new process finds it: `module:Id` with the package that registers it, unless that is Gymnasium."""
+    """The id as a new process finds it: `module:Id` with the package that registers it, unless that is Gymnasium.
+
+    A module that was named is kept: that of the class need not be the one that registers it.
+    """
     spec = find_spec(env)
+    if ":" in env:
+        return env
     entry_point = spec.entry_point
     module = entry_point if isinstance(entry_point, str) else getattr(entry_point, "__module__", "gymnasium")
     package = module.partition(":")[0].partition(".")[0]

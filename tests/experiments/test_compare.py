@@ -46,7 +46,7 @@ def in_this_process(monkeypatch):
     (["--agents", "sac", "all"], "--agents: found sac all, expected all, or different ones of"),
     (["--agents"], "--agents: found none, expected all, or different ones of"),
     (["--steps", "3"], "--steps: found 3, expected at least 40"),
-    (["--env", "Nowhere-v0"], "--env: sac cannot train on Nowhere-v0"),
+    (["--env", "Nowhere-v0"], "--env: found 'Nowhere-v0', expected an id that Gymnasium knows"),
     (["--env", "CartPole-v1", "--agents", "sac"], "--env: sac cannot train on CartPole-v1"),
     (["--jobs", "0"], "--jobs: found 0"),
     (["--baseline-seeds", "-1"], "--baseline-seeds: found -1"),
