@@ -1,5 +1,6 @@
 """Environments from an id or a function, as one batch with a random stream to each."""
 
+import copy
 import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from agents.common.spaces import in_words
 Maker = Callable[[], gym.Env]
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"  # its own entry point, whatever the id
 
+NATIVE: dict[str, Any] = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.SAME_STEP}
 MAX_REWARD = float(np.finfo(np.float32).max)
 
 
@@ -108,7 +110,9 @@ def find_spec(env: str) -> EnvSpec:
 
 
 def import_path(env: str) -> str:
-    """The id as a new process finds it: `module:Id` with the package that registers it, unless that is Gymnasium."""
+    """The id as a new process finds it: `module:Id` as given, else with the package of its class, if not Gymnasium."""
+    if ":" in env:
+        return env
     spec = find_spec(env)
     entry_point = spec.entry_point
     module = entry_point if isinstance(entry_point, str) else getattr(entry_point, "__module__", "gymnasium")
@@ -126,19 +130,40 @@ def has_native_batch(spec: EnvSpec) -> bool:
 def make_native_batch(env: str, count: int, env_kwargs: dict[str, Any]) -> VectorEnv | None:
     """A native batch in which each environment depends on its own seed alone; None where there is none."""
     spec = find_spec(env)
-    if spec.entry_point == CARTPOLE and set(env_kwargs) <= {"sutton_barto_reward"}:
-        return CartPoleBatch(count, max_episode_steps=spec.max_episode_steps or 500, **env_kwargs)
-    if not has_native_batch(spec):
+    keywords = {"max_episode_steps": spec.max_episode_steps} | spec.kwargs | env_kwargs
+    plain = (keywords["max_episode_steps"] or 0) > 0 and not spec.additional_wrappers
+    if plain and spec.entry_point == CARTPOLE and set(keywords) <= {"sutton_barto_reward", "max_episode_steps"}:
+        return CartPoleBatch(count, **keywords)
+    if not plain or not has_native_batch(spec):
         return None
-    mode = AutoresetMode.SAME_STEP
-    return gym.make_vec(env, count, vectorization_mode="vector_entry_point", autoreset_mode=mode, **env_kwargs)
+    return gym.make_vec(env, count, **NATIVE, **env_kwargs)
 
 
 def make_env(env: str | Maker, env_kwargs: dict[str, Any]) -> gym.Env:
     """One environment, from an id or a function; ValueError for anything else."""
     if not callable(env) and not isinstance(env, str):
         raise ValueError(f"env: found {type(env).__name__}, expected an id, or a function that makes an environment")
-    return gym.make(env, disable_env_checker=True, **env_kwargs) if isinstance(env, str) else env()
+    if not isinstance(env, str) and env_kwargs:
+        expected = "an environment id (bind them to the function)"
+        raise ValueError(f"env_kwargs: found them for a function that makes an environment, expected {expected}")
+    if isinstance(env, str) and find_spec(env).entry_point is None:
+        raise ValueError(f"env: found {env}, which exists as a batch alone, expected one that gymnasium.make can make")
+    keywords = {"disable_env_checker": True} | copy.deepcopy(env_kwargs)  # an environment may change what it is given
+    made = gym.make(env, **keywords) if isinstance(env, str) else env()
+    if not isinstance(made, gym.Env):
+        raise ValueError(f"env: found a function that returns {type(made).__name__}, expected a single gymnasium.Env")
+    return made
+
+
+def make_envs(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> list[Replayable]:
+    """`count` single environments.
+
+    Raises ValueError for keywords if `env` is a function, and for a function that returns the same environment again.
+    """
+    envs = [Replayable(make_env(env, env_kwargs)) for _ in range(count)]
+    if len({id(single.unwrapped) for single in envs}) < count:
+        raise ValueError("env: found a function that returns the same environment again, expected a new one each time")
+    return envs
 
 
 def make_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> VectorEnv:
@@ -183,15 +208,48 @@ class SyncBatch(SyncVectorEnv):
 
 
 def make_sync_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> SyncBatch:
-    """`count` single environments stepped one after the other.
+    """The environments of `make_envs`, stepped one after the other."""
+    makers = [lambda single=single: single for single in make_envs(env, count, env_kwargs)]
+    return SyncBatch(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
 
-    Raises ValueError for keywords if `env` is a function, and for a function that returns the same environment again.
-    """
-    if not isinstance(env, str) and env_kwargs:
-        expected = "an environment id (bind them to the function)"
-        raise ValueError(f"env_kwargs: found them for a function that makes an environment, expected {expected}")
-    makers = [lambda: Replayable(make_env(env, env_kwargs))] * count
-    batch = SyncBatch(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
-    if len({id(single.unwrapped) for single in batch.envs}) < count:
-        raise ValueError("env: found a function that returns the same environment again, expected a new one each time")
-    return batch
+
+TUPLE, ARRAY = "__tuple__", "__array__"  # marks of what JSON has not
+
+
+def plain_keywords(value: Any, name: str = "env_kwargs") -> Any:
+    """A copy of what a file can hold, with NumPy's numbers as Python's; ValueError for anything else."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) in (list, tuple):
+        return type(value)(plain_keywords(part, f"{name}[{i}]") for i, part in enumerate(value))
+    if type(value) is dict and all(type(key) is str and key not in (TUPLE, ARRAY) for key in value):
+        return {key: plain_keywords(part, f"{name}[{key!r}]") for key, part in value.items()}
+    if type(value) is np.ndarray and value.dtype.kind in "biufU":
+        return value.copy()
+    expected = "numbers, texts, arrays, and lists, tuples and dictionaries (keys: texts) of them, which a file can hold"
+    raise ValueError(f"{name}: found {' '.join(repr(value).split())}, expected {expected}; or env as a function")
+
+
+def keywords_to_json(value: Any) -> Any:
+    """Plain keywords as JSON can hold them."""
+    if isinstance(value, np.ndarray):
+        return {ARRAY: value.tolist(), "dtype": value.dtype.str}
+    if isinstance(value, dict):
+        return {key: keywords_to_json(part) for key, part in value.items()}
+    parts = [keywords_to_json(part) for part in value] if isinstance(value, list | tuple) else value
+    return {TUPLE: parts} if isinstance(value, tuple) else parts
+
+
+def keywords_from_json(value: Any) -> Any:
+    """The inverse of `keywords_to_json`."""
+    if isinstance(value, list):
+        return [keywords_from_json(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if ARRAY in value:
+        return np.array(value[ARRAY], value["dtype"])
+    if TUPLE in value:
+        return tuple(keywords_from_json(value[TUPLE]))
+    return {key: keywords_from_json(part) for key, part in value.items()}

@@ -1,6 +1,7 @@
 """Environments, numbers and habits of people who did not write this project."""
 
 import copy
+import re
 from functools import partial
 
 import gymnasium as gym
@@ -240,3 +241,136 @@ def test_bytes_that_are_no_image_are_numbers_like_any():
         agent = PPO(partial(AnySpace, space, Discrete(2)), seeds=1, num_steps=4)
         seen = agent.encoder(agent.obs).flatten() * scale
         np.testing.assert_allclose(seen, agent.vec_env.env._observations.flatten(), rtol=1e-6)
+
+
+class Reused(Simple):
+    """One array for all observations, of all environments; the reset overwrites it, too. Actions are changed."""
+
+    shared = np.zeros(1, np.float32)
+    action_space = Box(-1, 1, (2,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.shared[:] = -1
+        return self.shared, {}
+
+    def step(self, action):
+        _, *rest = super().step(None)
+        self.shared[:] = action[0] if abs(action[0]) < 0.9 else self.t  # a replay needs the action as it was
+        action[:] = 7
+        return self.shared, *rest
+
+    def info(self):
+        return {"final_obs": "mine", "_final_obs": None, "episode": {"r": self}}
+
+
+def test_environments_may_reuse_their_arrays(tmp_path):
+    agent = SAC(Reused, seeds=2, num_envs=2, learning_starts=4, batch_size=4).learn(24)
+    replay = agent.replay
+    action, done = replay.numbers[:, :24, 0], replay.numbers[:, :24, -1] == 1
+    seen = torch.where(action.abs() < 0.9, action, torch.arange(24) // 2 % 5 + 1.0)
+    assert done.sum() == 2 * 4  # two environments of each seed, two episodes
+    torch.testing.assert_close(replay.next_obs[:, :24, 0], seen)
+    torch.testing.assert_close(replay.obs[:, 2:24, 0], torch.where(done[:, :22], -1.0, seen[:, :22]))
+    agent.save(tmp_path / "agent")
+    again = SAC.load(tmp_path / "agent", Reused).learn(6)
+    for name, array in agent.learn(6).get_state().items():
+        np.testing.assert_array_equal(array, again.get_state()[name], err_msg=name)
+
+
+class Odd(Simple):
+    """What it returns where is given."""
+
+    def __init__(self, **returned):
+        self.returned = returned
+
+    def reset(self, *, seed=None, options=None):
+        obs, info = super().reset(seed=seed)
+        return self.returned.get("start", (self.returned.get("obs", obs), info))
+
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        return self.returned.get("step", (self.returned.get("obs", obs), self.returned.get("reward", reward), *rest))
+
+
+@pytest.mark.parametrize("returned", [
+    {"obs": [1]}, {"obs": np.array([1.0])}, {"obs": (True,)}, {"reward": 1}, {"reward": np.float32(1)},
+    {"reward": np.ones((1, 1))}, {"reward": np.array(True)},
+])  # fmt: skip
+def test_numbers_of_any_type_are_taken(returned):
+    agent = PPO(lambda: Odd(**returned), seeds=1, num_steps=12).learn(12)
+    assert agent.metrics["return"].tolist() == [5.0]
+    assert evaluate(agent, lambda: Odd(**returned), [0]).tolist() == [[5.0]]
+
+
+ZERO = np.zeros(1, np.float32)
+
+
+@pytest.mark.parametrize(("returned", "message"), [
+    ({"reward": np.nan}, "found reward nan in step 1 of the episode from reset(seed=%), expected a finite number"),
+    ({"reward": -np.inf}, "found reward -inf in step 1 of the episode from reset(seed=%), expected a finite number"),
+    ({"reward": [1, 2]}, "found reward [1, 2] in step 1 of the episode from reset(seed=%), expected a finite number"),
+    ({"reward": None}, "found reward None in step 1 of the episode from reset(seed=%), expected a finite number"),
+    ({"obs": ZERO + np.nan}, "found observation array([nan], dtype=float32) in step 0 of the episode from"
+                             " reset(seed=%), expected finite numbers"),
+    ({"obs": np.zeros(2)}, "found observation array([0., 0.]) in step 0 of the episode from reset(seed=%),"
+                           " expected one of Box(-1.0, 1.0, (1,), float32)"),
+    ({"obs": None}, "found observation None in step 0 of the episode from reset(seed=%), expected one of Box("),
+    ({"start": ZERO}, "expected Gymnasium's: reset(seed=, options=) gives (obs, info); step five values"),
+    ({"step": (ZERO, 0.0, False, {})}, "expected Gymnasium's: reset(seed=, options=) gives (obs, info); step five"),
+])  # fmt: skip
+def test_what_an_environment_must_not_return_is_named(returned, message):
+    with pytest.raises(ValueError, match=re.escape(message).replace("%", r"\d+")):
+        PPO(lambda: Odd(**returned), seeds=2, num_steps=4).learn(4)
+
+
+class OldReset(Simple):
+    def reset(self):
+        return np.zeros(1, np.float32)
+
+
+def test_old_interfaces_are_refused_before_the_first_step():
+    with pytest.raises(ValueError, match="found another interface .*seed.* expected Gymnasium's: reset"):
+        PPO(OldReset, seeds=1)
+    with pytest.raises(ValueError, match="found a function that returns object, expected a single gymnasium.Env"):
+        PPO(object, seeds=1)
+    with pytest.raises(ValueError, match="found a function that returns SyncVectorEnv, expected a single"):
+        PPO(lambda: gym.vector.SyncVectorEnv([Simple]), seeds=1)
+    gym.register("wild/Batch-v0", vector_entry_point=gym.vector.SyncVectorEnv)
+    with pytest.raises(ValueError, match="found wild/Batch-v0, which exists as a batch alone"):
+        PPO("wild/Batch-v0", seeds=1)
+
+
+CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
+
+
+@pytest.mark.parametrize(("registered", "env_kwargs"), [
+    ({}, {}),
+    ({"max_episode_steps": 7}, {}),
+    ({"max_episode_steps": 500}, {"max_episode_steps": 6}),
+    ({"max_episode_steps": 500, "kwargs": {"sutton_barto_reward": True}}, {}),
+    ({"max_episode_steps": 500, "kwargs": {"sutton_barto_reward": True}}, {"sutton_barto_reward": False}),
+    ({"max_episode_steps": 9, "additional_wrappers": (gym.wrappers.TimeAwareObservation.wrapper_spec(),)}, {}),
+    ({"max_episode_steps": 9, "entry_point": "envs.physics:Pendulum", "vector_entry_point": "envs.pendulum:no"}, {}),
+])  # fmt: skip
+def test_an_id_is_what_gymnasium_makes_of_it(registered, env_kwargs):
+    if registered.get("entry_point"):
+        pytest.skip("replaced below")
+    gym.register("CartPole-Wild-v0", **({"entry_point": CARTPOLE} | registered))
+    try:
+        agent = PPO("CartPole-Wild-v0", env_kwargs=env_kwargs, seeds=[3], num_steps=60).learn(60)
+        env = gym.make("CartPole-Wild-v0", **env_kwargs)
+        assert agent.vec_env.observation_space == env.observation_space
+        env.reset(seed=agent.vec_env.env_seeds[0] % 2**32 if hasattr(agent.vec_env.env, "envs") else None)
+        ours = agent.rollout.rollout(1)
+        lengths = torch.diff(ours.done[0, :, 0].nonzero().flatten(), prepend=torch.tensor([-1])).tolist()
+        limit = env_kwargs.get("max_episode_steps", registered.get("max_episode_steps"))
+        assert all(length <= (limit or 500) for length in lengths)
+        if limit is not None and limit < 9:
+            assert limit in lengths
+        rewards = {True: {0.0, -1.0}, False: {1.0}}[
+            env_kwargs.get("sutton_barto_reward", registered.get("kwargs", {}).get("sutton_barto_reward", False))
+        ]
+        assert set(ours.reward.flatten().tolist()) == rewards
+    finally:
+        del gym.registry["CartPole-Wild-v0"]
