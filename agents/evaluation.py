@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.common.agent import Agent
-from agents.common.make_env import Maker, make_env, make_native_batch
+from agents.common.make_env import Maker, make_envs, make_native_batch
 
 TEST_SEED = 10_000  # test returns are those from reset(seed=TEST_SEED + i)
 VALIDATION_SEED = 20_000  # evaluations during training start from reset(seed=VALIDATION_SEED + i)
@@ -62,7 +62,7 @@ class _Envs:
     def __init__(self, env: str | Maker, count: int, env_kwargs: dict[str, Any]):
         self.batch = make_native_batch(env, count, env_kwargs) if isinstance(env, str) else None
         if self.batch is None:
-            self.envs = [make_env(env, env_kwargs) for _ in range(count)]
+            self.envs = make_envs(env, count, env_kwargs)
 
     def reset(self, seeds: list[int]) -> np.ndarray:
         if self.batch is not None:

@@ -31,12 +31,14 @@ class Rollout(NamedTuple):
 
 def idle(space: gym.Space, num: int) -> Policy:
     """No action: the action of the space that is nearest to zero, or the middle one of discrete actions."""
+    if isinstance(space, gym.spaces.MultiBinary):
+        return lambda obs, t: np.zeros((num, *space.shape), space.dtype)
     if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
         middle = space.start + (space.nvec if isinstance(space, gym.spaces.MultiDiscrete) else space.n) // 2
         return lambda obs, t: np.broadcast_to(middle, (num, *(space.shape or ()))).astype(space.dtype)
-    assert isinstance(space, gym.spaces.Box)
-    nearest = np.clip(np.zeros(space.shape), space.low, space.high).astype(space.dtype)
-    return lambda obs, t: np.broadcast_to(nearest, (num, *space.shape)).copy()
+    box = bounded(space)
+    nearest = np.clip(np.zeros(box.shape), box.low, box.high).astype(box.dtype)
+    return lambda obs, t: np.broadcast_to(nearest, (num, *box.shape)).copy()
 
 
 def random(space: gym.Space, num: int, seed: int = 0) -> Policy:
@@ -46,18 +48,38 @@ def random(space: gym.Space, num: int, seed: int = 0) -> Policy:
         return lambda obs, t: space.start + generator.integers(int(space.n), size=num)
     if isinstance(space, gym.spaces.MultiDiscrete):
         return lambda obs, t: space.start + generator.integers(space.nvec, size=(num, *space.shape))
-    assert isinstance(space, gym.spaces.Box)
-    return lambda obs, t: generator.uniform(space.low, space.high, (num, *space.shape)).astype(space.dtype)
+    if isinstance(space, gym.spaces.MultiBinary):
+        return lambda obs, t: generator.integers(2, size=(num, *space.shape), dtype=space.dtype)
+    box = bounded(space)
+    shape: Any = (num, *box.shape)
+    if box.dtype.kind != "f":
+        return lambda obs, t: generator.integers(box.low, box.high, shape, box.dtype, endpoint=True)
+    return lambda obs, t: generator.uniform(box.low, box.high, shape).astype(box.dtype)
 
 
 def sinusoidal(space: gym.Space, num: int, seed: int = 0, steps_per_turn: tuple[float, float] = (20, 100)) -> Policy:
     """Actions that swing over the whole range; each environment has a random period, in steps, and a random phase."""
-    assert isinstance(space, gym.spaces.Box)
-    generator, column = np.random.default_rng(seed), (num, *[1] * len(space.shape))
+    box = bounded(space)
+    generator, column = np.random.default_rng(seed), (num, *[1] * len(box.shape))
     rate = 2 * np.pi / generator.uniform(*steps_per_turn, column)
     phase = generator.uniform(0, 2 * np.pi, column)
-    middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
-    return lambda obs, t: (middle + half * np.sin(rate * t + phase)).astype(space.dtype)
+    low, high = (bound.astype(np.result_type(box.dtype, np.float32)) for bound in (box.low, box.high))
+    middle, half = (high + low) / 2, (high - low) / 2
+
+    def act(obs: np.ndarray, t: int) -> np.ndarray:
+        action = (middle + half * np.sin(rate * t + phase)).clip(low, high)
+        return (action if box.dtype.kind == "f" else action.round()).astype(box.dtype)
+
+    return act
+
+
+def bounded(space: gym.Space) -> gym.spaces.Box:
+    """The space itself; ValueError unless it is a Box with finite bounds."""
+    if not isinstance(space, gym.spaces.Box) or not space.is_bounded():
+        raise ValueError(
+            f"policy: found action space {' '.join(str(space).split())}, expected a Box with finite bounds"
+        )
+    return space
 
 
 def trained(agent: Any, deterministic: bool = True) -> Policy:

@@ -31,7 +31,6 @@ import balancier
 from envs.grid import bilinear
 from envs.pendulum import START_RANGE, PendulumBase, PendulumVectorEnv
 from envs.physics import Pendulum, fixed, reward, transition
-from envs.vector import ENDLESS
 
 NUM_TORQUES = 41  # of a pendulum whose torque is continuous; 5 torques already come within 0.2 of it
 GRIDS = ((100, 61), (200, 121), (400, 241), (800, 481))  # angles x speeds; the next one while the value changes

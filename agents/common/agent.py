@@ -27,7 +27,7 @@ from agents.common.config import (
     restore_network,
 )
 from agents.common.encoder import is_encoder, make_encoder
-from agents.common.make_env import Maker, import_path
+from agents.common.make_env import Maker, import_path, keywords_from_json, keywords_to_json, plain_keywords
 from agents.common.normalization import RewardScaling
 from agents.common.replay import Transitions
 from agents.common.vec_env import Step, VecEnv, extract_state
@@ -73,7 +73,7 @@ class Agent(nn.Module, Generic[ConfigType]):
     ):
         super().__init__()
         self.seeds, self.network = resolve_seeds(seeds), network
-        self.env, self.env_kwargs = env, dict(env_kwargs or {})
+        self.env, self.env_kwargs = env, plain_keywords(env_kwargs) if env_kwargs else {}
         self.config = config = make_config(self.Config, len(self.seeds), hyperparameters)
         self.vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs)
         self.streams = [stream(seed, Role.NETWORKS) for seed in self.seeds]
@@ -262,7 +262,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         meta = {
             "agent": type(self).__name__,
             "env": import_path(self.env) if isinstance(self.env, str) else None,
-            "env_kwargs": self.env_kwargs,
+            "env_kwargs": keywords_to_json(self.env_kwargs),
             "seeds": self.seeds,
             "network": describe_network(self.network),
             "config": dataclasses.asdict(self.config),
@@ -295,7 +295,8 @@ class Agent(nn.Module, Generic[ConfigType]):
             if meta["network"] is None:
                 raise ValueError(f"{path}: its network is not one of the zoo; expected it again as network=")
             network = restore_network(meta["network"])
-        agent = cls(env, seeds=meta["seeds"], network=network, env_kwargs=meta["env_kwargs"], **meta["config"])
+        env_kwargs = keywords_from_json(meta["env_kwargs"])
+        agent = cls(env, seeds=meta["seeds"], network=network, env_kwargs=env_kwargs, **meta["config"])
         agent.set_state(state)
         return agent
 

@@ -112,8 +112,8 @@ def describe_network(network: MakeNetwork) -> dict[str, Any] | None:
     if getattr(models, name, None) is not constructor or (isinstance(network, partial) and network.args):
         return None
     try:
-        return {"name": name, "keywords": json.loads(json.dumps(keywords))}
-    except TypeError:
+        return {"name": name, "keywords": json.loads(json.dumps(keywords, default=lambda number: number.tolist()))}
+    except (TypeError, AttributeError):
         return None
 
 

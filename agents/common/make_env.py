@@ -1,17 +1,23 @@
 """Environments from an id or a function, as one batch with a random stream to each."""
 
+import copy
 import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from agents.common.cartpole import CartPoleBatch, episode_seed
+from agents.common.spaces import in_words
 
 Maker = Callable[[], gym.Env]
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"  # its own entry point, whatever the id
+
+NATIVE: dict[str, Any] = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.SAME_STEP}
+MAX_REWARD = float(np.finfo(np.float32).max)
 
 
 class Replayable(gym.Wrapper):
@@ -19,20 +25,69 @@ class Replayable(gym.Wrapper):
 
     Every episode starts from a seed of its own (`episode_seed`), so an environment that offers no way to read or set
     its state can be brought back to it, in another process too, by acting the episode out again.
+
+    Whatever the environment returns, observations are arrays of its space's shape and type (which it may overwrite),
+    rewards are finite numbers, and infos are empty. ValueError says where that is impossible.
     """
 
     def __init__(self, env: gym.Env):
         super().__init__(env)
         self.seed, self.episode, self.actions = 0, 0, []
+        self.shape, self.dtype = self.observation_space.shape or (), self.observation_space.dtype
+        self.discrete = isinstance(self.action_space, gym.spaces.Discrete)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         self.seed, self.episode = (self.seed, self.episode + 1) if seed is None else (seed, 0)
         self.actions = []
-        return self.env.reset(seed=self.start_seed(), options=options)
+        try:
+            obs, _ = start = self.env.reset(seed=self.start_seed(), options=options)
+        except (TypeError, ValueError) as error:
+            raise self.of_old_gym(error) from error
+        if not isinstance(start, tuple):
+            raise self.error(f"{type(start).__name__} from reset", "a tuple of observation and info")
+        return self.to_observation(obs), {}
 
     def step(self, action):
         self.actions.append(action)
-        return self.env.step(action)
+        try:
+            obs, reward, terminated, truncated, _ = self.act(action)
+        except ValueError as error:
+            raise self.of_old_gym(error) from error
+        if not isinstance(reward, float) or not -MAX_REWARD < reward < MAX_REWARD:
+            reward = self.to_reward(reward)
+        return self.to_observation(obs), reward, terminated, truncated, {}
+
+    def act(self, action):
+        """Step with a copy of the action, which the environment may change."""
+        return self.env.step(action if self.discrete else np.array(action))
+
+    def to_observation(self, obs: Any) -> np.ndarray:
+        if type(obs) is np.ndarray and obs.dtype == self.dtype and obs.shape == self.shape:
+            return obs
+        array = np.asarray(obs)
+        if array.dtype.kind in "biuf" and array.shape == self.shape:
+            converted = array.astype(self.dtype)
+            if converted.dtype.kind == "f" or (converted == array).all():
+                return converted
+        raise self.error(f"observation {obs!r}", f"one of {in_words(self.observation_space)}")
+
+    def to_reward(self, reward: Any) -> float:
+        array = np.asarray(reward)
+        if array.dtype.kind in "biuf" and array.size == 1 and -MAX_REWARD < array.item() < MAX_REWARD:
+            return float(array.item())
+        raise self.error(f"reward {reward!r}", "a finite number")
+
+    def error(self, found: str, expected: str) -> ValueError:
+        """That the environment has just returned something else."""
+        where = f"step {len(self.actions)} of the episode from reset(seed={self.start_seed()})"
+        return ValueError(f"env: found {' '.join(found.split())} in {where}, expected {expected}")
+
+    def of_old_gym(self, error: Exception) -> Exception:
+        """The error in our words where it comes from the interface that environments had before Gymnasium."""
+        if "values to unpack" in str(error) or "unexpected keyword argument" in str(error):
+            expected = "Gymnasium's: reset(seed=, options=) gives (obs, info); step five values"
+            return self.error(f"another interface ({error})", expected)
+        return error
 
     def start_seed(self) -> int:
         """The seed of the episode: below 2**32, as every simulator takes; larger ones are of the first edition."""
@@ -43,7 +98,7 @@ class Replayable(gym.Wrapper):
         self.seed, self.episode, self.actions = seed, episode, list(actions)
         self.env.reset(seed=self.start_seed())
         for action in actions:
-            self.env.step(action)
+            self.act(action)
 
 
 def find_spec(env: str) -> EnvSpec:
@@ -55,13 +110,10 @@ def find_spec(env: str) -> EnvSpec:
 
 
 def import_path(env: str) -> str:
-    """The id as a new process finds it: `module:Id` with the package that registers it, unless that is Gymnasium.
-
-    A module that was named is kept: that of the class need not be the one that registers it.
-    """
-    spec = find_spec(env)
+    """The id as a new process finds it: `module:Id` as given, else with the package of its class, if not Gymnasium."""
     if ":" in env:
         return env
+    spec = find_spec(env)
     entry_point = spec.entry_point
     module = entry_point if isinstance(entry_point, str) else getattr(entry_point, "__module__", "gymnasium")
     package = module.partition(":")[0].partition(".")[0]
@@ -78,52 +130,126 @@ def has_native_batch(spec: EnvSpec) -> bool:
 def make_native_batch(env: str, count: int, env_kwargs: dict[str, Any]) -> VectorEnv | None:
     """A native batch in which each environment depends on its own seed alone; None where there is none."""
     spec = find_spec(env)
-    if spec.entry_point == CARTPOLE and set(env_kwargs) <= {"sutton_barto_reward"}:
-        return CartPoleBatch(count, max_episode_steps=spec.max_episode_steps or 500, **env_kwargs)
-    if not has_native_batch(spec):
+    keywords = {"max_episode_steps": spec.max_episode_steps} | spec.kwargs | env_kwargs
+    plain = (keywords["max_episode_steps"] or 0) > 0 and not spec.additional_wrappers
+    if plain and spec.entry_point == CARTPOLE and set(keywords) <= {"sutton_barto_reward", "max_episode_steps"}:
+        return CartPoleBatch(count, **keywords)
+    if not plain or not has_native_batch(spec):
         return None
-    mode = AutoresetMode.SAME_STEP
-    return gym.make_vec(env, count, vectorization_mode="vector_entry_point", autoreset_mode=mode, **env_kwargs)
+    return gym.make_vec(env, count, **NATIVE, **env_kwargs)
 
 
 def make_env(env: str | Maker, env_kwargs: dict[str, Any]) -> gym.Env:
     """One environment, from an id or a function; ValueError for anything else."""
     if not callable(env) and not isinstance(env, str):
         raise ValueError(f"env: found {type(env).__name__}, expected an id, or a function that makes an environment")
-    return gym.make(env, disable_env_checker=True, **env_kwargs) if isinstance(env, str) else env()
-
-
-def make_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> VectorEnv:
-    """`count` environments as one batch that restarts an ended episode within the same step.
-
-    Raises ValueError for keywords if `env` is a function that makes an environment.
-    """
-    if isinstance(env, str) and (native := make_native_batch(env, count, env_kwargs)) is not None:
-        return native
     if not isinstance(env, str) and env_kwargs:
         expected = "an environment id (bind them to the function)"
         raise ValueError(f"env_kwargs: found them for a function that makes an environment, expected {expected}")
+    if isinstance(env, str) and find_spec(env).entry_point is None:
+        raise ValueError(f"env: found {env}, which exists as a batch alone, expected one that gymnasium.make can make")
+    keywords = {"disable_env_checker": True} | copy.deepcopy(env_kwargs)  # an environment may change what it is given
+    made = gym.make(env, **keywords) if isinstance(env, str) else env()
+    if not isinstance(made, gym.Env):
+        raise ValueError(f"env: found a function that returns {type(made).__name__}, expected a single gymnasium.Env")
+    return made
+
+
+def make_envs(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> list[Replayable]:
+    """`count` single environments.
+
+    Raises ValueError for keywords if `env` is a function, and for a function that returns the same environment again.
+    """
+    envs = [Replayable(make_env(env, env_kwargs)) for _ in range(count)]
+    if len({id(single.unwrapped) for single in envs}) < count:
+        raise ValueError("env: found a function that returns the same environment again, expected a new one each time")
+    return envs
+
+
+def make_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> VectorEnv:
+    """`count` environments as one batch that restarts an ended episode within the same step."""
+    if isinstance(env, str) and (native := make_native_batch(env, count, env_kwargs)) is not None:
+        return native
     return make_sync_batch(env, count, env_kwargs)
 
 
 class SyncBatch(SyncVectorEnv):
-    """Gymnasium's batch of environments, which hands on nothing of their infos but the last frames of episodes."""
+    """Gymnasium's batch of environments, in which each may reuse its arrays; infos hold only the last observations.
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None):
-        return super().reset(seed=None if seed is None else [one % 2**32 for one in seed], options=options)
+    Observations are checked: ValueError names the environment's episode and step where one is not finite.
+    """
 
-    def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
-        needed = {name: value for name, value in env_info.items() if name == "final_obs"}
-        return super()._add_info(vector_infos, needed, env_num)
+    def reset(self, *, seed: Sequence[int], options: dict[str, Any] | None = None):  # type: ignore[override]
+        for i, env in enumerate(self.envs):
+            self._observations[i] = env.reset(seed=seed[i] % 2**32, options=options)[0]
+        size = self._observations.size if self._observations.dtype.kind == "f" else 0
+        self.zeros = np.zeros(size, self._observations.dtype)
+        self.check_finite()
+        return self._observations, {}
+
+    def step(self, actions: np.ndarray):
+        for i, env in enumerate(self.envs):
+            self._observations[i], self._rewards[i], self._terminations[i], self._truncations[i], _ = env.step(
+                actions[i]
+            )
+        done, info = self._terminations | self._truncations, {}
+        self.check_finite()
+        if done.any():
+            info = {"final_obs": self._observations.copy(), "_final_obs": done}
+            for i in np.flatnonzero(done):
+                self._observations[i] = self.envs[i].reset()[0]
+            self.check_finite()
+        return self._observations, self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), info
+
+    def check_finite(self) -> None:
+        if self.zeros.size and np.isnan(self._observations.ravel() @ self.zeros):  # 0 times infinity is NaN
+            first = int(np.isfinite(self._observations.reshape(self.num_envs, -1)).all(1).argmin())
+            raise self.envs[first].error(f"observation {self._observations[first]!r}", "finite numbers")
 
 
 def make_sync_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> SyncBatch:
-    """`count` single environments stepped one after the other.
+    """The environments of `make_envs`, stepped one after the other."""
+    makers = [lambda single=single: single for single in make_envs(env, count, env_kwargs)]
+    return SyncBatch(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
 
-    Raises ValueError for a function that returns the same environment again.
-    """
-    makers = [lambda: Replayable(make_env(env, env_kwargs))] * count
-    batch = SyncBatch(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
-    if len({id(single.unwrapped) for single in batch.envs}) < count:
-        raise ValueError("env: found a function that returns the same environment again, expected a new one each time")
-    return batch
+
+TUPLE, ARRAY = "__tuple__", "__array__"  # marks of what JSON has not
+
+
+def plain_keywords(value: Any, name: str = "env_kwargs") -> Any:
+    """A copy of what a file can hold, with NumPy's numbers as Python's; ValueError for anything else."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if type(value) in (list, tuple):
+        return type(value)(plain_keywords(part, f"{name}[{i}]") for i, part in enumerate(value))
+    if type(value) is dict and all(type(key) is str and key not in (TUPLE, ARRAY) for key in value):
+        return {key: plain_keywords(part, f"{name}[{key!r}]") for key, part in value.items()}
+    if type(value) is np.ndarray and value.dtype.kind in "biufU":
+        return value.copy()
+    expected = "numbers, texts, arrays, and lists, tuples and dictionaries (keys: texts) of them, which a file can hold"
+    raise ValueError(f"{name}: found {' '.join(repr(value).split())}, expected {expected}; or env as a function")
+
+
+def keywords_to_json(value: Any) -> Any:
+    """Plain keywords as JSON can hold them."""
+    if isinstance(value, np.ndarray):
+        return {ARRAY: value.tolist(), "dtype": value.dtype.str}
+    if isinstance(value, dict):
+        return {key: keywords_to_json(part) for key, part in value.items()}
+    parts = [keywords_to_json(part) for part in value] if isinstance(value, list | tuple) else value
+    return {TUPLE: parts} if isinstance(value, tuple) else parts
+
+
+def keywords_from_json(value: Any) -> Any:
+    """The inverse of `keywords_to_json`."""
+    if isinstance(value, list):
+        return [keywords_from_json(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if ARRAY in value:
+        return np.array(value[ARRAY], value["dtype"])
+    if TUPLE in value:
+        return tuple(keywords_from_json(value[TUPLE]))
+    return {key: keywords_from_json(part) for key, part in value.items()}

@@ -226,7 +226,7 @@ def test_bad_seeds_are_refused(seeds):
 @pytest.mark.parametrize(("kind", "env", "words"), [
     (DQN, "Pendulum-v1", "expected a Discrete"),
     (SAC, "CartPole-v1", "expected a Box"),
-    (PPO, "FrozenLake-v1", "observation space"),
+    (PPO, "Blackjack-v1", "observation space"),
 ])  # fmt: skip
 def test_environments_that_do_not_fit_are_refused(kind, env, words):
     with pytest.raises(ValueError, match=words):

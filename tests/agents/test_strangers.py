@@ -1,15 +1,20 @@
 """Environments, numbers and habits of people who did not write this project."""
 
+import copy
+import re
+from functools import partial
+
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Text, Tuple, flatten
 from stable_baselines3 import PPO as SB3PPO
 
 from agents import DQN, PPO, SAC, TD3
 from agents.common.spaces import ActionMap
 from agents.evaluation import evaluate
+from agents.export import to_module
 from agents.sb3 import from_sb3
 from envs import datasets
 from models import CNN
@@ -146,3 +151,226 @@ def test_the_state_of_a_pendulum_can_be_read_and_set():
     np.testing.assert_allclose(ours.state, theirs.state)
     ours.state = theirs.state = np.array([0.1, -0.2])
     np.testing.assert_allclose(*(env.step(np.array([0.5]))[0] for env in (ours, theirs)), atol=1e-6)
+
+
+class AnySpace(Simple):
+    """Observations that the environment's seed draws from any space; an action outside of its space is an error."""
+
+    def __init__(self, observation_space, action_space):
+        self.observation_space, self.action_space = copy.deepcopy(observation_space), action_space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        _, *rest = super().step(action)
+        return self.observation_space.sample(), *rest
+
+
+@pytest.mark.parametrize("space", [
+    Discrete(5), Discrete(3, start=-1), MultiDiscrete([2, 3], start=[4, -1]), MultiDiscrete([[2, 3], [4, 2]]),
+    MultiBinary([2, 3]), Box(-2, 2, (), np.float32), Box(-9, 9, (2, 2), np.int16), Box(0, 1, (3,), np.bool_),
+])  # fmt: skip
+def test_observations_are_flattened_as_gymnasium_does_it(space):
+    agent = DQN(partial(AnySpace, space, Discrete(2)), seeds=2, learning_starts=2, train_every=1).learn(12)
+    env = AnySpace(space, Discrete(2))
+    obs = [env.reset(seed=agent.vec_env.env_seeds[0] % 2**32)[0], *(env.step(0)[0] for _ in range(5))]
+    expected = np.stack([flatten(space, one) for one in obs])
+    np.testing.assert_array_equal(agent.replay.obs[0, :5].numpy(), expected[:5])
+    np.testing.assert_array_equal(agent.replay.next_obs[0, :5].numpy(), expected[1:])
+    action, _ = agent[0].predict(obs[0])
+    assert (type(action), action.shape, action.dtype) == (np.ndarray, (), np.int64)
+    batch = np.stack(obs)
+    np.testing.assert_array_equal(agent[1].predict(batch)[0], agent.predict(np.stack([batch, batch]))[0][1])
+    np.testing.assert_array_equal(agent[1].predict(batch)[0], to_module(agent[1])(torch.from_numpy(batch)).numpy())
+
+
+def test_an_observation_that_its_space_has_not_is_refused():
+    agent = PPO(partial(AnySpace, Discrete(3, start=1), Discrete(2)), seeds=1, num_steps=4)
+    with pytest.raises(ValueError, match=r"obs: found 4, expected a value of Discrete\(3, start=1\)"):
+        agent[0].predict(np.array([4]))
+
+
+WHOLE = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
+
+
+@pytest.mark.parametrize("space", [
+    MultiBinary(3), MultiBinary([2, 2]), MultiDiscrete([[2, 3], [4, 2]]), MultiDiscrete([2, 3], start=[-1, 5]),
+    Box(-1, 1, (), np.float32), Box(0.3, 0.7, (2, 2), np.float16), Box(-1e30, 1e30, (2,), np.float32),
+    Box(-3e38, 3e38, (2,), np.float32), Box(np.float32([0, -1]), np.float32([0, 2])), Box(0, 1, (3,), np.bool_),
+    Box(2**53 + 1, 2**53 + 5, (2,), np.int64),
+    *(Box(np.iinfo(kind).min, np.iinfo(kind).max, (2,), kind) for kind in WHOLE),
+])  # fmt: skip
+def test_actions_lie_within_their_space_and_are_of_its_type(space):
+    agent = PPO(partial(AnySpace, Box(-1, 1, (2,)), space), seeds=2, num_steps=8, num_epochs=1).learn(24)
+    for deterministic in True, False:
+        action, _ = agent.predict(np.zeros((2, 50, 2), np.float32), deterministic=deterministic)
+        assert (action.shape, action.dtype) == ((2, 50, *space.shape), space.dtype)
+        assert all(space.contains(one) for one in action.reshape(100, *space.shape))
+    if isinstance(space, Box):  # the ends of [-1, 1] are the bounds
+        bounds = agent.vec_env.to_env(torch.tensor([[-1.0], [1.0]]).expand(2, max(1, space.low.size))).numpy()
+        np.testing.assert_allclose(bounds.astype(np.float64), [space.low, space.high], rtol=1e-15)
+
+
+def test_numbers_are_rounded_to_whole_actions():
+    action = ActionMap(Box(-3, 10, (1,), np.int32))(torch.tensor([[-1.0], [-0.93], [-0.91], [0.0], [0.99], [1.0]]))
+    assert action.flatten().tolist() == [-3, -3, -2, 4, 10, 10]  # -3 + 13 / 2 = 3.5, to the even number
+
+
+@pytest.mark.parametrize(("observations", "actions", "message"), [
+    (Dict(a=Discrete(2)), Discrete(2), "found observation space Dict.*FlattenObservation"),
+    (Tuple([Discrete(2)]), Discrete(2), "found observation space Tuple.*FlattenObservation"),
+    (Text(3), Discrete(2), "found observation space Text"),
+    (Box(-1, 1, (0,)), Discrete(2), r"found observation space Box.*, expected at least one number"),
+    (Discrete(2**40), Discrete(2), "of 1099511627776 values, expected at most 100000"),
+    (Discrete(2), Dict(a=Discrete(2)), "found action space Dict"),
+    (Discrete(2), Box(-1, 1, (2, 0)), "expected at least one number"),
+    (Discrete(2), Box(0, np.inf, (1,)), "expected finite bounds"),
+    (Discrete(2), Box(-1e308, 1e308, (1,), np.float64), "expected bounds whose difference is finite"),
+])  # fmt: skip
+def test_spaces_that_no_agent_knows_are_refused(observations, actions, message):
+    with pytest.raises(ValueError, match=f"^env: .*{message}[^\n]*$"):
+        PPO(partial(AnySpace, observations, actions), seeds=2)
+
+
+def test_bytes_that_are_no_image_are_numbers_like_any():
+    for space, scale in (Box(0, 255, (1, 2, 2), np.uint8), 255), (Box(0, 255, (4,), np.uint8), 1):
+        agent = PPO(partial(AnySpace, space, Discrete(2)), seeds=1, num_steps=4)
+        seen = agent.encoder(agent.obs).flatten() * scale
+        np.testing.assert_allclose(seen, agent.vec_env.env._observations.flatten(), rtol=1e-6)
+
+
+class Reused(Simple):
+    """One array for all observations, of all environments; the reset overwrites it, too. Actions are changed."""
+
+    shared = np.zeros(1, np.float32)
+    action_space = Box(-1, 1, (2,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.shared[:] = -1
+        return self.shared, {}
+
+    def step(self, action):
+        _, *rest = super().step(None)
+        self.shared[:] = action[0] if abs(action[0]) < 0.9 else self.t  # a replay needs the action as it was
+        action[:] = 7
+        return self.shared, *rest
+
+    def info(self):
+        return {"final_obs": "mine", "_final_obs": None, "episode": {"r": self}}
+
+
+def test_environments_may_reuse_their_arrays(tmp_path):
+    agent = SAC(Reused, seeds=2, num_envs=2, learning_starts=4, batch_size=4).learn(24)
+    replay = agent.replay
+    action, done = replay.numbers[:, :24, 0], replay.numbers[:, :24, -1] == 1
+    seen = torch.where(action.abs() < 0.9, action, torch.arange(24) // 2 % 5 + 1.0)
+    assert done.sum() == 2 * 4  # two environments of each seed, two episodes
+    torch.testing.assert_close(replay.next_obs[:, :24, 0], seen)
+    torch.testing.assert_close(replay.obs[:, 2:24, 0], torch.where(done[:, :22], -1.0, seen[:, :22]))
+    agent.save(tmp_path / "agent")
+    again = SAC.load(tmp_path / "agent", Reused).learn(6)
+    for name, array in agent.learn(6).get_state().items():
+        np.testing.assert_array_equal(array, again.get_state()[name], err_msg=name)
+
+
+class Odd(Simple):
+    """What it returns where is given."""
+
+    def __init__(self, **returned):
+        self.returned = returned
+
+    def reset(self, *, seed=None, options=None):
+        obs, info = super().reset(seed=seed)
+        return self.returned.get("start", (self.returned.get("obs", obs), info))
+
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        return self.returned.get("step", (self.returned.get("obs", obs), self.returned.get("reward", reward), *rest))
+
+
+@pytest.mark.parametrize("returned", [
+    {"obs": [1]}, {"obs": np.array([1.0])}, {"obs": (True,)}, {"reward": 1}, {"reward": np.float32(1)},
+    {"reward": np.ones((1, 1))}, {"reward": np.array(True)},
+])  # fmt: skip
+def test_numbers_of_any_type_are_taken(returned):
+    agent = PPO(lambda: Odd(**returned), seeds=1, num_steps=12).learn(12)
+    assert agent.metrics["return"].tolist() == [5.0]
+    assert evaluate(agent, lambda: Odd(**returned), [0]).tolist() == [[5.0]]
+
+
+ZERO = np.zeros(1, np.float32)
+
+
+@pytest.mark.parametrize(("returned", "message"), [
+    ({"reward": np.nan}, "found reward nan in step 1 of the episode from reset(seed=%), expected a finite number"),
+    ({"reward": -np.inf}, "found reward -inf in step 1 of the episode from reset(seed=%), expected a finite number"),
+    ({"reward": [1, 2]}, "found reward [1, 2] in step 1 of the episode from reset(seed=%), expected a finite number"),
+    ({"reward": None}, "found reward None in step 1 of the episode from reset(seed=%), expected a finite number"),
+    ({"obs": ZERO + np.nan}, "found observation array([nan], dtype=float32) in step 0 of the episode from"
+                             " reset(seed=%), expected finite numbers"),
+    ({"obs": np.zeros(2)}, "found observation array([0., 0.]) in step 0 of the episode from reset(seed=%),"
+                           " expected one of Box(-1.0, 1.0, (1,), float32)"),
+    ({"obs": None}, "found observation None in step 0 of the episode from reset(seed=%), expected one of Box("),
+    ({"start": ZERO}, "expected Gymnasium's: reset(seed=, options=) gives (obs, info); step five values"),
+    ({"step": (ZERO, 0.0, False, {})}, "expected Gymnasium's: reset(seed=, options=) gives (obs, info); step five"),
+])  # fmt: skip
+def test_what_an_environment_must_not_return_is_named(returned, message):
+    with pytest.raises(ValueError, match=re.escape(message).replace("%", r"\d+")):
+        PPO(lambda: Odd(**returned), seeds=2, num_steps=4).learn(4)
+
+
+class OldReset(Simple):
+    def reset(self):
+        return np.zeros(1, np.float32)
+
+
+def test_old_interfaces_are_refused_before_the_first_step():
+    with pytest.raises(ValueError, match="found another interface .*seed.* expected Gymnasium's: reset"):
+        PPO(OldReset, seeds=1)
+    with pytest.raises(ValueError, match="found a function that returns object, expected a single gymnasium.Env"):
+        PPO(object, seeds=1)
+    with pytest.raises(ValueError, match="found a function that returns SyncVectorEnv, expected a single"):
+        PPO(lambda: gym.vector.SyncVectorEnv([Simple]), seeds=1)
+    gym.register("wild/Batch-v0", vector_entry_point=gym.vector.SyncVectorEnv)
+    with pytest.raises(ValueError, match="found wild/Batch-v0, which exists as a batch alone"):
+        PPO("wild/Batch-v0", seeds=1)
+
+
+CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
+
+
+@pytest.mark.parametrize(("registered", "env_kwargs"), [
+    ({}, {}),
+    ({"max_episode_steps": 7}, {}),
+    ({"max_episode_steps": 500}, {"max_episode_steps": 6}),
+    ({"max_episode_steps": 500, "kwargs": {"sutton_barto_reward": True}}, {}),
+    ({"max_episode_steps": 500, "kwargs": {"sutton_barto_reward": True}}, {"sutton_barto_reward": False}),
+    ({"max_episode_steps": 9, "additional_wrappers": (gym.wrappers.TimeAwareObservation.wrapper_spec(),)}, {}),
+    ({"max_episode_steps": 9, "entry_point": "envs.physics:Pendulum", "vector_entry_point": "envs.pendulum:no"}, {}),
+])  # fmt: skip
+def test_an_id_is_what_gymnasium_makes_of_it(registered, env_kwargs):
+    if registered.get("entry_point"):
+        pytest.skip("replaced below")
+    gym.register("CartPole-Wild-v0", **({"entry_point": CARTPOLE} | registered))
+    try:
+        agent = PPO("CartPole-Wild-v0", env_kwargs=env_kwargs, seeds=[3], num_steps=60).learn(60)
+        env = gym.make("CartPole-Wild-v0", **env_kwargs)
+        assert agent.vec_env.observation_space == env.observation_space
+        env.reset(seed=agent.vec_env.env_seeds[0] % 2**32 if hasattr(agent.vec_env.env, "envs") else None)
+        ours = agent.rollout.rollout(1)
+        lengths = torch.diff(ours.done[0, :, 0].nonzero().flatten(), prepend=torch.tensor([-1])).tolist()
+        limit = env_kwargs.get("max_episode_steps", registered.get("max_episode_steps"))
+        assert all(length <= (limit or 500) for length in lengths)
+        if limit is not None and limit < 9:
+            assert limit in lengths
+        rewards = {True: {0.0, -1.0}, False: {1.0}}[
+            env_kwargs.get("sutton_barto_reward", registered.get("kwargs", {}).get("sutton_barto_reward", False))
+        ]
+        assert set(ours.reward.flatten().tolist()) == rewards
+    finally:
+        del gym.registry["CartPole-Wild-v0"]
