@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import models
-from agents.common import checkpoint
+from agents.common import checkpoint, habits
 from agents.common.acting import Replica, predict
 from agents.common.config import (
     AgentConfig,
@@ -62,6 +62,11 @@ class Agent(nn.Module, Generic[ConfigType]):
     obs: Tensor  # (S, N, O), what to act on next
     policy: models.Policy  # features (S, B, F) -> a distribution over actions
 
+    def __new__(cls, *arguments: Any, **keywords: Any):
+        if len(arguments) > 1 or (arguments and "env" in keywords):
+            raise ValueError(habits.explain_arguments(cls.__name__, arguments, keywords))
+        return super().__new__(cls)
+
     def __init__(
         self,
         env: str | Maker,
@@ -72,21 +77,19 @@ class Agent(nn.Module, Generic[ConfigType]):
         **hyperparameters: Any,
     ):
         super().__init__()
-        self.seeds, self.network = resolve_seeds(seeds), network
-        self.env, self.env_kwargs = env, dict(env_kwargs or {})
+        self.seeds, self.network, self.env, self.env_kwargs = resolve_seeds(seeds), network, env, dict(env_kwargs or {})
         self.config = config = make_config(self.Config, len(self.seeds), hyperparameters)
-        self.vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs)
+        self.vec_env = vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs)
         self.streams = [stream(seed, Role.NETWORKS) for seed in self.seeds]
         self.num_timesteps = self.num_predictions = 0  # steps of each seed, and actions that `predict` drew at random
         self.losses: dict[str, Tensor] = {}  # newest of each kind, (S,)
         self.gamma = self.per_seed(config.gamma)  # (S, 1)
-        shared = network(self.vec_env.in_features, seeds=self.streams) if is_encoder(network) else None
+        shared = network(vec_env.in_features, seeds=self.streams) if is_encoder(network) else None
         self.head_network = network if shared is None else DEFAULT_NETWORK
-        normalized_seeds = len(self.seeds) if config.normalize_obs else 0
-        self.encoder = make_encoder(shared, self.vec_env.obs_size, self.vec_env.is_uint8, normalized_seeds)
+        self.encoder = make_encoder(shared, vec_env.obs_size, vec_env.is_uint8, len(self) * config.normalize_obs)
         recurrent = self.encoder.state_size > 0
         self.sequence_length = (config.sequence_length or self.default_sequence_length) if recurrent else 1  # L
-        self.register_buffer("obs", self.encoder.pack(self.vec_env.reset(), 1.0, None))
+        self.register_buffer("obs", self.encoder.pack(vec_env.reset(), 1.0, None))
         self.reward_scaling = RewardScaling(self.gamma, config.num_envs) if config.normalize_reward else None
         self.build()
         self.noise = self.noise_stream(self.policy.noise, Role.ACTING, (config.num_envs,))
@@ -107,7 +110,7 @@ class Agent(nn.Module, Generic[ConfigType]):
 
     # What all have.
 
-    def learn(self, total_timesteps: int, callback: Callable[[Self], bool | None] | None = None) -> Self:
+    def learn(self, total_timesteps: int, callback: Callable[[Self], bool | None] | None = None, **sb3: Any) -> Self:
         """Learn for `total_timesteps` more steps of each seed (rounded up to a multiple of N).
 
             learn: act -> vec_env.step -> normalize -> observe
@@ -116,16 +119,18 @@ class Agent(nn.Module, Generic[ConfigType]):
 
         `callback(agent)` is called after every step of all environments. It ends the learning by returning False, or
         anything else that is false but None.
+
+        Raises ValueError for a callback that is no such function, and for SB3's keywords, which have no place here.
         """
+        callback = habits.check_learn(self, callback, sb3) if sb3 or callback is not None else None
         target = self.num_timesteps + total_timesteps
         while self.num_timesteps < target:
             with torch.no_grad():
                 features = self.encoder(self.obs)
                 action = self.act(features)
-                step = self.normalize(self.vec_env.step(action), features)
-                discount = self.gamma * ~step.terminated
-            self.observe(Transitions(self.obs, action, step.reward, discount, step.done, step.next_obs))
-            self.obs = step.obs
+                reward, terminated, done, next_obs, obs = self.normalize(self.vec_env.step(action), features)
+            self.observe(Transitions(self.obs, action, reward, self.gamma * ~terminated, done, next_obs))
+            self.obs = obs
             self.num_timesteps += self.config.num_envs
             if callback is not None and (proceed := callback(self)) is not None and not proceed:
                 break
