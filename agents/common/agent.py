@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 import models
 from agents.common import checkpoint, habits
-from agents.common.acting import Replica, predict
+from agents.common.acting import Replica, predict, to_array
 from agents.common.config import (
     AgentConfig,
     MakeNetwork,
@@ -146,6 +147,15 @@ class Agent(nn.Module, Generic[ConfigType]):
         return step._replace(obs=pack(step.obs, step.done, features), next_obs=pack(step.next_obs, 0.0, features))
 
     @property
+    def observation_space(self) -> gym.Space:
+        """Of one environment, as `action_space`."""
+        return self.vec_env.observation_space
+
+    @property
+    def action_space(self) -> gym.Space:
+        return self.vec_env.action_space
+
+    @property
     def env_id(self) -> str | None:
         """The environment's id; None where the agent was made with a function."""
         return self.env if isinstance(self.env, str) else None
@@ -162,7 +172,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         return {"return": self.vec_env.mean_return()} | losses
 
     def predict(
-        self, obs: np.ndarray | Tensor, state: Any = None, episode_start: Any = None, deterministic: bool = True
+        self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[np.ndarray, Any]:
         """Each seed's actions in its own observations: (S, n, *obs shape) -> (S, n) or (S, n, A), and the state.
 
@@ -170,9 +180,10 @@ class Agent(nn.Module, Generic[ConfigType]):
         (S, n) says where it begins anew. A random action is drawn anew at every call. It depends on the seed, the steps
         learned and the number of such calls since the agent was made.
         """
-        shape = self.vec_env.observation_space.shape
-        if tuple(obs.shape[2:]) != shape or len(obs) != len(self):
-            raise ValueError(f"obs: found shape {tuple(obs.shape)}, expected ({len(self)}, n, {str(shape)[1:]}")
+        shape, obs = self.vec_env.observation_space.shape or (), to_array(obs, self.vec_env.is_uint8)
+        if obs.shape[2:] != shape or obs.shape[:1] != (len(self),) or obs.ndim != len(shape) + 2:
+            expected = f"{(len(self), -1, *shape)} (agent[i].predict takes those of one seed)".replace("-1", "n")
+            raise ValueError(f"obs: found shape {obs.shape}, expected {expected}")
         return predict(self, self.encoder, self.policy, self.seeds, obs, state, episode_start, deterministic)
 
     def __len__(self) -> int:
@@ -262,8 +273,9 @@ class Agent(nn.Module, Generic[ConfigType]):
         agent.set_state(extracted | {f"vec_env.{name}": x for name, x in envs.items()} | {"num_timesteps": steps})
         return agent
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike, **sb3: Any) -> None:
         """Write everything to one file: a run that loads it goes on as if it had never stopped."""
+        habits.refuse_keywords("save", habits.FILES, sb3)
         meta = {
             "agent": type(self).__name__,
             "env": import_path(self.env) if isinstance(self.env, str) else None,
@@ -277,7 +289,13 @@ class Agent(nn.Module, Generic[ConfigType]):
         checkpoint.save(path, self.get_state(), meta)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, env: str | Maker | None = None, network: MakeNetwork | None = None) -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike,
+        env: str | Maker | None = None,
+        network: MakeNetwork | None = None,
+        **sb3: Any,
+    ) -> Self:
         """Read what `save` wrote.
 
         Args:
@@ -288,6 +306,7 @@ class Agent(nn.Module, Generic[ConfigType]):
             FileNotFoundError, agents.CheckpointError: if there is no sound checkpoint.
             ValueError: if it holds another kind of agent, or what it needs is missing.
         """
+        habits.refuse_keywords("load", habits.FILES, sb3)
         state, meta = checkpoint.load(path)
         env, dtype = env or meta["env"], str(torch.get_default_dtype())
         if meta["agent"] != cls.__name__:
@@ -303,3 +322,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         agent = cls(env, seeds=meta["seeds"], network=network, env_kwargs=meta["env_kwargs"], **meta["config"])
         agent.set_state(state)
         return agent
+
+
+for _name in habits.METHODS:
+    setattr(Agent, _name, habits.absent(_name))

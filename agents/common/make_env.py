@@ -8,6 +8,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
+from agents.common import habits
 from agents.common.cartpole import CartPoleBatch, episode_seed
 
 Maker = Callable[[], gym.Env]
@@ -84,8 +85,11 @@ def make_native_batch(env: str, count: int, env_kwargs: dict[str, Any]) -> Vecto
 def make_env(env: str | Maker, env_kwargs: dict[str, Any]) -> gym.Env:
     """One environment, from an id or a function; ValueError for anything else."""
     if not callable(env) and not isinstance(env, str):
-        raise ValueError(f"env: found {type(env).__name__}, expected an id, or a function that makes an environment")
-    return gym.make(env, disable_env_checker=True, **env_kwargs) if isinstance(env, str) else env()
+        raise ValueError(habits.explain_env(env))
+    made = gym.make(env, disable_env_checker=True, **env_kwargs) if isinstance(env, str) else env()
+    if not isinstance(made, gym.Env):
+        raise ValueError(habits.explain_env(made, "a function that makes a "))
+    return made
 
 
 def make_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> VectorEnv:
