@@ -13,7 +13,7 @@ import gymnasium as gym
 
 ON_POLICY, OFF_POLICY, ALL = "PPO A2C", "DQN SAC TD3", "PPO A2C DQN SAC TD3"
 NO_SDE = "nothing (there is no state-dependent exploration)"
-HELD = "`noise_every` (which holds the exploration noise; there is no state-dependent exploration)"
+HELD = "nothing (there is no state-dependent exploration; `noise_every` holds the exploration noise)"
 
 # Each keyword of SB3's constructors, by agent: "the same", our name in backticks, or nothing and what to do instead.
 # {value} is what the user gave.
