@@ -29,7 +29,7 @@ class Replayable(gym.Wrapper):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         self.seed, self.episode = (self.seed, self.episode + 1) if seed is None else (seed, 0)
         self.actions = []
-        return self.env.reset(seed=self.start_seed(), options=options)
+        return self.env.reset(seed=self.start_seed(), **({} if options is None else {"options": options}))
 
     def step(self, action):
         self.actions.append(action)
