@@ -8,6 +8,7 @@ needs it.
 import os
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -163,9 +164,10 @@ def mismatches(model: Any, env: gym.Env | Any) -> Iterator[str]:
         half, std = scale_of(space)[1], policy.log_std.detach().double().exp()
         if (half * torch.finfo(torch.float32).eps > 0.01 * std).any():  # float32's steps, as shares of the range
             yield f"found a standard deviation of {std.min():.2g}, expected a wider one for the range of {space}"
-    bytes_here = env.observation_space.dtype == np.uint8 and isinstance(env.observation_space, Box)
-    if bytes_here != (policy.normalize_images and is_image_space(env.observation_space)):
-        yield "found bytes that SB3 does not divide by 255, expected images with normalize_images, or other numbers"
+    vec_env = getattr(getattr(env, "agent", env), "vec_env", None)  # of an agent or a replica; a model has none
+    divided = policy.normalize_images and is_image_space(env.observation_space)
+    if vec_env is not None and vec_env.is_uint8 != divided:
+        yield "found bytes that one side alone divides by 255, expected images with normalize_images, or other numbers"
 
 
 def hidden_sizes(model: Any) -> list[list[int]]:
@@ -246,7 +248,7 @@ def load_model(path: str | os.PathLike) -> Any:
 
     expected = f"an SB3 model of {', '.join(FILES)}"
     try:
-        data = load_from_zip_file(path, device="cpu")[0] or {}
+        data = load_from_zip_file(Path(path), device="cpu")[0] or {}
         name = next((name for name, key in FILES.items() if key in data and "cg_max_steps" not in data), None)
         if name is None:
             raise ValueError("one of another class")

@@ -83,7 +83,7 @@ CONSTRUCTOR: dict[str, dict[str, str]] = {
 }
 
 LEARN = {
-    "total_timesteps": "the same (further steps of each seed; SB3 rounds up to a whole rollout, `learn` goes on with it later)",
+    "total_timesteps": "the same (further steps of each seed, where SB3 rounds up to whole rollouts)",
     "callback": "the same (a function of the agent, which ends learning by returning False)",
     "log_interval": "nothing (agent.metrics has the newest numbers, for learn's callback to print)",
     "tb_log_name": "nothing (learn's callback can write agent.metrics to any log)",

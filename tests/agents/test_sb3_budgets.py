@@ -9,9 +9,11 @@ from functools import partial
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from agents import A2C, DQN, PPO, SAC, TD3
+from agents.common.actor_critic import twin_q
 from models import MLP
 
 
@@ -68,7 +70,47 @@ def test_discrete_observations_are_repeated(agent, space, steps, more):
 def test_continuous_observations_are_repeated(agent, steps, more):
     space = Box(-1, 1, (1,), np.float32)
     seeds = 4 if agent in (SAC, TD3) else 10
-    trained = agent(partial(Identity, space), seeds=seeds, learning_rate=1e-3, **more)
+    network = partial(MLP, hidden=(64, 64), activation="tanh" if agent in (PPO, A2C) else "relu")
+    trained = agent(partial(Identity, space), seeds=seeds, network=network, learning_rate=1e-3, **more)
     if agent is A2C:
         trained.policy.log_std.data.fill_(-0.5)
     assert (share_right(trained.learn(steps), space) >= 0.9).sum() >= 0.8 * seeds
+
+
+class InfiniteHorizon(gym.Env):
+    """Four states in a circle; each step pays 1, and the task never ends."""
+
+    observation_space, action_space = Discrete(4), Box(-1, 1, (2,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = 0
+        return self.place, {}
+
+    def step(self, action):
+        self.place = (self.place + 1) % 4
+        return self.place, 1.0, False, False, {}
+
+
+@pytest.mark.parametrize(("agent", "more"), [
+    (A2C, {"network": partial(MLP, hidden=(32,), activation="tanh")}),
+    pytest.param(
+        SAC, {"network": partial(MLP, hidden=(16,)), "tau": 0.5, "learning_starts": 0, "buffer_size": 500},
+        marks=pytest.mark.slow,
+    ),
+])  # fmt: skip
+def test_a_time_limit_is_no_end(agent, more):
+    """After 500 steps the value is within 1 of 1 / (1 - 0.98) = 50; an end at the limit would make it 8 at most."""
+    seeds, common = range(5), {"gamma": 0.98, "learning_rate": 0.01}
+    trained = agent(lambda: gym.wrappers.TimeLimit(InfiniteHorizon(), 8), seeds=seeds, **common, **more)
+    if agent is SAC:  # one critic, as in SB3's test: equal twins stay equal, where the smaller of two guesses low
+        for params in (trained.critics_optimizer.flat, trained.target_params):
+            params[len(seeds) :] = params[: len(seeds)]
+    trained.learn(500)
+    with torch.no_grad():
+        features = trained.encoder(trained.vec_env.to_tensor(np.zeros((len(seeds), 1), np.int64)))  # (S, 1, F)
+        if agent is A2C:
+            value = trained.critic(features)
+        else:
+            value = twin_q(trained.critics, features, trained.policy(features).mode)[0]
+    assert ((value - 50).abs() < 1).sum() >= 4, value.flatten()
