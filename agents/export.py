@@ -37,13 +37,15 @@ class Actor(nn.Module):
         for module in self.modules():  # a view copies the memory behind it, which is that of all replicas
             module._buffers = {name: None if x is None else x.clone() for name, x in module._buffers.items()}
         self.to_env = ActionMap(replica.action_space)
+        self.one_hot = replica.agent.vec_env.one_hot
         self.dtype = torch.uint8 if replica.agent.vec_env.is_uint8 else next(self.policy.parameters()).dtype
         self.state_dtype = next(self.policy.parameters()).dtype
         self.state_size = self.encoder.state_size  # K
         self.eval()
 
     def forward(self, obs: Tensor, state: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        flat = obs.reshape(1, obs.shape[0], -1).to(self.dtype)  # (1, n, O)
+        numbers = self.one_hot(obs) if self.one_hot is not None else obs
+        flat = numbers.reshape(1, obs.shape[0], -1).to(self.dtype)  # (1, n, O)
         features = self.encoder(self.encoder.pack(flat, 0.0, None if state is None else state[None]))
         action = self.to_env(self.policy(features).mode[0])
         return (action, features[0, :, : self.state_size]) if self.state_size else action

@@ -39,7 +39,8 @@ def predict(
     deterministic: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Actions of some of the replicas in observations (S, n, *obs shape), and the state (S, n, K) afterwards."""
-    flat = agent.vec_env.to_tensor(obs).flatten(2)  # (S, n, O)
+    flat = agent.vec_env.to_tensor(obs)
+    flat = flat.reshape(*flat.shape[:2], -1)  # (S, n, O)
     first: Any = 1.0 if state is None else 0.0 if episode_start is None else np.asarray(episode_start)
     with torch.no_grad():
         first = torch.as_tensor(first, dtype=torch.get_default_dtype())

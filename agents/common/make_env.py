@@ -5,14 +5,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from agents.common import habits
 from agents.common.cartpole import CartPoleBatch, episode_seed
+from agents.common.spaces import in_words
 
 Maker = Callable[[], gym.Env]
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"  # its own entry point, whatever the id
+
+MAX_REWARD = float(np.finfo(np.float32).max)
 
 
 class Replayable(gym.Wrapper):
@@ -20,20 +24,69 @@ class Replayable(gym.Wrapper):
 
     Every episode starts from a seed of its own (`episode_seed`), so an environment that offers no way to read or set
     its state can be brought back to it, in another process too, by acting the episode out again.
+
+    Whatever the environment returns, observations are arrays of its space's shape and type (which it may overwrite),
+    rewards are finite numbers, and infos are empty. ValueError says where that is impossible.
     """
 
     def __init__(self, env: gym.Env):
         super().__init__(env)
         self.seed, self.episode, self.actions = 0, 0, []
+        self.shape, self.dtype = self.observation_space.shape or (), self.observation_space.dtype
+        self.discrete = isinstance(self.action_space, gym.spaces.Discrete)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         self.seed, self.episode = (self.seed, self.episode + 1) if seed is None else (seed, 0)
         self.actions = []
-        return self.env.reset(seed=self.start_seed(), **({} if options is None else {"options": options}))
+        try:
+            obs, _ = start = self.env.reset(seed=self.start_seed(), **({} if options is None else {"options": options}))
+        except (TypeError, ValueError) as error:
+            raise self.of_old_gym(error) from error
+        if not isinstance(start, tuple):
+            raise self.error(f"{type(start).__name__} from reset", "a tuple of observation and info")
+        return self.to_observation(obs), {}
 
     def step(self, action):
         self.actions.append(action)
-        return self.env.step(action)
+        try:
+            obs, reward, terminated, truncated, _ = self.act(action)
+        except ValueError as error:
+            raise self.of_old_gym(error) from error
+        if not isinstance(reward, float) or not -MAX_REWARD < reward < MAX_REWARD:
+            reward = self.to_reward(reward)
+        return self.to_observation(obs), reward, terminated, truncated, {}
+
+    def act(self, action):
+        """Step with a copy of the action, which the environment may change."""
+        return self.env.step(action if self.discrete else np.array(action))
+
+    def to_observation(self, obs: Any) -> np.ndarray:
+        if type(obs) is np.ndarray and obs.dtype == self.dtype and obs.shape == self.shape:
+            return obs
+        array = np.asarray(obs)
+        if array.dtype.kind in "biuf" and array.shape == self.shape:
+            converted = array.astype(self.dtype)
+            if converted.dtype.kind == "f" or (converted == array).all():
+                return converted
+        raise self.error(f"observation {obs!r}", f"one of {in_words(self.observation_space)}")
+
+    def to_reward(self, reward: Any) -> float:
+        array = np.asarray(reward)
+        if array.dtype.kind in "biuf" and array.size == 1 and -MAX_REWARD < array.item() < MAX_REWARD:
+            return float(array.item())
+        raise self.error(f"reward {reward!r}", "a finite number")
+
+    def error(self, found: str, expected: str) -> ValueError:
+        """That the environment has just returned something else."""
+        where = f"step {len(self.actions)} of the episode from reset(seed={self.start_seed()})"
+        return ValueError(f"env: found {' '.join(found.split())} in {where}, expected {expected}")
+
+    def of_old_gym(self, error: Exception) -> Exception:
+        """The error in our words where it comes from the interface that environments had before Gymnasium."""
+        if "values to unpack" in str(error) or "unexpected keyword argument" in str(error):
+            expected = "Gymnasium's: reset(seed=, options=) gives (obs, info); step five values"
+            return self.error(f"another interface ({error})", expected)
+        return error
 
     def start_seed(self) -> int:
         """The seed of the episode: below 2**32, as every simulator takes; larger ones are of the first edition."""
@@ -44,7 +97,7 @@ class Replayable(gym.Wrapper):
         self.seed, self.episode, self.actions = seed, episode, list(actions)
         self.env.reset(seed=self.start_seed())
         for action in actions:
-            self.env.step(action)
+            self.act(action)
 
 
 def find_spec(env: str) -> EnvSpec:
@@ -93,34 +146,54 @@ def make_env(env: str | Maker, env_kwargs: dict[str, Any]) -> gym.Env:
 
 
 def make_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> VectorEnv:
-    """`count` environments as one batch that restarts an ended episode within the same step.
-
-    Raises ValueError for keywords if `env` is a function that makes an environment.
-    """
+    """`count` environments as one batch that restarts an ended episode within the same step."""
     if isinstance(env, str) and (native := make_native_batch(env, count, env_kwargs)) is not None:
         return native
-    if not isinstance(env, str) and env_kwargs:
-        expected = "an environment id (bind them to the function)"
-        raise ValueError(f"env_kwargs: found them for a function that makes an environment, expected {expected}")
     return make_sync_batch(env, count, env_kwargs)
 
 
 class SyncBatch(SyncVectorEnv):
-    """Gymnasium's batch of environments, which hands on nothing of their infos but the last frames of episodes."""
+    """Gymnasium's batch of environments, in which each may reuse its arrays; infos hold only the last observations.
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None):
-        return super().reset(seed=None if seed is None else [one % 2**32 for one in seed], options=options)
+    Observations are checked: ValueError names the environment's episode and step where one is not finite.
+    """
 
-    def _add_info(self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int) -> dict[str, Any]:
-        needed = {name: value for name, value in env_info.items() if name == "final_obs"}
-        return super()._add_info(vector_infos, needed, env_num)
+    def reset(self, *, seed: Sequence[int], options: dict[str, Any] | None = None):  # type: ignore[override]
+        for i, env in enumerate(self.envs):
+            self._observations[i] = env.reset(seed=seed[i] % 2**32, options=options)[0]
+        size = self._observations.size if self._observations.dtype.kind == "f" else 0
+        self.zeros = np.zeros(size, self._observations.dtype)
+        self.check_finite()
+        return self._observations, {}
+
+    def step(self, actions: np.ndarray):
+        for i, env in enumerate(self.envs):
+            self._observations[i], self._rewards[i], self._terminations[i], self._truncations[i], _ = env.step(
+                actions[i]
+            )
+        done, info = self._terminations | self._truncations, {}
+        self.check_finite()
+        if done.any():
+            info = {"final_obs": self._observations.copy(), "_final_obs": done}
+            for i in np.flatnonzero(done):
+                self._observations[i] = self.envs[i].reset()[0]
+            self.check_finite()
+        return self._observations, self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), info
+
+    def check_finite(self) -> None:
+        if self.zeros.size and np.isnan(self._observations.ravel() @ self.zeros):  # 0 times infinity is NaN
+            first = int(np.isfinite(self._observations.reshape(self.num_envs, -1)).all(1).argmin())
+            raise self.envs[first].error(f"observation {self._observations[first]!r}", "finite numbers")
 
 
 def make_sync_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> SyncBatch:
     """`count` single environments stepped one after the other.
 
-    Raises ValueError for a function that returns the same environment again.
+    Raises ValueError for keywords if `env` is a function, and for a function that returns the same environment again.
     """
+    if not isinstance(env, str) and env_kwargs:
+        expected = "an environment id (bind them to the function)"
+        raise ValueError(f"env_kwargs: found them for a function that makes an environment, expected {expected}")
     makers = [lambda: Replayable(make_env(env, env_kwargs))] * count
     batch = SyncBatch(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
     if len({id(single.unwrapped) for single in batch.envs}) < count:

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.spaces import Box, MultiBinary
 from gymnasium.vector import SyncVectorEnv
 from torch import Tensor
 
 from agents.common.config import Role
 from agents.common.make_env import Maker, Replayable, make_batch
-from agents.common.spaces import ActionMap, check_spaces
+from agents.common.spaces import ActionMap, OneHot, check_spaces, in_words, is_image
 from models.streams import stream_seed
 
 
@@ -37,8 +38,8 @@ class VecEnv:
         seeds: environment i of a seed starts from `stream_seed(seed, Role.ENVS, i)`.
 
     Raises:
-        ValueError: for an observation space that is no Box, or an action space that is neither Discrete nor
-            MultiDiscrete (of one axis) nor a Box with finite bounds.
+        ValueError: for a space that is neither Box nor Discrete, MultiDiscrete or MultiBinary, or that has no numbers;
+            for actions without finite bounds.
     """
 
     def __init__(self, env: str | Maker, env_kwargs: dict[str, Any], seeds: Sequence[int], num_envs: int):
@@ -48,8 +49,9 @@ class VecEnv:
         self.shape = len(seeds), num_envs
         self.env_seeds = [stream_seed(seed, Role.ENVS, index) for seed in seeds for index in range(num_envs)]
         self.to_env = ActionMap(self.action_space)
-        self.is_uint8 = self.observation_space.dtype == np.uint8
-        obs_shape = self.observation_space.shape or ()
+        self.one_hot = None if isinstance(self.observation_space, Box | MultiBinary) else OneHot(self.observation_space)
+        obs_shape = (self.one_hot.out_features,) if self.one_hot is not None else self.observation_space.shape
+        self.is_uint8 = self.observation_space.dtype == np.uint8 and is_image(self.observation_space)
         self.obs_size = int(np.prod(obs_shape))
         self.in_features = obs_shape if len(obs_shape) == 3 else self.obs_size  # of an image, or of O numbers
         self.action_size = int(np.prod(self.action_space.shape))  # type: ignore[arg-type]
@@ -59,7 +61,7 @@ class VecEnv:
     def expect_actions(self, kind: type[gym.Space]) -> None:
         """Raise ValueError unless actions are of this kind."""
         if not isinstance(self.action_space, kind):
-            raise ValueError(f"env: found action space {self.action_space}, expected a {kind.__name__}")
+            raise ValueError(f"env: found action space {in_words(self.action_space)}, expected a {kind.__name__}")
 
     def reset(self) -> Tensor:
         """Start the first episodes; observations (S, N, O)."""
@@ -73,14 +75,14 @@ class VecEnv:
         done = terminated | truncated
         obs = next_obs = self.to_tensor(obs).clone().view(*self.shape, -1)  # environments reuse their memory
         if done.any():
-            next_obs = obs.clone()
-            next_obs.view(len(done), -1)[done] = self.to_tensor(np.stack(list(info["final_obs"][done]))).flatten(1)
+            next_obs = self.to_tensor(info["final_obs"]).view(obs.shape)  # of all, also where none ended
             self.finished[done], self.returns[done] = self.returns[done], 0.0
         reward, done = (torch.tensor(x, dtype=torch.get_default_dtype()).view(self.shape) for x in (reward, done))
         return Step(reward, torch.tensor(terminated).view(self.shape), done, next_obs, obs)
 
     def to_tensor(self, obs: np.ndarray | Tensor) -> Tensor:
-        """Observations as agents hold them: bytes stay bytes, all else is of the default dtype."""
+        """Observations as agents hold them: one-hot where they are discrete, images of bytes as bytes, else numbers."""
+        obs = obs if self.one_hot is None else self.one_hot.check(obs)
         return torch.as_tensor(obs, dtype=torch.uint8 if self.is_uint8 else torch.get_default_dtype())
 
     def mean_return(self) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import stable_baselines3 as sb3
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 from stable_baselines3.common.buffers import ReplayBufferSamples
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
@@ -252,7 +252,7 @@ def samples(space, count=200):
 def distributions(model, replica, obs):
     """What describes both distributions over actions, ours in SB3's terms: (n, K) each."""
     tensor, _ = model.policy.obs_to_tensor(obs)
-    features = replica.encoder(replica.agent.vec_env.to_tensor(obs).flatten(1)[None])
+    features = replica.encoder(replica.agent.vec_env.to_tensor(obs[None]).flatten(2))
     ours, name = replica.policy(features), type(model).__name__
     if name == "DQN":
         return model.q_net(tensor), ours.values[0]
@@ -266,6 +266,8 @@ def distributions(model, replica, obs):
         expected = torch.cat([one.probs for one in theirs], 1)
         probs = ours.logits[0].softmax(-1)  # (n, C, most)
         return expected, torch.cat([probs[:, i, : one.probs.shape[1]] for i, one in enumerate(theirs)], 1)
+    if isinstance(replica.action_space, MultiBinary):
+        return theirs.probs, ours.logits[0].softmax(-1)[..., 1]
     if hasattr(theirs, "probs"):
         return theirs.probs, ours.logits[0, :, 0].softmax(-1)
     low, high = (torch.tensor(x.flatten()) for x in (replica.action_space.low, replica.action_space.high))
@@ -279,7 +281,10 @@ TRAVELERS = [
     *((name, {"action": action}) for name in ("PPO", "A2C", "SAC", "TD3") for action in (
         ACTION, UNEVEN, Box(-3, 3, (2, 2), np.float64), Box(-1, 1, (), np.float32), Box(0, 100, (1,), np.float32))),
     *((name, {"action": Discrete(4)}) for name in ("PPO", "A2C", "DQN")),
-    *((name, {"action": MultiDiscrete([3, 2, 4])}) for name in ("PPO", "A2C")),
+    *((name, {"action": space}) for name in ("PPO", "A2C") for space in (MultiDiscrete([3, 2, 4]), MultiBinary(3))),
+    *((name, {"obs": obs, "action": ACTION}) for name in ("A2C", "SAC", "TD3") for obs in (
+        Discrete(5), MultiDiscrete([3, 2]), MultiBinary(4), MultiBinary((2, 3)), Box(0, 255, (5,), np.uint8))),
+    *(("DQN", {"obs": obs, "action": Discrete(3)}) for obs in (Discrete(5), MultiDiscrete([3, 2]), MultiBinary(4))),
     *((name, {"obs": obs, "action": Discrete(3)}) for name in ("PPO", "DQN") for obs in (
         Box(-1, 1, (2, 2), np.float64), Box(-5, 5, (2,), np.int64), Box(0, 255, (3, 8, 8), np.uint8))),
     *((name, {"policy_kwargs": {"net_arch": sizes}}) for name in ("PPO", "SAC", "TD3") for sizes in (
@@ -352,6 +357,7 @@ class OtherPolicy(ActorCriticPolicy):
     ("PPO", {"action": Box(-1e6, 3e-7, (1,), np.float32)}, "found a standard deviation of"),
     ("PPO", {"action": Discrete(3, start=5)}, "expected a start of 0"),
     ("A2C", {"action": MultiDiscrete([3, 2], start=[0, 1])}, "expected a start of 0"),
+    ("PPO", {"obs": Discrete(3, start=1)}, "expected a start of 0"),
 ])  # fmt: skip
 def test_models_that_ours_are_not_are_refused_in_one_line(name, more, words, tmp_path):
     _, env = save_sb3(tmp_path / "model.zip", name, **more)

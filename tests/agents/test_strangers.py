@@ -1,15 +1,19 @@
 """Environments, numbers and habits of people who did not write this project."""
 
+import copy
+from functools import partial
+
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Text, Tuple, flatten
 from stable_baselines3 import PPO as SB3PPO
 
 from agents import DQN, PPO, SAC, TD3
 from agents.common.spaces import ActionMap
 from agents.evaluation import evaluate
+from agents.export import to_module
 from agents.sb3 import from_sb3
 from envs import datasets
 from models import CNN
@@ -146,3 +150,93 @@ def test_the_state_of_a_pendulum_can_be_read_and_set():
     np.testing.assert_allclose(ours.state, theirs.state)
     ours.state = theirs.state = np.array([0.1, -0.2])
     np.testing.assert_allclose(*(env.step(np.array([0.5]))[0] for env in (ours, theirs)), atol=1e-6)
+
+
+class AnySpace(Simple):
+    """Observations that the environment's seed draws from any space; an action outside of its space is an error."""
+
+    def __init__(self, observation_space, action_space):
+        self.observation_space, self.action_space = copy.deepcopy(observation_space), action_space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        _, *rest = super().step(action)
+        return self.observation_space.sample(), *rest
+
+
+@pytest.mark.parametrize("space", [
+    Discrete(5), Discrete(3, start=-1), MultiDiscrete([2, 3], start=[4, -1]), MultiDiscrete([[2, 3], [4, 2]]),
+    MultiBinary([2, 3]), Box(-2, 2, (), np.float32), Box(-9, 9, (2, 2), np.int16), Box(0, 1, (3,), np.bool_),
+])  # fmt: skip
+def test_observations_are_flattened_as_gymnasium_does_it(space):
+    agent = DQN(partial(AnySpace, space, Discrete(2)), seeds=2, learning_starts=2, train_every=1).learn(12)
+    env = AnySpace(space, Discrete(2))
+    obs = [env.reset(seed=agent.vec_env.env_seeds[0] % 2**32)[0], *(env.step(0)[0] for _ in range(5))]
+    expected = np.stack([flatten(space, one) for one in obs])
+    np.testing.assert_array_equal(agent.replay.obs[0, :5].numpy(), expected[:5])
+    np.testing.assert_array_equal(agent.replay.next_obs[0, :5].numpy(), expected[1:])
+    action, _ = agent[0].predict(obs[0])
+    assert (type(action), action.shape, action.dtype) == (np.ndarray, (), np.int64)
+    batch = np.stack(obs)
+    np.testing.assert_array_equal(agent[1].predict(batch)[0], agent.predict(np.stack([batch, batch]))[0][1])
+    np.testing.assert_array_equal(agent[1].predict(batch)[0], to_module(agent[1])(torch.from_numpy(batch)).numpy())
+
+
+def test_an_observation_that_its_space_has_not_is_refused():
+    agent = PPO(partial(AnySpace, Discrete(3, start=1), Discrete(2)), seeds=1, num_steps=4)
+    with pytest.raises(ValueError, match=r"obs: found 4, expected a value of Discrete\(3, start=1\)"):
+        agent[0].predict(np.array([4]))
+
+
+WHOLE = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
+
+
+@pytest.mark.parametrize("space", [
+    MultiBinary(3), MultiBinary([2, 2]), MultiDiscrete([[2, 3], [4, 2]]), MultiDiscrete([2, 3], start=[-1, 5]),
+    Box(-1, 1, (), np.float32), Box(0.3, 0.7, (2, 2), np.float16), Box(-1e30, 1e30, (2,), np.float32),
+    Box(-3e38, 3e38, (2,), np.float32), Box(np.float32([0, -1]), np.float32([0, 2])), Box(0, 1, (3,), np.bool_),
+    Box(2**53 + 1, 2**53 + 5, (2,), np.int64),
+    *(Box(np.iinfo(kind).min, np.iinfo(kind).max, (2,), kind) for kind in WHOLE),
+])  # fmt: skip
+def test_actions_lie_within_their_space_and_are_of_its_type(space):
+    agent = PPO(partial(AnySpace, Box(-1, 1, (2,)), space), seeds=2, num_steps=8, num_epochs=1).learn(24)
+    for deterministic in True, False:
+        action, _ = agent.predict(np.zeros((2, 50, 2), np.float32), deterministic=deterministic)
+        assert (action.shape, action.dtype) == ((2, 50, *space.shape), space.dtype)
+        assert all(space.contains(one) for one in action.reshape(100, *space.shape))
+    if isinstance(space, Box):  # the ends of [-1, 1] are the bounds
+        bounds = agent.vec_env.to_env(torch.tensor([[-1.0], [1.0]]).expand(2, max(1, space.low.size))).numpy()
+        np.testing.assert_allclose(bounds.astype(np.float64), [space.low, space.high], rtol=1e-15)
+
+
+def test_numbers_are_rounded_to_whole_actions():
+    action = ActionMap(Box(-3, 10, (1,), np.int32))(torch.tensor([[-1.0], [-0.93], [-0.91], [0.0], [0.99], [1.0]]))
+    assert action.flatten().tolist() == [-3, -3, -2, 4, 10, 10]  # -3 + 13 / 2 = 3.5, to the even number
+
+
+@pytest.mark.parametrize(("observations", "actions", "message"), [
+    (Dict(a=Discrete(2)), Discrete(2), "found observation space Dict.*FlattenObservation"),
+    (Tuple([Discrete(2)]), Discrete(2), "found observation space Tuple.*FlattenObservation"),
+    (Text(3), Discrete(2), "found observation space Text"),
+    (Box(-1, 1, (0,)), Discrete(2), r"found observation space Box.*, expected at least one number"),
+    (Discrete(2**40), Discrete(2), "of 1099511627776 values, expected at most 100000"),
+    (Discrete(2), Dict(a=Discrete(2)), "found action space Dict"),
+    (Discrete(2), Box(-1, 1, (2, 0)), "expected at least one number"),
+    (Discrete(2), Box(0, np.inf, (1,)), "expected finite bounds"),
+    (Discrete(2), Box(-1e308, 1e308, (1,), np.float64), "expected bounds whose difference is finite"),
+])  # fmt: skip
+def test_spaces_that_no_agent_knows_are_refused(observations, actions, message):
+    with pytest.raises(ValueError, match=f"^env: .*{message}[^\n]*$"):
+        PPO(partial(AnySpace, observations, actions), seeds=2)
+
+
+def test_bytes_that_are_no_image_are_numbers_like_any():
+    for space, scale in (Box(0, 255, (1, 2, 2), np.uint8), 255), (Box(0, 255, (4,), np.uint8), 1):
+        agent = PPO(partial(AnySpace, space, Discrete(2)), seeds=1, num_steps=4)
+        seen = agent.encoder(agent.obs).flatten() * scale
+        np.testing.assert_allclose(seen, agent.vec_env.env._observations.flatten(), rtol=1e-6)
