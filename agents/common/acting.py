@@ -85,6 +85,9 @@ class Replica:
         self.encoder, self.policy = models.replica(agent.encoder, index), models.replica(agent.policy, index)
         self.observation_space, self.action_space = agent.vec_env.observation_space, agent.vec_env.action_space
 
+    def __reduce__(self) -> tuple:  # a copy is a replica of a copy of the agent
+        return Replica, (self.agent, self.index)
+
     def predict(
         self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[np.ndarray, Any]:

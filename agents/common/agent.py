@@ -323,6 +323,27 @@ class Agent(nn.Module, Generic[ConfigType]):
         agent.set_state(state)
         return agent
 
+    # Copies: agents made alike in the same state, which share nothing; conversions, as far as there are any.
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        memo[id(self)] = copied = checkpoint.rebuild(*checkpoint.agent_parts(self))
+        return copied
+
+    def __copy__(self) -> Self:
+        return self.__deepcopy__({})
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        checkpoint.check_picklable(self)
+        return checkpoint.rebuild, checkpoint.agent_parts(self)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        return super()._apply(checkpoint.conversion(self, fn), recurse)
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        if assign:
+            raise ValueError("assign: found True, expected False: an agent's optimizers hold its parameters")
+        return super().load_state_dict(state_dict, strict)
+
 
 for _name in habits.METHODS:
     setattr(Agent, _name, habits.absent(_name))

@@ -139,7 +139,7 @@ def test_one_update_of_dqn():
         max_grad_norm=0.1,
     )  # fmt: skip
     with torch.no_grad():
-        agent.target_params.add_(0.1)
+        agent.targets.flat.add_(0.1)
     model, before = to_sb3(agent[0], gamma=0.9, learning_rate=1e-3, max_grad_norm=0.1, batch_size=BATCH), weights(agent)
     batch = random_batch(True, BATCH, 1)
     samples = Fixed(batch)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models import MLP, SGD, Adam, RMSprop, joint_step
-from models.optim import clip_gradient_norm_, flatten_parameters
+from models.optim import FlatParameters, clip_gradient_norm_
 
 X, Y = torch.linspace(-1, 1, 24).reshape(1, -1, 1), torch.linspace(0, 2, 24)
 
@@ -63,7 +63,7 @@ def test_a_stopped_replica_keeps_parameters_and_moments(float64):
 def test_parameters_become_views_of_one_tensor():
     network = MLP(2, (3,), 1, seeds=2)
     values = [parameter.clone() for parameter in network.parameters()]
-    flat = flatten_parameters(network.parameters())
+    flat = FlatParameters(network.parameters()).flat
     assert flat.shape == (2, 2 * 3 + 3 + 3 + 1)
     for parameter, value in zip(network.parameters(), values, strict=True):
         torch.testing.assert_close(parameter.data, value)
