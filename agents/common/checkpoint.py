@@ -55,7 +55,8 @@ def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
     start = data.find(KEY) + len(KEY)
     digest, blank = data[start : start + 64], data[:start] + BLANK + data[start + 64 :]
     if KEY not in data[: 8 + int.from_bytes(data[:8], "little")]:
-        raise CheckpointError(f"{path}: found {len(data)} bytes that are no checkpoint, expected one written by save")
+        hint = " (agents.sb3.from_sb3 reads SB3's files)" if data.startswith(b"PK") else ""
+        raise CheckpointError(f"{path}: found {len(data)} bytes that are no checkpoint, expected one of save{hint}")
     if hashlib.sha256(blank).hexdigest().encode() != digest:
         raise CheckpointError(f"{path}: the checkpoint is damaged (its SHA-256 does not match); expected it unaltered")
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
