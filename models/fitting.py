@@ -325,6 +325,7 @@ def check_training(
     network: nn.Module,
     functions: Mapping[str, Loss],
     samples: tuple[Dataset, Tensor],
+    augment: Callable[[Tensor, float], Tensor] | None,
     held_out: tuple[Dataset, Tensor] | None,
     patience: int | None,
     batch_size: int | None,
@@ -337,7 +338,8 @@ def check_training(
             raise ValueError(f"{name}: found {number}, expected at least 1, or None")
     check_network(network, len(samples[1]))
     count = min(batch_size or MOST_CHECKED, MOST_CHECKED)
-    check_samples(network, "data", samples, count, functions)
+    if augment is None:  # to call it here would change the random numbers of its first minibatch
+        check_samples(network, "data", samples, count, functions)
     if held_out is not None:  # functions of others may expect that a step was made
         ours = {
             name: f
@@ -449,7 +451,7 @@ def fit(
     check_data("data", data)
     indices = sample_indices("indices", data, indices, len(seeds))
     held_out = validation_samples(data, validation, validation_indices, len(seeds))
-    check_training(network, functions, (data, indices), held_out, patience, batch_size)
+    check_training(network, functions, (data, indices), augment, held_out, patience, batch_size)
     batches = partial(minibatches, data, indices, batch_size, seeds, augment)
     with parameters_in_place(network):
         optimize = make_optimizer(network, optimizer, learning_rate)

@@ -89,7 +89,8 @@ class Agent(nn.Module, Generic[ConfigType]):
         shared = network(vec_env.in_features, seeds=self.streams) if is_encoder(network) else None
         self.head_network = network if shared is None else DEFAULT_NETWORK
         self.encoder = make_encoder(shared, vec_env.obs_size, vec_env.is_uint8, len(self) * config.normalize_obs)
-        self.sequence_length = (config.sequence_length or self.default_sequence_length) if self.encoder.state_size else 1
+        recurrent = self.encoder.state_size > 0
+        self.sequence_length = (config.sequence_length or self.default_sequence_length) if recurrent else 1  # L
         self.register_buffer("obs", self.encoder.pack(vec_env.reset(), 1.0, None))
         self.reward_scaling = RewardScaling(self.gamma, config.num_envs) if config.normalize_reward else None
         self.build()

@@ -131,7 +131,7 @@ def has_native_batch(spec: EnvSpec) -> bool:
 def make_native_batch(env: str, count: int, env_kwargs: dict[str, Any]) -> VectorEnv | None:
     """A native batch in which each environment depends on its own seed alone; None where there is none."""
     spec = find_spec(env)
-    keywords = {"max_episode_steps": spec.max_episode_steps} | spec.kwargs | env_kwargs
+    keywords: dict[str, Any] = {"max_episode_steps": spec.max_episode_steps} | spec.kwargs | env_kwargs
     plain = (keywords["max_episode_steps"] or 0) > 0 and not spec.additional_wrappers
     if plain and spec.entry_point == CARTPOLE and set(keywords) <= {"sutton_barto_reward", "max_episode_steps"}:
         return CartPoleBatch(count, **keywords)
@@ -205,7 +205,9 @@ class SyncBatch(SyncVectorEnv):
     def check_finite(self) -> None:
         if self.zeros.size and np.isnan(self._observations.ravel() @ self.zeros):  # 0 times infinity is NaN
             first = int(np.isfinite(self._observations.reshape(self.num_envs, -1)).all(1).argmin())
-            raise self.envs[first].error(f"observation {self._observations[first]!r}", "finite numbers")
+            raise self.envs[first].error(  # type: ignore[attr-defined]
+                f"observation {self._observations[first]!r}", "finite numbers"
+            )
 
 
 def make_sync_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> SyncBatch:
