@@ -104,7 +104,7 @@ def test_a_time_limit_is_no_end(agent, more):
     seeds, common = range(5), {"gamma": 0.98, "learning_rate": 0.01}
     trained = agent(lambda: gym.wrappers.TimeLimit(InfiniteHorizon(), 8), seeds=seeds, **common, **more)
     if agent is SAC:  # one critic, as in SB3's test: equal twins stay equal, where the smaller of two guesses low
-        for params in (trained.critics_optimizer.flat, trained.target_params):
+        for params in (trained.critics_optimizer.flat, trained.targets.flat):
             params[len(seeds) :] = params[: len(seeds)]
     trained.learn(500)
     with torch.no_grad():
