@@ -215,13 +215,13 @@ def train_epoch(
     for now, share, (*inputs, target) in batches:
         optimizer.learning_rate = rates_at(now)
         output = network(*inputs)
-        losses = functions["loss"](output, target)
-        optimizer.step(losses, active)
+        losses = one_a_seed("loss", functions["loss"](output, target), len(output))
         with torch.no_grad():
             for name, function in functions.items():
-                value = losses if name == "loss" else function(output, target)
+                value = losses if name == "loss" else one_a_seed(name, function(output, target), len(output))
                 total = totals.setdefault(name, torch.zeros(len(value)))
                 total += value * share
+        optimizer.step(losses, active)
     return totals
 
 
@@ -256,8 +256,9 @@ def check_data(name: str, data: Any) -> None:
         raise ValueError(f"{name}: found samples ({found}), expected (input, ..., target), tensors or arrays")
 
 
-def sample_indices(name: str, data: Dataset, indices: Tensor | None, num_seeds: int) -> Tensor:
-    """Each replica's samples (S, n): the given ones, or all; ValueError for what are none."""
+def sample_indices(data_name: str, data: Dataset, name: str, indices: Tensor | None, num_seeds: int) -> Tensor:
+    """Each replica's samples (S, n) of the data: the given ones, or all; ValueError for what is no data, or none."""
+    check_data(data_name, data)
     if indices is None:
         return all_indices(data, num_seeds)
     count = len(data)  # type: ignore[arg-type]
@@ -276,9 +277,8 @@ def validation_samples(
     """The data set to validate on and each replica's samples of it, (S, n); None for no validation."""
     if validation is None and indices is None:
         return None
-    if validation is not None:
-        check_data("validation", data := validation)
-    return data, sample_indices("validation_indices", data, indices, num_seeds)
+    data = data if validation is None else validation
+    return data, sample_indices("validation", data, "validation_indices", indices, num_seeds)
 
 
 def check_network(network: nn.Module, num_seeds: int) -> None:
@@ -325,12 +325,15 @@ def check_training(
     network: nn.Module,
     functions: Mapping[str, Loss],
     samples: tuple[Dataset, Tensor],
-    augment: Callable[[Tensor, float], Tensor] | None,
     held_out: tuple[Dataset, Tensor] | None,
     patience: int | None,
     batch_size: int | None,
+    augmented: bool,
 ) -> None:
-    """Raise ValueError for what cannot be trained, before the first step."""
+    """Raise ValueError for what cannot be trained, before the first step.
+
+    What an augmentation makes of the samples is seen in the first minibatch alone: a trial would draw its numbers.
+    """
     if patience is not None and held_out is None:
         raise ValueError("patience: found no validation data, expected some to stop by")
     for name, number in {"patience": patience, "batch_size": batch_size}.items():
@@ -338,7 +341,7 @@ def check_training(
             raise ValueError(f"{name}: found {number}, expected at least 1, or None")
     check_network(network, len(samples[1]))
     count = min(batch_size or MOST_CHECKED, MOST_CHECKED)
-    if augment is None:  # to call it here would change the random numbers of its first minibatch
+    if not augmented:
         check_samples(network, "data", samples, count, functions)
     if held_out is not None:  # functions of others may expect that a step was made
         ours = {
@@ -448,10 +451,9 @@ def fit(
         ValueError: before the first step, for what PyTorch would broadcast or convert, or for what is no data set.
     """
     seeds, functions = resolve_seeds(seeds), {"loss": loss, **(metrics or {})}
-    check_data("data", data)
-    indices = sample_indices("indices", data, indices, len(seeds))
+    indices = sample_indices("data", data, "indices", indices, len(seeds))
     held_out = validation_samples(data, validation, validation_indices, len(seeds))
-    check_training(network, functions, (data, indices), augment, held_out, patience, batch_size)
+    check_training(network, functions, (data, indices), held_out, patience, batch_size, augment is not None)
     batches = partial(minibatches, data, indices, batch_size, seeds, augment)
     with parameters_in_place(network):
         optimize = make_optimizer(network, optimizer, learning_rate)

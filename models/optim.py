@@ -192,24 +192,29 @@ class SGD(Optimizer):
     ):
         super().__init__(parameters, learning_rate)
         self.momentum, self.weight_decay = momentum, weight_decay
-        factors = [1.0] * len(self.params) if factors is None else factors
-        columns = [self.tensor.new_full((param[0].numel(),), f) for param, f in zip(self.params, factors, strict=True)]
-        self.factors = torch.cat(columns)  # (P,)
+        sizes = [param[0].numel() for param in self.params]
+        if factors is not None and len(factors) != len(sizes):
+            raise ValueError(f"factors: found {len(factors)}, expected {len(sizes)}, one for each parameter")
+        columns = [self.tensor.new_full((n,), f) for n, f in zip(sizes, factors or [], strict=False)]
+        self.factors: Tensor | None = torch.cat(columns) if columns else None  # (P,)
 
     def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:
         flat = self.flat
         gradient = torch.cat([part.flatten(1) for part in torch.autograd.grad(loss.sum(), self.params)], 1)  # (S, P)
-        rate = torch.tensor(self.learning_rate, dtype=flat.dtype, device=flat.device)[:, None]
-        factors = self.factors.to(flat)
+        rate: Any = self.learning_rate[0]
+        if len(set(self.learning_rate)) > 1:
+            rate = torch.tensor(self.learning_rate, dtype=flat.dtype, device=flat.device)[:, None]
+        factors = None if self.factors is None else self.factors.to(flat)
         if self.weight_decay:
-            gradient.addcdiv_(flat, factors, value=self.weight_decay)
+            decay = flat if factors is None else flat / factors  # without effect of the factors below
+            gradient.add_(decay, alpha=self.weight_decay)
         if self.momentum:
             velocity = self.momentum * self.velocity + gradient
             if active is not None:
                 velocity = torch.where(self._column(active), velocity, self.velocity)
             self.velocity.copy_(velocity)
             gradient.add_(velocity, alpha=self.momentum)
-        move = rate * factors * gradient
+        move = rate * (gradient if factors is None else factors * gradient)
         flat.sub_(move if active is None else torch.where(self._column(active), move, 0.0))
 
     def _column(self, active: Sequence[bool]) -> Tensor:

@@ -387,6 +387,26 @@ def test_requests_that_do_not_fit_are_refused_before_the_first_step(case):
     refused(MLP(1, (4,), 1, seeds=2), PAIR, words, **more)
 
 
+def sequences(x, epoch):
+    """Numbers (S, B) as sequences (S, B, 5, 1), which are what the network takes."""
+    return x[..., None, None] + torch.zeros(5, 1)
+
+
+def test_an_augmentation_may_make_what_the_network_takes_and_is_called_once_a_minibatch():
+    calls = []
+    network = Readout(GRU(1, 4, seeds=2), 1, seeds=2)
+    history = fit(network, TensorDataset(X[:, 0], X), seeds=2, epochs=2, batch_size=20,
+                  augment=lambda x, epoch: calls.append(epoch) or sequences(x, epoch))  # fmt: skip
+    assert calls == [0, 0, 1, 1]
+    assert (history.train["loss"][1] < history.train["loss"][0]).all()
+    more = {"augment": sequences, "batch_size": 8}
+    data = TensorDataset(X[:, 0], X[:, 0])
+    refused(network, data, r"target: found shape \(2, 8\), expected \(2, 8, 1\), as the output", **more)
+    data = TensorDataset(X[:, 0], X)
+    refused(network, data, r"loss: found a value of shape \(\), expected \(2,\)", F.mse_loss, **more)
+    refused(network, data, r"mae: found a value of shape \(\)", metrics={"mae": F.l1_loss}, **more)
+
+
 @pytest.mark.parametrize("network", [nn.Linear(1, 2), nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))])
 def test_a_network_without_seed_axis_is_named(network):
     refused(network, PAIR, "network: found a torch.nn.Linear, expected layers of models, with a seed axis")
