@@ -156,7 +156,10 @@ SETTINGS: dict[tuple[str, str, Kind], Setting] = {
     ),
     ("ppo", "balancier/Recall-v0", "mlp"): Setting(60_000, RECALL),
     ("ppo", "balancier/Recall-v0", "recurrent"): Setting(60_000, RECALL | {"sequence_length": 21}),
-    ("a2c", "CartPole-v1", "mlp"): Setting(300_000, A2C | {"gamma": 0.99, "gae_lambda": 0.95, "anneal_steps": 300_000}),
+    ("a2c", "CartPole-v1", "mlp"): Setting(
+        300_000,
+        A2C | {"num_steps": 16, "learning_rate": 2e-3, "gamma": 0.99, "gae_lambda": 0.95, "anneal_steps": 300_000},
+    ),
     ("ppo", "CartPole-v1", "mlp"): Setting(
         50_000,
         PPO
