@@ -50,10 +50,26 @@ def check_packages() -> None:
         origin = Path(spec.origin).resolve() if spec is not None and spec.origin else None
         if origin == expected and "balancier.check_packages" in expected.read_text():
             continue
-        raise ImportError(
-            f"balancier: found {origin or 'nothing'} for the package {name!r}{owner(name, origin)}, "
-            f"expected Balancier's own at {expected}; {advice(name, origin)}"
-        )
+        raise ImportError(refusal(name, origin))
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ImportError, in one line, for a module in this folder that has the name of one of our packages.
+
+    A module beside it that imports that name gets one of the two, and expects the other.
+    """
+    for name in PACKAGES:
+        for origin in (folder / name / "__init__.py", folder / f"{name}.py"):
+            if origin.is_file() and origin.resolve() != HOME / name / "__init__.py":
+                raise ImportError(refusal(name, origin))
+
+
+def refusal(name: str, origin: Path | None) -> str:
+    """The one line about a file that is in the way of one of our packages."""
+    return (
+        f"balancier: found {origin or 'nothing'} for the package {name!r}{owner(name, origin)}, "
+        f"expected Balancier's own at {HOME / name / '__init__.py'}; {advice(name, origin)}"
+    )
 
 
 def owner(name: str, origin: Path | None) -> str:

@@ -34,7 +34,6 @@ class A2C(OnPolicy[A2CConfig]):
         obs, action, advantage, target = self.batch(rollout.obs, rollout.action, advantage, target)
         value, log_prob, entropy = self.evaluate_actions(obs, action)  # (S, B)
         error = (target - value) ** 2
-        loss = -log_prob * advantage - self.entropy_weight * entropy + self.config.value_weight * error
-        loss = loss.mean(1)  # (S,)
-        self.optimizer.step(loss)
+        loss = (-log_prob * advantage - self.entropy_weight * entropy + self.config.value_weight * error).mean(1)
+        self.optimizer.step(loss)  # (S,)
         self.losses = {"loss": loss}

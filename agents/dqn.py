@@ -12,7 +12,7 @@ from agents.common.config import Count, Positive, PositivePerSeed, Share, Switch
 from agents.common.off_policy import Batch, OffPolicy, OffPolicyConfig, soft_update
 from agents.common.prioritized import Priorities
 from models import Adam, EpsilonGreedyPolicy
-from models.optim import flatten_parameters
+from models.optim import FlatParameters
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class DQN(OffPolicy[DQNConfig]):
         self.target_encoder, self.target_values = copy.deepcopy(self.encoder), copy.deepcopy(self.policy.values)
         self.target_encoder.statistics = self.encoder.statistics  # both see observations alike
         targets = nn.ModuleList([self.target_encoder, self.target_values])
-        self.target_params = flatten_parameters(targets.parameters())  # (S, P)
+        self.targets = FlatParameters(targets.parameters())
         rate = self.per_seed(config.learning_rate).flatten()
         learning = nn.ModuleList([self.encoder, self.policy.values])
         self.optimizer = Adam(learning.parameters(), rate, max_grad_norm=config.max_grad_norm)
@@ -85,4 +85,4 @@ class DQN(OffPolicy[DQNConfig]):
 
     def update_targets(self) -> None:
         if self.iteration % self.config.target_every == 0:
-            soft_update(self.target_params, self.optimizer.flat, self.config.tau)
+            soft_update(self.targets.flat, self.optimizer.flat, self.config.tau)

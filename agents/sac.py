@@ -55,5 +55,5 @@ class SAC(ActorCritic[SACConfig]):
         entropy_gap = -(log_prob.detach() + self.target_entropy).mean(1)  # (S,)
         self.temperature_optimizer.step(self.log_temperature.squeeze(1) * entropy_gap)
 
-        soft_update(self.target_params, self.critics_optimizer.flat, self.config.tau)
+        soft_update(self.targets.flat, self.critics_optimizer.flat, self.config.tau)
         self.losses = {"critics_loss": critics_loss, "policy_loss": policy_loss, "temperature": temperature.flatten()}

@@ -13,7 +13,7 @@ from agents.common.actor_critic import ActorCritic, twin_q
 from agents.common.config import Count, NotNegative, PositivePerSeed
 from agents.common.off_policy import Batch, OffPolicyConfig, soft_update
 from models import DeterministicPolicy
-from models.optim import flatten_parameters
+from models.optim import FlatParameters
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class TD3(ActorCritic[TD3Config]):
     def build(self) -> None:
         super().build()
         self.target_policy = copy.deepcopy(self.policy)
-        self.target_policy_params = flatten_parameters(self.target_policy.parameters())  # (S, P)
+        self.policy_targets = FlatParameters(self.target_policy.parameters())
 
     def next_value(self, features: Tensor, noise: Tensor) -> Tensor:
         """The smaller Q' of the target policy's action, smoothed by clipped noise (section 5.3)."""
@@ -61,6 +61,6 @@ class TD3(ActorCritic[TD3Config]):
             return
         value = twin_q(self.critics, features, self.policy(features).mode)[0].mean(1)  # (S,)
         self.policy_optimizer.step(-value)
-        soft_update(self.target_policy_params, self.policy_optimizer.flat, config.tau)
-        soft_update(self.target_params, self.critics_optimizer.flat, config.tau)
+        soft_update(self.policy_targets.flat, self.policy_optimizer.flat, config.tau)
+        soft_update(self.targets.flat, self.critics_optimizer.flat, config.tau)
         self.losses = self.losses | {"policy_loss": -value}

@@ -51,10 +51,12 @@ def random(space: gym.Space, num: int, seed: int = 0) -> Policy:
     if isinstance(space, gym.spaces.MultiBinary):
         return lambda obs, t: generator.integers(2, size=(num, *space.shape), dtype=space.dtype)
     box = bounded(space)
-    shape: Any = (num, *box.shape)
+    low: Any = box.low
+    high: Any = box.high
+    shape = (num, *box.shape)
     if box.dtype.kind != "f":
-        return lambda obs, t: generator.integers(box.low, box.high, shape, box.dtype, endpoint=True)
-    return lambda obs, t: generator.uniform(box.low, box.high, shape).astype(box.dtype)
+        return lambda obs, t: generator.integers(low, high, shape, box.dtype, endpoint=True)
+    return lambda obs, t: generator.uniform(low, high, shape).astype(box.dtype)
 
 
 def sinusoidal(space: gym.Space, num: int, seed: int = 0, steps_per_turn: tuple[float, float] = (20, 100)) -> Policy:

@@ -11,6 +11,7 @@ K steps left, G grid points, U torques, n starts.
 
 import contextlib
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -35,7 +36,7 @@ NUM_TORQUES = 41  # of a pendulum whose torque is continuous; 5 torques already 
 GRIDS = ((100, 61), (200, 121), (400, 241), (800, 481))  # angles x speeds; the next one while the value changes
 TOLERANCE = 0.5  # by at least this much
 SETTLED = 1e-3  # if one more step changes no value by more, V is taken as that of an endless horizon
-VERSION = 1  # of the files in the cache
+VERSION = 2  # of the files in the cache; another one whenever the equations change, in the last digit too
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,15 @@ class Optimum:
 
     def choose(self, angle: np.ndarray, speed: np.ndarray, steps_left: int) -> np.ndarray:
         """Index (...) into `torques` of the best torque: the highest reward plus value of the next state."""
-        angle, speed = np.asarray(angle, float)[..., None], np.asarray(speed, float)[..., None]
-        next_angle, next_speed = map(torch.from_numpy, transition(angle, speed, self.torques, self.pendulum))
+        now = (
+            torch.from_numpy(np.asarray(angle, float)[..., None]),
+            torch.from_numpy(np.asarray(speed, float)[..., None]),
+        )
+        torques = torch.from_numpy(self.torques)
+        next_angle, next_speed = transition(*now, torques, self.pendulum)
         table = torch.from_numpy(self.tables[min(max(steps_left - 1, 0), len(self.tables) - 1)])
         value = interpolate(table, *corners(next_angle, next_speed, table.shape, self.pendulum))
-        return (reward(angle, speed, self.torques) + value.numpy()).argmax(-1)
+        return (reward(*now, torques) + value).argmax(-1).numpy()
 
     def value(self, angle: np.ndarray, speed: np.ndarray, steps_left: int | None = None) -> np.ndarray:
         """The return from these angles and speeds, by default with the whole horizon left, (...).
@@ -160,9 +165,10 @@ def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameter
         parameters: fields of `Pendulum`.
 
     Raises:
-        ValueError: for parameters that no pendulum has, or that are ranges.
+        TypeError: for parameters that no pendulum has.
+        ValueError: for values that no pendulum has, or that are ranges.
     """
-    pendulum = fixed(PendulumBase("state", num_torques, None, parameters).pendulum)
+    pendulum = fixed(PendulumBase("state", num_torques, parameters).pendulum)
     torques = np.linspace(-1, 1, num_torques or NUM_TORQUES) * float(pendulum.max_torque)  # type: ignore[arg-type]
     key = json.dumps([VERSION, asdict(pendulum), len(torques), num_steps, GRIDS, TOLERANCE, SETTLED], sort_keys=True)
     folder = Path(os.environ.get("BALANCIER_CACHE") or pooch.os_cache("balancier"))
@@ -199,20 +205,30 @@ def write_cache(path: Path, key: str, tables: np.ndarray) -> None:
         balancier.write_file(path, buffer.getvalue())
 
 
+PENDULUM_V1 = "gymnasium.envs.classic_control.pendulum:PendulumEnv"  # Gymnasium's own entry point, whatever the id
+
+
 def optimal_returns(env_id: str, seeds: Sequence[int], **env_kwargs: Any) -> np.ndarray | None:
     """Returns (n,) of the optimum from `reset(seed=seed)` for each seed; None where no optimum is known.
 
-    Known are our pendulums with fixed parameters, and Gymnasium's `Pendulum-v1`, which is the default one.
+    Known are our pendulums with fixed parameters and a time limit, and Gymnasium's `Pendulum-v1`. The id says nothing:
+    another environment may have one of these names, and a pendulum may be registered under another.
     """
-    name = env_id.rpartition(":")[2]
-    if name == "Pendulum-v1" and not env_kwargs:
-        name = "balancier/Pendulum-v0"
-    if name not in ("balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"):
+    module, _, name = env_id.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    spec = gym.spec(name)
+    keywords = {**spec.kwargs, **env_kwargs}
+    num_steps = keywords.pop("max_episode_steps", spec.max_episode_steps)
+    if spec.entry_point == PENDULUM_V1 and keywords.keys() <= {"g", "render_mode"}:
+        keywords = {"gravity": keywords.get("g", 10.0)}
+    elif spec.entry_point != "envs.pendulum:PendulumEnv":
         return None
-    batch = gym.make_vec(name, len(seeds), vectorization_mode="vector_entry_point", **env_kwargs)
-    assert isinstance(batch, PendulumVectorEnv)
+    if spec.additional_wrappers or not num_steps or num_steps < 0:
+        return None
+    batch = PendulumVectorEnv(len(seeds), max_episode_steps=num_steps, **keywords)
     if batch.pendulum.ranges:
         return None
     batch.reset(seed=list(seeds))
-    best = optimum(num_torques=batch.num_torques, num_steps=batch.max_episode_steps, **asdict(batch.pendulum))
+    best = optimum(num_torques=batch.num_torques, num_steps=num_steps, **asdict(batch.pendulum))
     return best.returns(np.stack([batch.angle, batch.speed], 1))

@@ -3,7 +3,8 @@
 n environments of a batch, O observation components.
 """
 
-from dataclasses import fields
+import math
+from collections import deque
 from typing import Any, Literal, get_args
 
 import gymnasium as gym
@@ -14,12 +15,13 @@ from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode
 
 from envs import raster
-from envs.physics import Pendulum, clip, reward, transition
-from envs.vector import IndependentVectorEnv
+from envs.physics import Pendulum, clip, cos_sin, reward, transition
+from envs.vector import IndependentVectorEnv, check_render_mode
 
 Observation = Literal["state", "angle", "pixels"]
 START_RANGE = (np.pi, 1.0)  # rad and rad/s: episodes start uniformly within +- these
 RESET_OPTIONS = ("x_init", "y_init", "state")
+TRACE = 40  # steps of the past that a picture shows
 BLOCK = 64  # episodes whose random numbers an environment of a batch draws at once
 
 
@@ -29,41 +31,39 @@ class PendulumBase:
     angle: Any  # now, rad
     last_angle: Any  # one step ago; at an episode's start as now
     speed: Any  # rad/s
+    viewer: Any
+    closed: bool
+    render_mode: str | None
     drawn: Pendulum  # the episode's parameters
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012
 
-    def __init__(self, observation: Observation, num_torques: int | None, render_mode: str | None, parameters: dict):
-        known = [field.name for field in fields(Pendulum)]
-        for name in parameters:
-            if name not in known:
-                raise ValueError(f"{name}: no parameter of the pendulum, which has {', '.join(known)}")
+    def __init__(self, observation: Observation, num_torques: int | None, parameters: dict, size: Any = None):
         if observation not in get_args(Observation):
             raise ValueError(f"observation: found {observation!r}, expected 'state', 'angle' or 'pixels'")
         whole = isinstance(num_torques, int) and not isinstance(num_torques, bool)
         if num_torques is not None and (not whole or num_torques < 2):
             raise ValueError(f"num_torques: found {num_torques!r}, expected a whole number of at least 2")
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(f"render_mode: found {render_mode!r}, expected one of {self.metadata['render_modes']}")
+        if observation != "pixels" and size is not None:
+            raise ValueError(f"size: found {size!r}, expected None: only observation='pixels' has a size")
+        self.size = raster.check_size(size)
         self.pendulum = Pendulum(**parameters)
         self.with_speed, self.pixels, self.num_torques = observation == "state", observation == "pixels", num_torques
         highest = {name: np.max(getattr(self.pendulum, name)) for name in ("max_torque", "max_speed")}
         high = np.array([1.0, 1.0, highest["max_speed"]][: 3 if self.with_speed else 2], np.float32)
         self.obs_space = Box(-high, high, dtype=np.float32)
         if self.pixels:
-            self.obs_space = Box(0, 255, (2 * 3, raster.SIZE, raster.SIZE), np.uint8)
+            self.obs_space = Box(0, 255, (2 * 3, self.size, self.size), np.uint8)
         limit = float(highest["max_torque"])
         self.act_space = Box(-limit, limit, (1,), np.float32) if num_torques is None else Discrete(num_torques)
 
     def observe(self) -> np.ndarray:
-        """cos, sin and (unless hidden) speed, (..., O) float32; or the last two frames, (..., 6, 32, 32) uint8."""
+        """cos, sin and (unless hidden) speed, (..., O) float32; or the last two frames, (..., 6, H, W) uint8."""
         if self.pixels:
             longest = self.pendulum.ranges.get("length", (None, None))[1]
             share = None if longest is None else self.drawn.length / longest  # type: ignore[operator]
-            return raster.frames(np.stack([self.last_angle, self.angle], -1), share)
+            return raster.frames(np.stack([self.last_angle, self.angle], -1), share, self.size)
         obs = np.empty((*np.shape(self.angle), 3 if self.with_speed else 2), np.float32)
-        angle = np.asarray(self.angle, np.float32)
-        np.cos(angle, out=obs[..., 0])
-        np.sin(angle, out=obs[..., 1])
+        obs[..., 0], obs[..., 1] = cos_sin(self.angle)
         if self.with_speed:
             obs[..., 2] = self.speed
         return obs
@@ -77,12 +77,12 @@ class PendulumBase:
             if (action < 0).any() or (action >= self.num_torques).any():
                 raise ValueError(f"action: found {action!r}, expected 0 to {self.num_torques - 1}")
             return (action * (2.0 / (self.num_torques - 1)) - 1.0) * pendulum.max_torque
-        if action.shape != (*shape, 1) or not np.issubdtype(action.dtype, np.number):
+        if action.shape != (*shape, 1) or action.dtype.kind not in "fiu":
             raise ValueError(f"action: found {action!r}, expected numbers of shape {(*shape, 1)}")
         # The torque keeps the action's precision: Gymnasium computes with it in float32 too.
-        torque = clip(action.reshape(shape), pendulum.max_torque)
+        torque = clip(action[..., 0], pendulum.max_torque)
         # One sum finds any NaN. Infinities became the largest torque, so the actions themselves are searched for them.
-        if not np.isfinite(action.sum()) and not np.isfinite(action).all():
+        if not math.isfinite(np.add.reduce(action, None)) and not np.isfinite(action).all():
             raise ValueError(f"action: found {action!r}, expected finite numbers")
         return torque
 
@@ -97,19 +97,49 @@ class PendulumBase:
         pendulum = self.pendulum.draw(uniform[..., 2:]) if self.pendulum.ranges else self.pendulum
         shape = uniform.shape[:-1]
         if "state" in options:
-            state = np.asarray(options["state"], np.float64)
-            if state.shape not in ((2,), (*shape, 2)) or not np.isfinite(state).all():
-                raise ValueError(f"options: found state {options['state']!r}, expected a finite (angle, speed)")
-            return np.broadcast_to(state[..., 0], shape).copy(), np.broadcast_to(state[..., 1], shape).copy(), pendulum
+            return *check_state("options: found state", options["state"], shape), pendulum
         limits = []
         for name, default in zip(("x_init", "y_init"), START_RANGE, strict=True):
             limit = options.get(name, default)
-            if isinstance(limit, bool) or not isinstance(limit, int | float | np.number) or not np.isfinite(limit):
-                raise ValueError(f"options: found {name} {limit!r}, expected a finite number")
+            number = isinstance(limit, int | float | np.number) and not isinstance(limit, bool)
+            if not number or not 0 <= limit < np.inf:
+                raise ValueError(f"options: found {name} {limit!r}, expected a finite number of at least 0")
             limits.append(float(limit))
         low = -np.array(limits)
         drawn = low + (np.array(limits) - low) * uniform[..., :2]
         return drawn[..., 0], drawn[..., 1], pendulum
+
+    def frame(self, trace: deque[float], *numbers: Any) -> np.ndarray | None:
+        """The picture of one pendulum: its trace, angle, speed, torque, largest torque and length (`Viewer.draw`)."""
+        if self.viewer is None:
+            from envs.viewer import Viewer
+
+            assert self.render_mode is not None
+            self.viewer = Viewer(self.render_mode, self.metadata["render_fps"])
+        *others, length = map(float, numbers)
+        return self.viewer.draw(trace, *others, length / float(np.max(self.pendulum.length)))
+
+    def check_render(self, started: bool) -> None:
+        """Raise the error of a picture that cannot be drawn."""
+        if self.closed:
+            raise ClosedEnvironmentError("the pendulum was closed; make a new one")
+        if self.render_mode is None:
+            raise ValueError('render_mode: found None, expected "rgb_array" or "human" (a keyword of gymnasium.make)')
+        if not started:
+            raise ResetNeeded("the pendulum has no state yet; call reset before render")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: all but the window, which the copy opens itself."""
+        return self.__dict__ | {"viewer": None}
+
+
+def check_state(what: str, state: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Angles and speeds (...) of a state (2,) or (..., 2); ValueError, which begins with `what`, for anything else."""
+    state = np.asarray(state, np.float64)
+    if state.shape not in ((2,), (*shape, 2)) or not np.isfinite(state).all():
+        raise ValueError(f"{what} {state.tolist()}, expected a finite (angle, speed)")
+    angle, speed = np.broadcast_to(state, (*shape, 2)).T.copy()
+    return angle, speed
 
 
 class PendulumEnv(PendulumBase, gym.Env):
@@ -126,7 +156,7 @@ class PendulumEnv(PendulumBase, gym.Env):
     | sine of the angle, positive counter-clockwise | | -1 | 1 |
     | speed, positive counter-clockwise; not with `observation="angle"` | rad/s | -8 | 8 |
 
-    | Observation with `observation="pixels"`, (6, 32, 32) uint8 | Unit | Min | Max |
+    | Observation with `observation="pixels"`, (6, size, size) uint8 | Unit | Min | Max |
     |---|---|---|---|
     | channels 0 to 2: red, green and blue one step ago; at an episode's start as now | | 0 | 255 |
     | channels 3 to 5: red, green and blue now | | 0 | 255 |
@@ -148,6 +178,7 @@ class PendulumEnv(PendulumBase, gym.Env):
     | `inertia`, "rod" or "point" | "rod" | |
     | `integrator`, "euler" (semi-implicit) or "rk4" | "euler" | |
     | `observation`, "state", "angle" or "pixels" | "state" | |
+    | `size` of the pixels' picture, 16 to 128 | 32 | |
     | `num_torques` | 5 in `balancier/PendulumDiscrete-v0` | |
     | `render_mode`, "human" or "rgb_array" | None | |
 
@@ -157,12 +188,16 @@ class PendulumEnv(PendulumBase, gym.Env):
     length that is a range is drawn as a share of the range's upper end; no other parameter can be seen.
 
     `reset` takes the options `x_init` and `y_init` (limits of the start's angle and speed, as Gymnasium's) and `state`
-    (the exact angle and speed).
+    (the exact angle and speed). `state` is an attribute, too, that can be read and set.
+
+    `gymnasium.utils.play.play(env)` knows the keys: A pulls counter-clockwise and D clockwise. Without a key it takes
+    its argument `noop`: `np.zeros(1, np.float32)` or, of five torques, 2.
 
     Version history: v0, first.
 
     Raises:
-        ValueError: for parameters no pendulum has, unknown options, actions not finite or of another shape.
+        TypeError: for an unknown keyword, in Python's own words, which others look for.
+        ValueError: for values no pendulum has, unknown options, actions not finite or of another shape.
         gymnasium.error.ResetNeeded: for a step before the first reset.
         gymnasium.error.ClosedEnvironmentError: for a step or reset after `close`.
     """
@@ -172,14 +207,19 @@ class PendulumEnv(PendulumBase, gym.Env):
         *,
         observation: Observation = "state",
         num_torques: int | None = None,
+        size: int | None = None,
         render_mode: str | None = None,
         **parameters: Any,
     ):
-        PendulumBase.__init__(self, observation, num_torques, render_mode, parameters)
+        PendulumBase.__init__(self, observation, num_torques, parameters, size)
+        check_render_mode(render_mode, self.metadata)
         self.observation_space, self.action_space = self.obs_space, self.act_space
         self.render_mode, self.viewer = render_mode, None
         self.angle = self.last_angle = self.speed = None
+        if not self.pendulum.ranges:
+            self.drawn = self.pendulum
         self.last_torque, self.closed = 0.0, False
+        self.trace: deque[float] = deque(maxlen=TRACE)
 
     @property
     def state(self) -> np.ndarray | None:
@@ -188,7 +228,9 @@ class PendulumEnv(PendulumBase, gym.Env):
 
     @state.setter
     def state(self, value: Any) -> None:
-        self.angle, self.speed = np.asarray(value, np.float64)
+        if not hasattr(self, "drawn"):
+            raise ResetNeeded("the pendulum has no parameters yet; call reset before setting its state")
+        self.angle, self.speed = check_state("state: found", value, ())
         self.last_angle = self.angle
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
@@ -198,8 +240,7 @@ class PendulumEnv(PendulumBase, gym.Env):
         uniform = self.np_random.random(2 + len(self.pendulum.ranges))
         self.angle, self.speed, self.drawn = self.draw_start(uniform, options)
         self.last_angle, self.last_torque = self.angle, 0.0
-        if self.viewer is not None:
-            self.viewer.restart()
+        self.trace.clear()
         if self.render_mode == "human":
             self.render()
         info = {name: float(getattr(self.drawn, name)) for name in self.pendulum.ranges}
@@ -211,7 +252,7 @@ class PendulumEnv(PendulumBase, gym.Env):
         if self.angle is None:
             raise ResetNeeded("the pendulum has no state yet; call reset before step")
         torque = self.torque(action, (), self.drawn)
-        gain = float(reward(self.angle, self.speed, torque))
+        gain = reward(self.angle, self.speed, torque)
         self.last_angle = self.angle
         self.angle, self.speed = transition(self.angle, self.speed, torque, self.drawn)
         self.last_torque = float(torque)
@@ -221,27 +262,21 @@ class PendulumEnv(PendulumBase, gym.Env):
 
     def render(self) -> np.ndarray | None:
         """The frame as bytes (500, 500, 3) with `render_mode="rgb_array"`; with "human" it is in the window."""
-        if self.render_mode is None:
-            raise ValueError('render_mode: found None, expected "rgb_array" or "human" (a keyword of gymnasium.make)')
-        if self.angle is None:
-            raise ResetNeeded("the pendulum has no state yet; call reset before render")
-        if self.viewer is None:
-            from envs.viewer import Viewer
-
-            self.viewer = Viewer(self.render_mode, self.metadata["render_fps"])
-        longest = np.max(self.pendulum.length)
-        pendulum = self.drawn
-        return self.viewer.draw(
-            float(self.angle),
-            float(self.speed),  # type: ignore[arg-type]
-            self.last_torque,
-            float(pendulum.max_torque),  # type: ignore[arg-type]
-            float(pendulum.length / longest),  # type: ignore[operator]
+        self.check_render(self.angle is not None)
+        return self.frame(
+            self.trace, self.angle, self.speed, self.last_torque, self.drawn.max_torque, self.drawn.length
         )
+
+    def get_keys_to_action(self) -> dict[tuple[str, ...], Any]:
+        """The keys of `gymnasium.utils.play`: A for the largest torque counter-clockwise, D clockwise."""
+        if self.num_torques is not None:
+            return {("a",): self.num_torques - 1, ("d",): 0}
+        return {("a",): self.action_space.high, ("d",): self.action_space.low}  # type: ignore[attr-defined]
 
     def close(self):
         if self.viewer is not None:
             self.viewer.close()
+            self.viewer = None
         self.closed = True
 
 
@@ -250,8 +285,10 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
 
     Keywords as `PendulumEnv`, and `autoreset_mode`: how the next episode follows an episode's end (as in Gymnasium).
     The random numbers of an environment depend on its own seed alone. Observations and actions as in Gymnasium's vector
-    environments: (n, O) or (n, 6, 32, 32), (n, 1) or (n,).
+    environments: (n, O) or (n, 6, size, size), (n, 1) or (n,). `state` (n, 2) can be read and set.
     """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
 
     def __init__(
         self,
@@ -261,15 +298,18 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         observation: Observation = "state",
         num_torques: int | None = None,
+        size: int | None = None,
         render_mode: str | None = None,
         **parameters: Any,
     ):
-        PendulumBase.__init__(self, observation, num_torques, render_mode, parameters)
+        PendulumBase.__init__(self, observation, num_torques, parameters, size)
         IndependentVectorEnv.__init__(
             self, num_envs, self.obs_space, self.act_space, max_episode_steps, autoreset_mode, render_mode
         )
         self.batch_shape = (num_envs,)
-        self.angle, self.last_angle, self.speed = np.zeros((3, num_envs))
+        self.angle, self.last_angle, self.speed, self.last_torque = np.zeros((4, num_envs))
+        self.viewer = None
+        self.traces: list[deque[float]] = []  # one for each pendulum, from the first picture on
         self.episodes = np.zeros(num_envs, np.int64)  # begun since the seed was given
         self.generators: list[Any] = [None] * num_envs
         self.block = np.empty((num_envs, BLOCK, 2 + len(self.pendulum.ranges)))  # random numbers of BLOCK episodes
@@ -290,6 +330,9 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
         angle, speed, drawn = self.draw_start(self.block[indices, offset], options)
         self.angle, self.last_angle, self.speed = self.angle.copy(), self.last_angle.copy(), self.speed.copy()
         self.angle[indices], self.last_angle[indices], self.speed[indices] = angle, angle, speed
+        self.last_torque[indices] = 0.0
+        for index in indices if self.traces else ():
+            self.traces[index].clear()
         if not self.pendulum.ranges:
             return {}
         mask, info = np.zeros(self.num_envs, np.bool_), {}
@@ -306,7 +349,31 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
         rewards = reward(self.angle, self.speed, torque)
         self.last_angle = self.angle
         self.angle, self.speed = transition(self.angle, self.speed, torque, self.drawn)
+        self.last_torque = torque
         return rewards
+
+    @property
+    def state(self) -> np.ndarray | None:
+        """Angles (rad, 0 upright) and speeds (rad/s), (n, 2); they can be set; None at first."""
+        return None if self.seeds is None else np.stack([self.angle, self.speed], 1)
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        if self.seeds is None:
+            raise ResetNeeded("the environments have no state yet; call reset before setting it")
+        self.angle, self.speed = check_state("state: found", value, self.batch_shape)
+        self.last_angle = self.angle
+
+    def render(self) -> list[np.ndarray]:  # type: ignore[override]
+        """n frames (500, 500, 3) uint8, as Gymnasium's batch of CartPoles draws them."""
+        self.check_render(self.seeds is not None)
+        self.traces = self.traces or [deque(maxlen=TRACE) for _ in range(self.num_envs)]
+        each = np.broadcast_arrays(self.angle, self.speed, self.last_torque, self.drawn.max_torque, self.drawn.length)
+        return [self.frame(trace, *numbers) for trace, *numbers in zip(self.traces, *each, strict=True)]  # type: ignore[misc]
+
+    def close_extras(self, **kwargs: Any) -> None:
+        if self.viewer is not None:
+            self.viewer.close()
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Everything that the next step depends on, random streams included."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode
 
@@ -19,11 +20,10 @@ from envs.vector import IndependentVectorEnv
 class PredictionVectorEnv(IndependentVectorEnv):
     """A batch of `PredictionEnv` stepped as arrays; number i is the scalar environment with its seed.
 
-    Keywords as `PredictionEnv`, and `autoreset_mode` as in Gymnasium.
+    Keywords as `PredictionEnv`, and `autoreset_mode` and `max_episode_steps` as in Gymnasium.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
-    terminates = True
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
     state_names = ("seeds", "episodes", "steps")
 
     def __init__(
@@ -31,13 +31,18 @@ class PredictionVectorEnv(IndependentVectorEnv):
         num_envs: int = 1,
         *,
         source: Source | str,
+        max_episode_steps: int = -1,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         **options: Any,
     ):
         self.source = make_source(source, options)
         obs_space, act_space = self.source.observation_space, self.source.action_space
-        super().__init__(num_envs, obs_space, act_space, self.source.num_steps, autoreset_mode, render_mode)
+        if not self.source.pictures:
+            self.metadata = {"render_modes": []}
+        super().__init__(num_envs, obs_space, act_space, max_episode_steps, autoreset_mode, render_mode)
+        last, limit = self.source.num_steps, self.max_episode_steps
+        self.max_episode_steps, self.terminates, self.truncates = min(last, limit), last <= limit, limit <= last
         self.index, self.episodes = np.arange(num_envs), np.full(num_envs, -1)
         self.shown = self.target = np.zeros(0)  # (n, BLOCK, T, ...) each, from the first episode on
 
@@ -70,6 +75,19 @@ class PredictionVectorEnv(IndependentVectorEnv):
         loss = self.source.loss(np.asarray(actions), target)
         return -np.where(target == FREE, 0.0, loss) if isinstance(self.source.action_space, Discrete) else -loss
 
+    def render(self) -> list[np.ndarray]:  # type: ignore[override]
+        """n frames (H, W, 3) uint8 of the pictures that are shown; small ones are enlarged to about 256 pixels."""
+        if self.render_mode is None:
+            raise ValueError('render_mode: found None, expected "rgb_array" (a keyword of gymnasium.make)')
+        if self.closed:
+            raise ClosedEnvironmentError("the environments were closed; make new ones")
+        if self.seeds is None:
+            raise ResetNeeded("there is no picture yet; call reset before render")
+        pictures = np.moveaxis(self.observe(), 1, -1)  # (n, H, W, C)
+        times = max(1, 256 // max(pictures.shape[1:3]))
+        pictures = pictures.repeat(times, 1).repeat(times, 2)
+        return list(np.broadcast_to(pictures, (*pictures.shape[:3], 3)).copy())
+
     def restore_episodes(self, state: dict[str, np.ndarray]) -> None:
         for index in np.flatnonzero(self.episodes >= 0):
             self.draw_block(index)
@@ -82,25 +100,39 @@ class PredictionEnv(gym.Env):
         source: a `Source`, or the name of one of those in `envs.sources`, followed by its keywords.
 
     Raises:
-        ValueError: for predictions of another shape, not finite, or no class.
+        TypeError: for an unknown keyword.
+        ValueError: for a `render_mode` of a data set without pictures, and for predictions of another shape, not
+            finite, or no class.
     """
 
     metadata: dict[str, Any] = PredictionVectorEnv.metadata
 
     def __init__(self, source: Source | str, *, render_mode: str | None = None, **options: Any):
-        self.batch = PredictionVectorEnv(source=source, autoreset_mode=AutoresetMode.DISABLED, **options)
+        self.batch = PredictionVectorEnv(
+            source=source, autoreset_mode=AutoresetMode.DISABLED, render_mode=render_mode, **options
+        )
         self.source, self.render_mode = self.batch.source, render_mode
+        self.metadata = {name: value for name, value in self.batch.metadata.items() if name != "autoreset_mode"}
+        self.generator: np.random.Generator | None = None  # the one whose seed the batch has
         self.observation_space, self.action_space = self.source.observation_space, self.source.action_space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         super().reset(seed=seed)
-        fresh = seed is not None or self.batch.seeds is None
-        obs, info = self.batch.reset(seed=self.np_random_seed % 2**64 if fresh else None)
+        start = None
+        if self.generator is not self.np_random or seed is not None:  # at first, and where somebody has set another one
+            known = self.np_random_seed is not None and self.np_random_seed >= 0
+            start = self.np_random_seed % 2**64 if known else int(self.np_random.integers(2**63))
+            self.generator = self.np_random
+        obs, info = self.batch.reset(seed=start, options=options)
         return obs[0], info
 
     def step(self, action: Any):
         obs, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
-        return obs[0], float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
+        return obs[0], reward[0], bool(terminated[0]), bool(truncated[0]), info
+
+    def render(self) -> np.ndarray:  # type: ignore[override]
+        """The frame (H, W, 3) uint8, where the data set is one of pictures."""
+        return self.batch.render()[0]
 
     def close(self):
         self.batch.close()

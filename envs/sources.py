@@ -7,8 +7,8 @@ n episodes, T steps of an episode.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,12 @@ class Source:
     num_steps: int  # T
     draw: Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
 
+    @property
+    def pictures(self) -> bool:
+        """Whether observations are images, (C, H, W) bytes of gray or of red, green and blue."""
+        space = self.observation_space
+        return space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[0] in (1, 3)
+
     def block(self, seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
         """The `number`th BLOCK of episodes of a seed: a function of the two alone, so nothing needs to be kept."""
         return self.draw(np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,))), BLOCK)
@@ -69,25 +75,25 @@ def points(x: np.ndarray, y: np.ndarray) -> Source:
         raise ValueError(f"x and y: found {len(x)} and {len(y)} samples, expected as many of each, and at least one")
     classes = y.ndim == 1 and np.issubdtype(y.dtype, np.integer)
     low, high = (0, 255) if x.dtype == np.uint8 else (float(x.min()), float(x.max()))
-
-    def draw(generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-        indices = generator.integers(len(x), size=(count, 1))
-        return x[indices], y[indices]
-
     observation_space = Box(low, high, x.shape[1:], x.dtype.type)  # type: ignore[arg-type]
     action_space = Discrete(int(y.max()) + 1) if classes else _symmetric(np.abs(y).max(), y.shape[1:])
-    return Source(observation_space, action_space, 1, draw)
+    return Source(observation_space, action_space, 1, partial(_draw_points, x, y))
+
+
+def _draw_points(x: np.ndarray, y: np.ndarray, generator: np.random.Generator, count: int):
+    indices = generator.integers(len(x), size=(count, 1))
+    return x[indices], y[indices]
 
 
 def curve(noise: float = 0.1) -> Source:
     """y = sin(2 pi x) + noise, x uniform in [0, 1]: the course's first regression."""
+    return Source(Box(0, 1, (1,), np.float32), _symmetric(1.5, (1,)), 1, partial(_draw_curve, noise))
 
-    def draw(generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-        x = generator.random((count, 1, 1))
-        y = np.sin(2 * np.pi * x) + noise * generator.standard_normal((count, 1, 1))
-        return x.astype(np.float32), y
 
-    return Source(Box(0, 1, (1,), np.float32), _symmetric(1.5, (1,)), 1, draw)
+def _draw_curve(noise: float, generator: np.random.Generator, count: int):
+    x = generator.random((count, 1, 1))
+    y = np.sin(2 * np.pi * x) + noise * generator.standard_normal((count, 1, 1))
+    return x.astype(np.float32), y
 
 
 def swing_starts(uniform: np.ndarray) -> np.ndarray:
@@ -101,20 +107,20 @@ def sequence(num_steps: int = 50, **parameters: Any) -> Source:
     Parameters are those of `envs.physics.Pendulum`. The default is a point mass of 0.5 to 2 kg on 0.5 to 2 m, damped by
     0.2 N m s and integrated by RK4. Angles are measured from the bottom; starts lie within 1.5 rad and 1 rad/s of rest.
     """
-    pendulum = Pendulum(**(SWINGING | parameters))
-
-    def draw(generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-        uniform = generator.random((count, 2 + len(pendulum.ranges)))
-        drawn = pendulum.draw(uniform[:, 2:]) if pendulum.ranges else pendulum
-        angle, speed = swing_starts(uniform[:, :2]).T
-        angles = [angle]
-        for _ in range(num_steps):
-            angle, speed = transition(angle, speed, 0.0, drawn)
-            angles.append(angle)
-        series = wrap(np.stack(angles, 1) - np.pi)[..., None]  # (count, T + 1, 1), 0 at the bottom
-        return series[:, :-1].astype(np.float32), series[:, 1:]
-
+    draw = partial(_draw_sequence, Pendulum(**(SWINGING | parameters)), num_steps)
     return Source(_symmetric(np.pi, (1,)), _symmetric(np.pi, (1,)), num_steps, draw)
+
+
+def _draw_sequence(pendulum: Pendulum, num_steps: int, generator: np.random.Generator, count: int):
+    uniform = generator.random((count, 2 + len(pendulum.ranges)))
+    drawn = pendulum.draw(uniform[:, 2:]) if pendulum.ranges else pendulum
+    angle, speed = swing_starts(uniform[:, :2]).T
+    angles = [angle]
+    for _ in range(num_steps):
+        angle, speed = transition(angle, speed, 0.0, drawn)
+        angles.append(angle)
+    series = wrap(np.stack(angles, 1) - np.pi)[..., None]  # (count, T + 1, 1), 0 at the bottom
+    return series[:, :-1].astype(np.float32), series[:, 1:]
 
 
 def recall(delay: int = 20, cues: int = 2) -> Source:
@@ -125,29 +131,38 @@ def recall(delay: int = 20, cues: int = 2) -> Source:
     """
     if delay < 1 or cues < 2:
         raise ValueError(f"delay, cues: found {delay}, {cues}, expected at least 1 and 2")
-
-    def draw(generator: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-        cue = generator.integers(cues, size=count)
-        shown = np.zeros((count, delay + 1, cues + 1), np.float32)
-        shown[np.arange(count), 0, cue] = 1.0
-        shown[:, -1, -1] = 1.0
-        target = np.full((count, delay + 1), FREE)
-        target[:, -1] = cue
-        return shown, target
-
-    return Source(Box(0, 1, (cues + 1,), np.float32), Discrete(cues), delay + 1, draw)
+    return Source(Box(0, 1, (cues + 1,), np.float32), Discrete(cues), delay + 1, partial(_draw_recall, delay, cues))
 
 
-def frames(images: np.ndarray | None = None, labels: np.ndarray | None = None) -> Source:
+def _draw_recall(delay: int, cues: int, generator: np.random.Generator, count: int):
+    cue = generator.integers(cues, size=count)
+    shown = np.zeros((count, delay + 1, cues + 1), np.float32)
+    shown[np.arange(count), 0, cue] = 1.0
+    shown[:, -1, -1] = 1.0
+    target = np.full((count, delay + 1), FREE)
+    target[:, -1] = cue
+    return shown, target
+
+
+def frames(images: np.ndarray | None = None, labels: np.ndarray | None = None, *, size: int | None = None) -> Source:
     """Images (N, C, H, W) with the labels of their classes; by default ten classes of pictures of the pendulum.
 
-    The class of such a picture is the sector that the pendulum points into (`envs.raster.labeled_frames`).
+    The class of such a picture is the sector that the pendulum points into (`envs.raster.labeled_frames`). They have
+    32 x 32 pixels, or `size` x `size`: SB3's `CnnPolicy` needs 36.
     """
     if (images is None) != (labels is None):
         raise ValueError("images, labels: found one of them, expected both or none")
     if images is None or labels is None:
-        images, labels = _pendulum_frames()
+        size = raster.check_size(size)
+        return replace(points(*_pendulum_frames(size)), draw=partial(_draw_frames, size))
+    if size is not None:
+        raise ValueError(f"size: found {size!r} and images, which have a size of their own, expected one of them")
     return points(images, labels.astype(np.int64))
+
+
+def _draw_frames(size: int, generator: np.random.Generator, count: int):
+    """From the pictures of the pendulum, which a pickled environment does not hold but draws anew."""
+    return _draw_points(*_pendulum_frames(size), generator, count)
 
 
 SOURCES: dict[str, Callable[..., Source]] = {"curve": curve, "sequence": sequence, "recall": recall, "frames": frames}
@@ -157,9 +172,12 @@ def make_source(source: Source | str, options: dict[str, Any]) -> Source:
     """The source itself, or the one of that name in SOURCES made with these keywords.
 
     Raises:
+        TypeError: for a keyword that it does not have.
         ValueError: for a name that is not in SOURCES.
     """
     if isinstance(source, Source):
+        for name in options:
+            raise TypeError(f"a Source that is already made got an unexpected keyword argument {name!r}")
         return source
     if source not in SOURCES:
         raise ValueError(f"source: found {source!r}, expected a Source or one of {', '.join(SOURCES)}")
@@ -167,8 +185,8 @@ def make_source(source: Source | str, options: dict[str, Any]) -> Source:
 
 
 @cache
-def _pendulum_frames() -> tuple[np.ndarray, np.ndarray]:
-    return raster.labeled_frames(np.random.default_rng(0), 5_000)
+def _pendulum_frames(size: int) -> tuple[np.ndarray, np.ndarray]:
+    return raster.labeled_frames(np.random.default_rng(0), 5_000, size=size)
 
 
 def _symmetric(limit: float, shape: tuple[int, ...]) -> Box:

@@ -12,6 +12,7 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+ENDLESS = 2**62  # steps, of an episode without a limit
 Seed = int | Sequence[int | None] | None
 
 
@@ -19,19 +20,37 @@ def resolve_env_seeds(seed: Seed, num_envs: int) -> list[int | None]:
     """One seed for each environment from the seed of the first one, from a list, or from None (no seeds).
 
     Raises:
-        ValueError: for a list of another length.
+        ValueError: for a list of another length, and for what is no seed.
     """
     if seed is None:
         return [None] * num_envs
     if isinstance(seed, int | np.integer):
         return [int(seed) + index for index in range(num_envs)]
+    if not isinstance(seed, list | tuple | np.ndarray):
+        raise ValueError(f"seed: found {seed!r}, expected a whole number or a list of {num_envs}")
     if len(seed) != num_envs:
         raise ValueError(f"seed: found {len(seed)} seeds, expected {num_envs}, one for each environment")
     return list(seed)
 
 
+def check_seed(seed: int | None) -> None:
+    """Raise ValueError if no environment takes this seed."""
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if seed is not None and (not whole or not 0 <= seed < 2**64):
+        raise ValueError(f"seed: found {seed!r}, expected a whole number from 0 to 2**64 - 1")
+
+
+def check_render_mode(render_mode: str | None, metadata: dict[str, Any]) -> None:
+    """Raise ValueError for a mode that is not among the environment's `render_modes`."""
+    modes = [*metadata.get("render_modes", ()), None]
+    if render_mode not in modes:
+        raise ValueError(f"render_mode: found {render_mode!r}, expected {' or '.join(map(repr, modes))}")
+
+
 class IndependentVectorEnv(VectorEnv):
     """A batch of n environments whose episodes all last `max_episode_steps`; each depends on its own seed alone.
+
+    Without a limit, which Gymnasium writes as -1, they go on for ever.
 
     A subclass says how one of its streams of episodes begins (`begin_stream`), how its next episode begins
     (`begin_episodes`), what a step does (`advance`) and shows (`observe`), and how it goes on from a saved state
@@ -44,7 +63,8 @@ class IndependentVectorEnv(VectorEnv):
     """
 
     independent_streams = True  # for those who need that environment i is the scalar environment with the same seed
-    terminates = False  # whether the last step of an episode terminates it; otherwise it truncates it
+    terminates = False  # whether the last step of an episode terminates it
+    truncates = True  # and whether it truncates it
     state_names: tuple[str, ...] = ("seeds", "steps")
     seeds: np.ndarray | None = None  # (n,) uint64, None before the first reset
 
@@ -59,7 +79,13 @@ class IndependentVectorEnv(VectorEnv):
     ):
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ValueError(f"num_envs: found {num_envs!r}, expected a whole number of at least 1")
-        self.num_envs, self.max_episode_steps, self.render_mode = num_envs, max_episode_steps, render_mode
+        whole = isinstance(max_episode_steps, int | np.integer) and not isinstance(max_episode_steps, bool)
+        if not whole or (max_episode_steps < 1 and max_episode_steps != -1):
+            raise ValueError(f"max_episode_steps: found {max_episode_steps!r}, expected at least 1, or -1 for no limit")
+        # As Gymnasium's batch of CartPoles, where "rgb_array_list" means the list of one frame for each environment.
+        check_render_mode("rgb_array" if render_mode == "rgb_array_list" else render_mode, self.metadata)
+        self.num_envs, self.render_mode = num_envs, render_mode
+        self.max_episode_steps = ENDLESS if max_episode_steps == -1 else max_episode_steps
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = self.metadata | {"autoreset_mode": self.autoreset_mode}
         self.single_observation_space, self.single_action_space = observation_space, action_space
@@ -96,6 +122,11 @@ class IndependentVectorEnv(VectorEnv):
         options = dict(options or {})
         indices = self._selected(options.pop("reset_mask", None))
         self._seed(seed, indices)
+        if isinstance(seed, int | np.integer):
+            super().reset(seed=int(seed))  # `np_random` and `np_random_seed`, of which our streams make no use
+        elif seed is not None:
+            assert self.seeds is not None
+            self._np_random, self._np_random_seed = np.random.default_rng(self.seeds), tuple(seed)  # type: ignore[assignment]
         return self._begin(indices, options)
 
     def step(self, actions: Any):
@@ -138,6 +169,8 @@ class IndependentVectorEnv(VectorEnv):
         if seed is None and not first:
             return
         seeds = resolve_env_seeds(seed, self.num_envs)
+        for index in range(self.num_envs):
+            check_seed(seeds[index])
         if self.seeds is None:
             self.seeds = np.random.SeedSequence().generate_state(self.num_envs, np.uint64)
         for index in range(self.num_envs) if first else indices:
@@ -172,5 +205,4 @@ class IndependentVectorEnv(VectorEnv):
             obs, info = self._begin(np.flatnonzero(ended), {})
             info = final | info
         obs = self.observe() if obs is None else obs
-        never = self.no_ends.copy()
-        return obs, rewards, *((ended.copy(), never) if self.terminates else (never, ended.copy())), info
+        return obs, rewards, ended & self.terminates, ended & self.truncates, info

@@ -15,14 +15,13 @@ import pygame
 SIZE = 500  # pixels, width and height
 SCALE = 2  # the picture is drawn larger by this factor and shrunk, which smooths every edge
 ROD = 0.34 * SIZE  # pixels of the longest rod
-TRACE = 40  # steps of the past that are shown
 
 PAPER, INK, FAINT = (250, 249, 246), (40, 44, 52), (198, 201, 206)
 BOB, PULL = (204, 78, 55), (30, 104, 168)
 
 
 class Viewer:
-    """Draws one pendulum, into arrays or into a window."""
+    """Draws pendulums, one at a time, into arrays or into a window."""
 
     def __init__(self, render_mode: str, fps: int):
         self.render_mode, self.fps = render_mode, fps
@@ -30,29 +29,28 @@ class Viewer:
         self.font = pygame.font.Font(None, 26)
         self.canvas = pygame.Surface((SIZE * SCALE, SIZE * SCALE))
         self.small = pygame.Surface((SIZE, SIZE))
-        self.trace: deque[float] = deque(maxlen=TRACE)
         self.window: pygame.Surface | None = None
         if render_mode == "human":
             pygame.display.init()
             pygame.display.set_caption("Balancier")
             self.window, self.clock = pygame.display.set_mode((SIZE, SIZE)), pygame.time.Clock()
 
-    def restart(self) -> None:
-        """Forget the trace: a new episode begins."""
-        self.trace.clear()
-
-    def draw(self, angle: float, speed: float, torque: float, max_torque: float, length: float = 1.0) -> Any:
+    def draw(
+        self, trace: deque[float], angle: float, speed: float, torque: float, max_torque: float, length: float
+    ) -> Any:
         """One frame. Angle in rad, 0 upright; speed in rad/s; torque in N m; all counter-clockwise positive.
+
+        The trace holds the angles of the episode's last frames; this one joins them.
 
         Returns:
             (SIZE, SIZE, 3) bytes with render_mode "rgb_array"; None with "human", which waits for the frame's time.
         """
-        self.trace.append(angle)
+        trace.append(angle)
         rod = SCALE * ROD * min(max(length, 0.3), 1.25)
         canvas, middle = self.canvas, SCALE * SIZE / 2
         canvas.fill(PAPER)
         pygame.draw.circle(canvas, FAINT, (middle, middle), rod, SCALE)
-        self._trace(rod, middle)
+        self._trace(trace, rod, middle)
         tip = _point(middle, rod, angle)
         pygame.draw.line(canvas, INK, (middle, middle), tip, 9 * SCALE)
         pygame.draw.circle(canvas, BOB, tip, 19 * SCALE)
@@ -76,10 +74,11 @@ class Viewer:
             pygame.display.quit()
         self.window = None
 
-    def _trace(self, rod: float, middle: float) -> None:
+    def _trace(self, trace: deque[float], rod: float, middle: float) -> None:
         """The bob's last positions; older ones are fainter."""
-        for age, (start, end) in enumerate(pairwise(self.trace)):
-            share = (age + 1) / TRACE
+        assert trace.maxlen is not None
+        for age, (start, end) in enumerate(pairwise(trace)):
+            share = (age + 1) / trace.maxlen
             color = [round(paper + share * (bob - paper)) for paper, bob in zip(PAPER, BOB, strict=True)]
             points = [_point(middle, rod, angle) for angle in np.linspace(start, end, 6)]
             pygame.draw.lines(self.canvas, color, False, points, round((2 + 6 * share) * SCALE))

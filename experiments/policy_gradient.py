@@ -32,7 +32,6 @@ from experiments.common.flags import ParallelFlags, at_least
 from experiments.common.hyperparams import tuned
 from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
 from experiments.common.runs import Metric
-from experiments.common.statistics import confidence_interval, interquartile_mean
 from experiments.common.training import STARTS, Training, mean_optimum, summary, train_agent
 from experiments.common.training import forecast as training_seconds
 
@@ -220,9 +219,7 @@ def plot_curves(findings: Findings) -> Figure:
     """Return against steps, the interquartile mean of the seeds with its 95 % interval."""
     figure, (axes,) = plotting.new(width=10, height=6)
     for name, training in findings.trainings.items():
-        low, high = zip(*(confidence_interval(returns) for returns in training.curve), strict=True)
-        iqm = [interquartile_mean(returns) for returns in training.curve]
-        plotting.band(axes, training.steps.tolist(), low, iqm, high, name, FAMILY[name].color)
+        plotting.iqm_band(axes, training.steps.tolist(), training.curve, name, FAMILY[name].color)
     if findings.optimum is not None:
         axes.axhline(findings.optimum, color="black", linestyle="--", label="optimum")
     axes.set_xlabel("steps of each seed")

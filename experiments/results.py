@@ -3,19 +3,21 @@ Stable-Baselines3 (SB3) publishes. The figure shows how each agent learns.
 
 A seed is one independent training; ours are ten of each. They are evaluated on validation starts during training and
 tested at the end on other starts, on which nothing was tuned. The interquartile mean (IQM) is the mean of the middle
-half of the seeds. The regret is its distance from the return of the optimal controller, where that is known.
+half of the seeds: a quarter of the weight goes from each end, whatever the number of seeds. The regret is its distance
+from the return of the optimal controller, where that is known.
 
-The published numbers are those of the zoo's benchmark.md (DLR-RM/rl-baselines3-zoo at commit 0088472b): one trained
-agent each, mean and standard deviation over its episodes. Nobody published one for a pendulum that shows only its
-angle or its pictures, or for `Recall-v0`.
+The published numbers are those of the zoo's benchmark.md (DLR-RM/rl-baselines3-zoo, commit 61a0d134 of 2023-04-11): one
+trained agent each, its mean return over episodes from starts of its own. Where the optimum is known, its regret is
+against the optimum's mean over the whole distribution of starts.
 """
 
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -23,16 +25,33 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
-from agents.evaluation import TEST_SEED
+from agents.evaluation import TEST_SEED, VALIDATION_SEED
+from envs.optimum import optimum as best_controller
+from envs.optimum import start_value
 from experiments.common import plotting
 from experiments.common.command import Lesson, launch
 from experiments.common.flags import ParallelFlags, UsageError, at_least
 from experiments.common.hyperparams import DISCRETE, NETWORKS, PENDULUM, setting, tuned
-from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
+from experiments.common.parallel import INTERRUPTED, Failure, Job, duration, run_all, wall_seconds
 from experiments.common.runs import Metric, processor
-from experiments.common.statistics import confidence_interval, interquartile_mean
-from experiments.common.training import Training, make, mean_optimum, summary, train_agent
+from experiments.common.training import STARTS, Training, make, mean_optimum, summary, train_agent
 from experiments.common.training import forecast as training_seconds
+
+
+class Published(NamedTuple):
+    """What SB3's zoo publishes of one trained agent."""
+
+    mean: float  # return
+    std: float  # of the returns of single episodes
+    steps: int
+    episodes: int
+    env: str  # the zoo's, which is not always the same
+    agent: str
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean over episodes; the spread from seed to seed, which is larger, is not published."""
+        return self.std / math.sqrt(self.episodes)
 
 
 @dataclass(frozen=True)
@@ -45,7 +64,7 @@ class Row:
     observation: str | None = None
     steps: int | None = None
     max_seeds: int = 1000
-    published: tuple[float, float, int] | None = None  # SB3's mean return, its standard deviation, and steps
+    published: Published | None = None
 
     @property
     def name(self) -> str:
@@ -64,24 +83,34 @@ class Row:
 
 
 ROWS = [
-    Row("sac", PENDULUM, steps=10_000, published=(-156.995, 88.714, 20_000)),
-    Row("td3", PENDULUM, steps=10_000, published=(-151.855, 90.227, 20_000)),
-    Row("ppo", PENDULUM, steps=100_000, published=(-172.225, 104.159, 100_000)),
-    Row("a2c", PENDULUM, steps=1_000_000, published=(-162.965, 103.210, 1_000_000)),
+    Row("sac", PENDULUM, steps=10_000, published=Published(-156.995, 88.714, 20_000, 750, "Pendulum-v1", "sac")),
+    Row("td3", PENDULUM, steps=10_000, published=Published(-151.855, 90.227, 20_000, 750, "Pendulum-v1", "td3")),
+    Row("ppo", PENDULUM, steps=100_000, published=Published(-172.225, 104.159, 100_000, 750, "Pendulum-v1", "ppo")),
+    Row("a2c", PENDULUM, steps=1_000_000, published=Published(-162.965, 103.21, 1_000_000, 750, "Pendulum-v1", "a2c")),
     Row("reinforce", PENDULUM, steps=500_000),
     Row("dqn", DISCRETE, steps=15_000),
-    Row("sac", PENDULUM, "gru", "angle"),
+    Row(
+        "sac",
+        PENDULUM,
+        "gru",
+        "angle",
+        published=Published(-217.933, 140.094, 100_000, 750, "PendulumNoVel-v1", "ppo_lstm"),
+    ),
     Row("dqn", DISCRETE, "cnn", "pixels", max_seeds=3),
     Row("ppo", "balancier/Recall-v0"),
     Row("ppo", "balancier/Recall-v0", "gru"),
     Row("ppo", "balancier/Recall-v0", "lstm"),
-    Row("ppo", "CartPole-v1", published=(500.0, 0.0, 100_000)),
-    Row("a2c", "CartPole-v1", published=(500.0, 0.0, 500_000)),
-    Row("dqn", "CartPole-v1", published=(500.0, 0.0, 50_000)),
-    Row("dqn", "Acrobot-v1", published=(-76.639, 11.752, 100_000)),
-    Row("dqn", "MountainCar-v0", published=(-100.849, 9.925, 120_000)),
-    Row("sac", "MountainCarContinuous-v0", published=(94.679, 1.134, 50_000)),
-    Row("dqn", "LunarLander-v3", published=(154.382, 79.241, 100_000)),  # of LunarLander-v2
+    Row("ppo", "CartPole-v1", published=Published(500.0, 0.0, 100_000, 300, "CartPole-v1", "ppo")),
+    Row("a2c", "CartPole-v1", published=Published(500.0, 0.0, 500_000, 300, "CartPole-v1", "a2c")),
+    Row("dqn", "CartPole-v1", published=Published(500.0, 0.0, 50_000, 300, "CartPole-v1", "dqn")),
+    Row("dqn", "Acrobot-v1", published=Published(-76.639, 11.752, 100_000, 1932, "Acrobot-v1", "dqn")),
+    Row("dqn", "MountainCar-v0", published=Published(-100.849, 9.925, 120_000, 1487, "MountainCar-v0", "dqn")),
+    Row(
+        "sac",
+        "MountainCarContinuous-v0",
+        published=Published(94.679, 1.134, 50_000, 1443, "MountainCarContinuous-v0", "sac"),
+    ),
+    Row("dqn", "LunarLander-v3", published=Published(154.382, 79.241, 100_000, 200, "LunarLander-v2", "dqn")),
     Row("sac", "InvertedPendulum-v5"),
 ]
 # Packages that an environment needs; not Gymnasium's extras, which bring a second pygame.
@@ -104,6 +133,12 @@ class Findings:
     flags: Results
     trainings: dict[Row, Training]
     optima: dict[str, float | None]  # environment -> mean return of the optimal controller; None where not known
+    validation_optima: dict[str, float | None] = field(default_factory=dict)  # the same from the validation starts
+    failures: dict[str, Failure] = field(default_factory=dict)  # by name of the line
+
+    @property
+    def interrupted(self) -> bool:
+        return any(failure.message == INTERRUPTED for failure in self.failures.values())
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -114,11 +149,28 @@ class Findings:
 def line(row: Row, training: Training, optimum: float | None) -> dict[str, Any]:
     return {
         "name": row.name,
+        "agent": row.agent,
+        "env": row.env,
         "steps": int(training.steps[-1]),
         "seconds": training.train_seconds,
-        "published": row.published,
+        "published": row.published and row.published._asdict(),
+        "published_regret": None if optimum is None or not row.published else published_regret(row.published),
         **summary(training.returns, optimum),
     }
+
+
+@cache
+def optimum_of_all_starts() -> float:
+    """The optimum's mean return over the pendulum's distribution of starts."""
+    return start_value(best_controller())
+
+
+def published_regret(published: Published) -> tuple[float, float]:
+    """Of a published agent on the pendulum, with its standard error.
+
+    Its starts are not known, so this is the distance from the optimum's mean over all of them.
+    """
+    return optimum_of_all_starts() - published.mean, published.standard_error
 
 
 # Training
@@ -181,11 +233,16 @@ def train(job: Job, report: Callable[[float], None]) -> Training:
 
 
 def measure(flags: Results) -> Findings:
-    jobs = plan(flags)
-    trainings = run_parallel(train, jobs, flags.processes)
-    rows, starts = [job.settings[0] for job in jobs], range(TEST_SEED, TEST_SEED + flags.eval_episodes)
-    optima = {env: mean_optimum(env, starts) for env in dict.fromkeys(row.env for row in rows)}
-    return Findings(flags, dict(zip(rows, trainings, strict=True)), optima)
+    done = run_all(train, plan(flags), flags.processes)
+    trainings = {job.settings[0]: result for job, result in done.items() if isinstance(result, Training)}
+    failures = {job.name: result for job, result in done.items() if isinstance(result, Failure)}
+    if not trainings:
+        raise RuntimeError("; ".join(f"{name}: {failure.message}" for name, failure in failures.items()))
+    starts = range(TEST_SEED, TEST_SEED + flags.eval_episodes)
+    validation_starts = range(VALIDATION_SEED, VALIDATION_SEED + STARTS)
+    of_envs = list(dict.fromkeys(row.env for row in trainings))
+    optima = {env: mean_optimum(env, starts) for env in of_envs}
+    return Findings(flags, trainings, optima, {env: mean_optimum(env, validation_starts) for env in of_envs}, failures)
 
 
 # Output
@@ -204,26 +261,43 @@ def metrics(findings: Findings) -> Iterable[Metric]:
 
 
 def result(findings: Findings) -> dict[str, Any]:
-    return {"lines": findings.lines}
+    failures = {name: failure.message for name, failure in findings.failures.items()}
+    return {"lines": findings.lines, "failures": failures}
+
+
+def published_cell(line: dict[str, Any]) -> str:
+    """The published number: a regret where the optimum is known, elsewhere a return with the mark of other starts."""
+    if not line["published"]:
+        return "-"
+    published = Published(**line["published"])
+    if line["published_regret"]:
+        regret, error = line["published_regret"]
+        number, mark = f"regret {regret:.1f} ± {error:.1f}", ""
+    else:
+        number, mark = f"{published.mean:.1f} ± {published.standard_error:.1f}", " *"
+    other = [published.agent] if published.agent != line["agent"] else []
+    if published.env not in (line["env"], "Pendulum-v1"):
+        other.append(published.env)
+    return f"{number} in {published.steps:,}{mark}" + (f" ({', '.join(other)})" if other else "")
 
 
 def cells(line: dict[str, Any]) -> list[str]:
     """A line of the table in words."""
     low, high = line["ci95"]
-    published = "-"
-    if line["published"]:
-        mean, std, steps = line["published"]
-        published = f"{mean:.1f} ± {std:.1f} in {steps:,}"
     return [
         line["name"],
         str(len(line["returns"])),
         f"{line['steps']:,}",
         f"{line['seconds']:.0f}",
         f"{line['iqm']:.1f} [{low:.1f}, {high:.1f}]",
-        f"{min(line['returns']):.1f}",
+        f"{np.min(line['returns']):.1f}",
         "-" if line["regret"] is None else f"{line['regret']:.1f}",
-        published,
+        published_cell(line),
     ]
+
+
+def unfinished(findings: Findings) -> list[str]:
+    return [f"{name} is not in the table: {failure.message}" for name, failure in findings.failures.items()]
 
 
 def table(findings: Findings) -> Table:
@@ -235,11 +309,14 @@ def table(findings: Findings) -> Table:
         "IQM [95 %]",
         "worst seed",
         "regret",
-        "SB3 published",
+        "SB3's zoo publishes",
     )
-    table = Table(*names)
-    for line in findings.lines:
-        table.add_row(*cells(line))
+    rows, caption = [cells(line) for line in findings.lines], unfinished(findings)
+    if any("*" in row[-1] for row in rows):
+        caption.append("* from other starts than ours, and no optimum is known: small differences mean nothing")
+    table = Table(*names, caption="\n".join(caption), caption_justify="left")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
@@ -251,17 +328,33 @@ def page(findings: Findings) -> str:
     header += [f"IQM of {flags.eval_episodes} starts [95 %]", "worst seed", "regret", "SB3's zoo publishes"]
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *map(cells, findings.lines)]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    missing = "".join(f"\n{sentence}.\n" for sentence in unfinished(findings))
+    compared = any(line["published_regret"] for line in findings.lines)
+    mean = f", {optimum_of_all_starts():.1f}" if compared else ""
+    optima = ", ".join(
+        f"{value:.1f} on {env.rpartition('/')[2]}" for env, value in findings.optima.items() if value is not None
+    )
     return f"""# Results
 
 `{command}` made this page, with one thread for each line, on {processor()}. Seconds are those of the processor, for
 training all seeds of a line, without evaluations. A seed is one independent training. Its test return is the mean over
 the test starts; nothing was tuned on them, and the evaluations during training have validation starts of their own. The
-IQM is the interquartile mean of the test returns, the mean of the middle half of the seeds, with its bootstrapped 95 %
-interval. The regret is its distance from the optimum of the same starts, where dynamic programming knows it. The zoo
-publishes the mean and standard deviation over the episodes of one trained agent each, from other starts.
+IQM is the interquartile mean of the test returns: the mean of the middle half of the seeds, where a quarter of the
+weight goes from each end (of three seeds the weights are 1/6, 2/3, 1/6). The brackets hold its bootstrapped 95 %
+interval. The regret is its distance from the optimum of the very same starts, where dynamic programming knows it
+({optima or "in no line here"}).
+
+The last column holds the numbers of the zoo's `benchmark.md` (DLR-RM/rl-baselines3-zoo, commit 61a0d134 of 2023-04-11)
+and the steps of training. They are of one trained agent each, so they say nothing about the spread from seed to seed; ±
+is the standard error of the mean over its episodes. Those episodes had other starts than ours. On the pendulum both
+stand as regret, because a mean return depends on its starts: that of the zoo is against the optimum's mean over the
+whole distribution of starts{mean}. A star marks returns for which no optimum is known: small differences to ours mean
+nothing. The zoo's number for LunarLander is of version 2; ours is version 3, which mends how an episode is reset. The
+zoo's agent without velocity, `ppo_lstm` on `PendulumNoVel-v1`, stands beside ours that sees only the angle. The zoo has
+no number for pictures of a pendulum, discrete torques, `Recall-v0`, `InvertedPendulum-v5` and REINFORCE.
 
 {table}
-"""
+{missing}"""
 
 
 # Figures
@@ -272,17 +365,20 @@ def figures(findings: Findings) -> dict[str, Figure]:
 
 
 def plot_results(findings: Findings) -> Figure:
-    """Learning curves, a panel each: the seeds as thin lines, their interquartile mean, and the published return."""
+    """Learning curves, a panel each: the seeds as thin lines, their interquartile mean, and the published one."""
     count = len(findings.trainings)
     columns = min(4, count)
     figure, panels = plotting.new(columns, -(-count // columns), width=5.2, height=3.9)
     for axes, (row, training) in zip(panels, findings.trainings.items(), strict=False):
         axes.plot(training.steps, training.curve, color=plotting.BLUE, alpha=0.3, linewidth=1)
-        iqm = [interquartile_mean(returns) for returns in training.curve]
-        low, high = np.array([confidence_interval(returns) for returns in training.curve]).T
-        plotting.band(axes, training.steps.tolist(), low, iqm, high, "IQM of seeds", plotting.BLUE)
-        if row.published:
-            axes.axhline(row.published[0], color=plotting.ORANGE, linestyle="--", label="SB3, published")
+        plotting.iqm_band(axes, training.steps.tolist(), training.curve, "IQM of seeds", plotting.BLUE)
+        optimum = findings.validation_optima.get(row.env)
+        if row.published and optimum is not None:
+            # The published regret, below the optimum of the starts that are drawn.
+            level = optimum - published_regret(row.published)[0]
+            axes.axhline(level, color=plotting.ORANGE, linestyle="--", label="SB3, published, by regret")
+        elif row.published:
+            axes.axhline(row.published.mean, color=plotting.ORANGE, linestyle=":", label="SB3, published, other starts")
         axes.set_title(row.name, fontsize=13)
         axes.ticklabel_format(axis="x", scilimits=(3, 3), useMathText=True)
     for axes in panels[count:]:

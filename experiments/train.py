@@ -1,36 +1,54 @@
-"""Train one agent, all its seeds at once, and keep it: a checkpoint, its learning curve and its test returns.
+"""Train one agent, all its seeds at once, and keep it: a checkpoint, its learning curve and its test returns. The
+pendulum takes seconds to minutes; the first line says how long. For example:
+
+balancier train --agent ppo --seeds 5 --length 0.7 --set gamma=0.98 batch_size=256
+
+balancier train --env my_env:MyEnv-v0 --env-kwargs size=8 --hidden 128 128
 
 A seed is one independent training: its networks, environments and random numbers are its own. While the seeds train,
 they are evaluated on validation starts; in the end they are tested on other starts. The table shows their interquartile
-mean (IQM), the mean of the middle half of the seeds.
+mean (IQM), the mean of the middle half of the seeds, beside the optimum: the best mean return that is possible from the
+same starts, where it is known.
 """
 
+import dataclasses
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
+import tyro
 from matplotlib.figure import Figure
 from rich.table import Table
 
 import agents
 from agents import Agent
+from agents.common import checkpoint
 from agents.evaluation import TEST_SEED
 from envs.optimum import optimal_returns
 from experiments.common import plotting
+from experiments.common.assignments import env_keywords, hyperparameters, network_name, with_widths
 from experiments.common.command import run_command, waiting_interrupts
-from experiments.common.flags import Flags, UsageError, at_least
-from experiments.common.hyperparams import tuned
+from experiments.common.environments import (
+    PendulumFlags,
+    check_env,
+    default_kwargs,
+    find_env,
+    in_words,
+    is_pendulum,
+    pendulum_kwargs,
+)
+from experiments.common.flags import Flags, UsageError, at_least, flag_name, one_of
+from experiments.common.hyperparams import NETWORKS, tuned
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Run, console
 from experiments.common.statistics import confidence_interval, interquartile_mean
 from experiments.common.training import (
     EVALUATIONS,
-    AgentName,
     EvaluationCallback,
     Training,
     budget,
@@ -42,26 +60,64 @@ from experiments.common.training import (
 )
 
 CHECKPOINT = "agent.safetensors"
+IMAGE = 16  # pixels of the shorter side from which an observation is an image, which a CNN sees
+
+
+def shown(metavar: str) -> Any:
+    """How --help shows a flag whose text says the default."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
+
+Assignments = tuple[tuple[str, ...], ...]  # of each time that the flag stands on the command line
+ASSIGNED: dict[str, Any] = {"metavar": "NAME=VALUE ...", "help_behavior_hint": ""}
 
 
 @dataclass(frozen=True)
 class Train(Flags):
-    """Train one agent, all its seeds at once, and keep it."""
+    """Train one agent, all its seeds at once, and keep it.
 
-    agent: AgentName = "sac"
-    """Which algorithm."""
-    env: str | None = None
-    """A Gymnasium id (default: the pendulum; for dqn the one with discrete torques)."""
-    network: Literal["mlp", "elman", "gru", "lstm", "cnn"] | None = None
-    """A network of the zoo; a recurrent one remembers, a CNN sees pictures (default: mlp; cnn for pixels)."""
-    observation: Literal["state", "angle", "pixels"] = "state"
-    """What the pendulum shows: angle and speed, the angle without the speed, or its last two pictures."""
-    steps: Annotated[int, at_least(1)] | None = None
-    """Steps of each seed (default: tuned for the environment; with --resume, that many more)."""
-    resume: Path | None = None
-    """Continue the agent of this run or checkpoint; --agent, --env and --seeds are then the file's."""
+    A flag that is not given is None, so that with --resume only those given are compared with the run's.
+    """
+
+    seeds: Annotated[Annotated[int, at_least(1)] | None, shown("INT")] = None  # type: ignore[assignment]
+    """How many seeds (independent replicas) to train. (default: 10)"""
+    seed: Annotated[Annotated[int, at_least(0)] | None, shown("INT")] = None  # type: ignore[assignment]
+    """The first of them; the others follow. (default: 0)"""
+    agent: Annotated[Annotated[str, one_of(agents.AGENTS)] | None, shown("|".join(agents.AGENTS))] = None
+    """Which algorithm. (default: sac)"""
+    env: Annotated[str | None, shown("ID")] = None
+    """A Gymnasium id. For an environment of your own module:Id, where module.py is in the current folder and registers
+    Id. (default: the pendulum; for dqn the one with discrete torques)"""
+    env_kwargs: Annotated[Assignments, tyro.conf.UseAppendAction, tyro.conf.arg(**ASSIGNED)] = ()
+    """Keywords that the environment is made with. max_episode_steps=N sets a time limit."""
+    network: Annotated[Annotated[str, one_of(NETWORKS)] | None, shown("|".join(NETWORKS))] = None
+    """A network of the zoo; a recurrent one (elman, gru, lstm) remembers, a CNN sees images. (default: cnn for images,
+    else mlp)"""
+    hidden: Annotated[Annotated[tuple[int, ...], at_least(1)] | None, shown("INT ...")] = None
+    """Widths of the hidden layers of an mlp; of a cnn the width of its one dense layer. (default: 64 64)"""
+    hidden_size: Annotated[Annotated[int, at_least(1)] | None, shown("INT")] = None
+    """Size of the state of a recurrent network. (default: 32)"""
+    channels: Annotated[Annotated[tuple[int, ...], at_least(1)] | None, shown("INT ...")] = None
+    """Channels of a cnn's convolutions. (default: 8 16 16)"""
+    hyperparameters: Annotated[Assignments, tyro.conf.UseAppendAction, tyro.conf.arg(name="set", **ASSIGNED)] = ()
+    """Hyper-parameters, such as gamma=0.98 batch_size=256; learning_rate=1e-3,2e-3 gives each of two seeds its own.
+    Their names and meanings: the documentation of each agent. (default: tuned for the environment, else the
+    algorithm's)"""
+    steps: Annotated[Annotated[int, at_least(1)] | None, shown("INT")] = None
+    """Steps of each seed. (default: tuned for the environment; with --resume, as many more)"""
+    resume: Annotated[Path | None, shown("PATH")] = None
+    """Continue the agent of this run or checkpoint. Its agent, environment, seeds and network stay as they are; --set
+    changes hyper-parameters of what it learns from now on, such as learning_rate."""
     eval_episodes: Annotated[int, at_least(1)] = 100
     """Episodes of the test of each seed."""
+    observation: Annotated[Annotated[str, one_of(("state", "angle", "pixels"))] | None, shown("state|angle|pixels")] = (
+        None
+    )
+    """What the pendulum shows: angle and speed, the angle without the speed, or its last two pictures. (default:
+    state)"""
+    pendulum: Annotated[PendulumFlags, tyro.conf.OmitArgPrefixes] = field(default_factory=PendulumFlags)
+    """The pendulum's parameters: for each number one value, or two: each episode then draws its own from that range.
+    The optimum is that of the same parameters; of ranges it is not known."""
 
 
 def load(run: Path, flag: str) -> Agent:
@@ -70,24 +126,142 @@ def load(run: Path, flag: str) -> Agent:
     if not path.is_file():
         raise UsageError(f"{flag}: found no checkpoint at {path}, expected the folder of a run of balancier train")
     try:
+        meta = checkpoint.load(path)[1]
+        if meta["env"] is None:
+            expected = "expected one that was made with an id; in Python, agents.load(path, env=...) takes the function"
+            raise UsageError(f"{flag}: found an agent whose environment came from a function, {expected}")
+        check_env(meta["env"], meta["env_kwargs"], flag)
         return agents.load(path)
-    except (agents.CheckpointError, ValueError, gym.error.Error) as error:
-        raise UsageError(f"{flag}: {error}") from None
+    except (agents.CheckpointError, ValueError, gym.error.Error, OSError) as error:
+        words = " ".join(str(error).split())
+        raise UsageError(words if isinstance(error, UsageError) else f"{flag}: {words}") from None
 
 
-def start(flags: Train) -> Agent:
-    """A new agent, or the one to resume; UsageError before the first step for one that cannot be trained."""
-    if flags.resume is not None:
-        return load(flags.resume, "--resume")
-    env = flags.env or default_env(flags.agent)
-    network = flags.network or ("cnn" if flags.observation == "pixels" else "mlp")
-    keywords = tuned(flags.agent, env, network)
-    if flags.observation != "state":
-        if not env.rpartition(":")[2].startswith("balancier/Pendulum"):
-            message = f"found {flags.observation} for {env}, expected state (others: the pendulum's)"
-            raise UsageError(f"--observation: {message}")
-        keywords |= {"env_kwargs": {"observation": flags.observation}}
-    return make(flags.agent, env, flags.all_seeds, keywords, network)
+# With --resume these may change: they enter what comes next, and nothing that is stored was made with them.
+CHANGEABLE = [
+    *("learning_rate", "anneal_steps", "batch_size", "num_updates", "num_epochs", "train_every", "noise_every"),
+    *("learning_starts", "tau", "target_every", "policy_delay", "clip_range", "gae_lambda", "entropy_weight"),
+    *("value_weight", "max_grad_norm", "noise_std", "target_noise_std", "target_noise_clip", "exploration_steps"),
+    "final_epsilon",
+]
+
+
+def start(flags: Train) -> tuple[Agent, Train]:
+    """A new agent, or the one to resume, and the flags with all that they left open.
+
+    Raises UsageError before the first step for an agent that cannot be trained.
+    """
+    return begin(flags) if flags.resume is None else resume(flags)
+
+
+def begin(flags: Train) -> tuple[Agent, Train]:
+    agent, seeds = flags.agent or "sac", flags.seeds or 10
+    env = flags.env or default_env(agent)
+    flags = replace(flags, agent=agent, env=env, seeds=seeds, seed=flags.seed or 0)
+    env_kwargs = keywords_of_env(flags, env)
+    given = hyperparameters(agent, flags.hyperparameters, seeds)
+    check_env(env, env_kwargs)
+    network = flags.network or default_network(env, env_kwargs)
+    keywords = tuned(agent, env, network)
+    widths = {"hidden": flags.hidden, "hidden_size": flags.hidden_size, "channels": flags.channels}
+    changed = with_widths(network, keywords.get("network", NETWORKS[network][1]), widths)
+    if changed is not NETWORKS[network][1]:
+        keywords |= {"network": changed}
+    if env_kwargs:
+        keywords |= {"env_kwargs": env_kwargs}
+    made = make(agent, env, flags.all_seeds, keywords | given, network, given)
+    return made, replace(flags, network=network)
+
+
+def keywords_of_env(flags: Train, env: str) -> dict[str, Any]:
+    """All that the flags say about the environment; UsageError for what it does not have."""
+    parameters = pendulum_kwargs(flags.pendulum)
+    if flags.observation is not None:
+        parameters |= {"observation": flags.observation}
+    if parameters and not is_pendulum(env):
+        name, value = next(iter(parameters.items()))
+        expected = f"it with a pendulum alone (elsewhere --env-kwargs {name}={value})"
+        raise UsageError(f"{flag_name(name)}: found {value} for {env}, expected {expected}")
+    others = env_keywords(flags.env_kwargs)
+    for name in others.keys() & parameters.keys():
+        raise UsageError(f"--env-kwargs: found {name}, which {flag_name(name)} gives already, expected it once")
+    return parameters | others
+
+
+def default_network(env: str, env_kwargs: dict[str, Any]) -> str:
+    """A CNN for an environment that shows images, else an MLP."""
+    single = gym.make(find_env(env), disable_env_checker=True, **env_kwargs)
+    shape, dtype = single.observation_space.shape or (), single.observation_space.dtype
+    single.close()
+    return "cnn" if dtype == np.uint8 and len(shape) == 3 and sorted(shape)[1] >= IMAGE else "mlp"
+
+
+def resume(flags: Train) -> tuple[Agent, Train]:
+    assert flags.resume is not None
+    agent = load(flags.resume, "--resume")
+    check_unchanged(flags, agent)
+    name = type(agent).__name__.lower()
+    changes = hyperparameters(name, flags.hyperparameters, len(agent))
+    for changed in changes:
+        before = getattr(agent.config, changed)
+        if changed not in CHANGEABLE and changes[changed] != before:
+            expected = (
+                f"{before}, as in the run, or any of {', '.join(n for n in CHANGEABLE if hasattr(agent.config, n))}"
+            )
+            raise UsageError(f"--set: {changed}: found {changes[changed]} with --resume, expected {expected}")
+    if changes:
+        agent = with_hyperparameters(agent, changes)
+    seeds = {"agent": name, "env": agent.env_id, "seeds": len(agent), "seed": agent.seeds[0]}
+    return agent, replace(flags, network=network_name(agent.network), **seeds)
+
+
+def check_unchanged(flags: Train, agent: Agent) -> None:
+    """Raise UsageError for a flag that says something else than the agent to resume."""
+    keywords: dict[str, Any] = getattr(agent.network, "keywords", {})
+    has: dict[str, Any] = {
+        "agent": type(agent).__name__.lower(),
+        "env": str(agent.env_id).rpartition(":")[2],
+        "seeds": len(agent),
+        "seed": agent.seeds[0],
+        "network": network_name(agent.network),
+        "hidden": keywords.get("hidden"),
+        "hidden_size": keywords.get("hidden_size"),
+        "channels": keywords.get("channels"),
+    }
+    for name, value in has.items():
+        given = getattr(flags, name)
+        if name == "env" and given is not None:
+            given = given.rpartition(":")[2]
+        if given is not None and listed(given) != listed(value):
+            raise UsageError(
+                f"{flag_name(name)}: found {plain(given)} with --resume, expected {plain(value)}, as in the run"
+            )
+    has = default_kwargs(str(agent.env_id), "--resume") | agent.env_kwargs
+    given_as_flags = {name for name in has if getattr(flags.pendulum, name, getattr(flags, name, None)) is not None}
+    for name, value in keywords_of_env(flags, str(agent.env_id)).items():
+        if name not in has or listed(has[name]) != listed(value):
+            flag = flag_name(name) if name in given_as_flags else f"--env-kwargs: {name}"
+            expected = f"{plain(has[name])}, as in the run" if name in has else "it left out, as in the run"
+            raise UsageError(f"{flag}: found {plain(value)} with --resume, expected {expected}")
+
+
+def plain(value: Any) -> str:
+    """A value as it is typed."""
+    return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def with_hyperparameters(agent: Agent, changes: dict[str, Any]) -> Agent:
+    """The same agent in the same state, with other hyper-parameters."""
+    config = dataclasses.asdict(agent.config) | changes
+    assert agent.env is not None
+    changed = type(agent)(agent.env, seeds=agent.seeds, network=agent.network, env_kwargs=agent.env_kwargs, **config)
+    changed.set_state(agent.get_state())
+    changed.anneal()
+    return changed
 
 
 @dataclass(frozen=True)
@@ -105,13 +279,14 @@ class Findings:
 
 def train(flags: Train) -> None:
     """Train, save, test, and write what was found; an interrupt saves a checkpoint between two steps."""
-    agent = start(flags)
+    agent, flags = start(flags)
     name, env, kind = type(agent).__name__.lower(), agent.env_id, network_kind(agent)
     assert env is not None
     steps = budget(name, env, flags.steps, flags.quick, kind)
     run = Run("train", flags)
     seconds = duration(forecast(name, steps, len(agent), kind) + 5)
-    console.print(f"train: {name} on {env}, {len(agent)} seeds, about {seconds}", highlight=False)
+    keywords = f" ({in_words(agent.env_kwargs)})" if agent.env_kwargs else ""
+    console.print(f"train: {name} on {env}{keywords}, {len(agent)} seeds, about {seconds}", highlight=False)
     logs: list[tuple[int, str, np.ndarray]] = []
     began = time.process_time()
     with ProgressBar(steps, "training") as progress, waiting_interrupts() as interrupts:
@@ -132,6 +307,8 @@ def train(flags: Train) -> None:
     if interrupts:
         console.print(f"\nStopped at step {agent.num_timesteps:,}; balancier train --resume {run.folder} continues")
         raise KeyboardInterrupt
+    if agent.env_kwargs and is_pendulum(env):
+        console.print("test, and the optimum of these parameters (about a minute when it is first computed)")
     optimal = optimal_returns(env, range(TEST_SEED, TEST_SEED + flags.eval_episodes), **agent.env_kwargs)
     write(run, Findings(name, env, agent, callback.finish(agent, flags.eval_episodes), logs, seconds, optimal))
 
@@ -154,7 +331,10 @@ def result(findings: Findings) -> dict[str, Any]:
         "agent": findings.name,
         "env": findings.env,
         "network": getattr(agent.network, "func", agent.network).__name__,
+        "widths": getattr(agent.network, "keywords", {}),
         "observation": agent.env_kwargs.get("observation", "state"),
+        "env_kwargs": agent.env_kwargs,
+        "hyperparameters": dataclasses.asdict(agent.config),
         "seeds": agent.seeds,
         "steps": agent.num_timesteps,
         "train_seconds": round(findings.seconds, 2),

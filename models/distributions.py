@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
 
 @dataclass(frozen=True)
 class Categorical:
@@ -79,12 +81,11 @@ class Gaussian:
         return self.mean + self.log_std.exp() * noise
 
     def log_prob(self, action: Tensor) -> Tensor:
-        standard = (action - self.mean) * (-self.log_std).exp()
-        return -(0.5 * standard**2 + self.log_std + 0.5 * math.log(2 * math.pi)).sum(-1)
+        return -(0.5 * ((action - self.mean) * (-self.log_std).exp()) ** 2 + self.log_std + HALF_LOG_2PI).sum(-1)
 
     @property
     def entropy(self) -> Tensor:
-        return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1).expand(self.mean.shape[:-1])
+        return (self.log_std + HALF_LOG_2PI + 0.5).sum(-1).expand(self.mean.shape[:-1])
 
 
 @dataclass(frozen=True)

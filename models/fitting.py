@@ -5,6 +5,7 @@ S seed, B minibatch, E epochs.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -13,33 +14,70 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
-from models.optim import SGD, Adam
+from models.optim import Adam, Optimizer
 from models.streams import Seeds, permutations, resolve_seeds
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # outputs and targets (S, B, ...) -> (S, ...), averaged over all but S
+Loss = Callable[[Tensor, Tensor], Tensor]  # outputs and targets (S, B, ...) -> (S,), averaged over all but S
 ROLE = 77  # of the random streams that order the data
+MOST_CHECKED = 32  # samples that are tried before the first step
+NO_CLASS = -(2**31)  # PyTorch leaves out one index, -100 unless told another
 
 
 def squared_error(output: Tensor, target: Tensor) -> Tensor:
-    """Mean of (output - target)^2 over everything but the seed, (S,); targets that are NaN are padding, left out."""
-    if output.shape != target.shape:
-        raise ValueError(f"target: found shape {tuple(target.shape)}, expected {tuple(output.shape)}, as the output")
+    """Mean of (output - target)^2 over everything but the seed, (S,); targets that are NaN are padding, left out.
+
+    Raises ValueError unless targets have the shape and the type of outputs.
+    """
+    if output.shape != target.shape or output.dtype != target.dtype:
+        raise mismatch(target, output.shape, f"{output.dtype}, as the output")
     known = ~target.isnan()
     error = torch.where(known, output - target.nan_to_num(), 0.0).flatten(1)
     return error.square().sum(1) / known.flatten(1).sum(1).clamp(min=1)
 
 
 def cross_entropy(output: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy of logits (S, B, classes) and class indices (S, B), as `F.cross_entropy`; (S,)."""
-    losses = F.cross_entropy(output.flatten(0, -2), target.flatten(), reduction="none", label_smoothing=label_smoothing)
+    """Mean cross-entropy of logits (S, B, classes) and class indices (S, B), as `F.cross_entropy`; (S,).
+
+    Raises ValueError unless targets are whole numbers, one for each row of logits, and classes of theirs.
+    """
+    check_classes(output, target)
+    logits, classes = output.flatten(0, -2), target.flatten().long()
+    try:
+        losses = F.cross_entropy(
+            logits, classes, reduction="none", label_smoothing=label_smoothing, ignore_index=NO_CLASS
+        )
+    except IndexError:
+        raise out_of_range(target, output.shape[-1]) from None
     return losses.reshape(len(output), -1).mean(1)
 
 
 def accuracy(output: Tensor, target: Tensor) -> Tensor:
-    """Share of examples whose largest logit is that of their class, (S,)."""
+    """Share of examples whose largest logit is that of their class, (S,); raises as `cross_entropy`."""
+    check_classes(output, target)
     return (output.argmax(-1) == target).flatten(1).to(output.dtype).mean(1)
+
+
+def check_classes(output: Tensor, target: Tensor) -> None:
+    """Raise ValueError unless targets (S, B) are whole numbers, one for each row of logits (S, B, classes)."""
+    if output.shape[:-1] != target.shape or target.is_floating_point():
+        raise mismatch(target, output.shape[:-1], f"torch.int64, class indices for logits {tuple(output.shape)}")
+
+
+def out_of_range(target: Tensor, classes: int) -> ValueError:
+    """The error for class indices that have no logit."""
+    found = f"{int(target.min())} to {int(target.max())}"
+    return ValueError(f"target: found classes {found}, expected 0 to {classes - 1}, for {classes} logits")
+
+
+def mismatch(target: Tensor, shape: torch.Size, expected: str) -> ValueError:
+    """The error for targets of another shape or type than expected, which PyTorch would broadcast or convert."""
+    if target.shape != shape:
+        return ValueError(
+            f"target: found shape {tuple(target.shape)}, expected {tuple(shape)}, {expected.partition(', ')[2]}"
+        )
+    return ValueError(f"target: found {target.dtype}, expected {expected}")
 
 
 @dataclass
@@ -129,7 +167,9 @@ def evaluate(
             *inputs, target = batch_of(data, index)
             output = network(*inputs)
             for name, metric in metrics.items():
-                totals[name] += metric(output, target) * (index.shape[1] / indices.shape[1])
+                totals[name] += one_a_seed(name, metric(output, target), len(indices)) * (
+                    len(index[0]) / len(indices[0])
+                )
     network.train(training)
     return totals
 
@@ -162,7 +202,7 @@ def train_epoch(
     network: nn.Module,
     batches: Iterable[tuple[float, float, list[Tensor]]],
     functions: Mapping[str, Loss],
-    optimizer: Adam | SGD,
+    optimizer: Optimizer,
     rates_at: Callable[[float], list[float]],
     active: Sequence[bool] | None,
 ) -> dict[str, Tensor]:
@@ -185,21 +225,149 @@ def train_epoch(
     return totals
 
 
-def check_data(data: Dataset, stops_blindly: bool) -> None:
-    """Raise ValueError for an empty data set, or for patience without validation data."""
-    if len(data) == 0:  # type: ignore[arg-type]
-        raise ValueError("data: found an empty data set, expected at least one sample")
-    if stops_blindly:
-        raise ValueError("patience: found no validation data, expected some to stop by")
+def one_a_seed(name: str, value: Tensor, num_seeds: int) -> Tensor:
+    """The value of a loss or metric; ValueError unless it is (S,)."""
+    if value.shape != (num_seeds,):
+        raise ValueError(
+            f"{name}: found a value of shape {tuple(value.shape)}, expected ({num_seeds},), one number a seed"
+        )
+    return value
+
+
+def check_data(name: str, data: Any) -> None:
+    """Raise ValueError for what is no map-style data set of tuples, or has no samples."""
+    if isinstance(data, DataLoader):
+        expected = f"its data set, fit(network, loader.dataset, batch_size={data.batch_size}, ...)"
+        raise ValueError(f"{name}: found a DataLoader, expected {expected}")
+    arrays = isinstance(data, list | tuple) and any(isinstance(part, Tensor | np.ndarray) for part in data)
+    if (
+        arrays
+        or isinstance(data, Tensor | np.ndarray)
+        or not (hasattr(data, "__len__") and hasattr(data, "__getitem__"))
+    ):
+        expected = "a data set with a length and an index, such as TensorDataset(inputs, targets)"
+        raise ValueError(f"{name}: found a {type(data).__name__}, expected {expected}")
+    if len(data) == 0:
+        raise ValueError(f"{name}: found an empty data set, expected at least one sample")
+    sample, numbers = data[0], Tensor | np.ndarray | np.number | int | float
+    if not isinstance(sample, list | tuple) or len(sample) < 2 or not all(isinstance(part, numbers) for part in sample):
+        parts = sample if isinstance(sample, list | tuple) else [sample]
+        found = ", ".join(type(part).__name__ for part in parts)
+        raise ValueError(f"{name}: found samples ({found}), expected (input, ..., target), tensors or arrays")
+
+
+def sample_indices(name: str, data: Dataset, indices: Tensor | None, num_seeds: int) -> Tensor:
+    """Each replica's samples (S, n): the given ones, or all; ValueError for what are none."""
+    if indices is None:
+        return all_indices(data, num_seeds)
+    count = len(data)  # type: ignore[arg-type]
+    if indices.dim() != 2 or len(indices) != num_seeds or not indices.numel() or indices.is_floating_point():
+        found = f"shape {tuple(indices.shape)} of {indices.dtype}"
+        raise ValueError(f"{name}: found {found}, expected ({num_seeds}, n) of torch.int64, n at least 1")
+    if indices.min() < 0 or indices.max() >= count:
+        found = f"{int(indices.min())} to {int(indices.max())}"
+        raise ValueError(f"{name}: found {found}, expected indices from 0 to {count - 1}, of the samples")
+    return indices
 
 
 def validation_samples(
     data: Dataset, validation: Dataset | None, indices: Tensor | None, num_seeds: int
 ) -> tuple[Dataset, Tensor] | None:
     """The data set to validate on and each replica's samples of it, (S, n); None for no validation."""
-    if validation is None:
-        return None if indices is None else (data, indices)
-    return validation, all_indices(validation, num_seeds) if indices is None else indices
+    if validation is None and indices is None:
+        return None
+    if validation is not None:
+        check_data("validation", data := validation)
+    return data, sample_indices("validation_indices", data, indices, num_seeds)
+
+
+def check_network(network: nn.Module, num_seeds: int) -> None:
+    """Raise ValueError for a network without seed axis, or with other seeds."""
+    for module in network.modules():
+        kind = type(module)
+        if kind.__module__.startswith("torch.nn") and "container" not in kind.__module__ and module._parameters:
+            raise ValueError(f"network: found a torch.nn.{kind.__name__}, expected layers of models, with a seed axis")
+    for name, parameter in network.named_parameters():
+        if parameter.shape[:1] != (num_seeds,):
+            expected = f"({num_seeds}, ...), one replica for each of the seeds"
+            raise ValueError(f"network: found its {name} of shape {tuple(parameter.shape)}, expected {expected}")
+
+
+def check_samples(
+    network: nn.Module, name: str, samples: tuple[Dataset, Tensor], count: int, functions: Mapping[str, Loss]
+) -> None:
+    """Raise ValueError unless the network takes the first `count` samples, and the functions its outputs."""
+    *inputs, target = batch_of(samples[0], samples[1][:, :count])
+    dtype, training = next(network.parameters()).dtype, network.training
+    for tensor in inputs:
+        if tensor.is_floating_point() and tensor.dtype != dtype:
+            raise ValueError(f"{name}: found inputs of {tensor.dtype}, expected {dtype}, as the network")
+    network.eval()
+    try:
+        with torch.no_grad():
+            output = network(*inputs)
+    except (RuntimeError, IndexError, TypeError) as error:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{name}: found inputs {shapes}, expected some that the network takes ({reason})") from error
+    finally:
+        network.train(training)
+    if cross_entropy in {getattr(f, "func", f) for f in functions.values()} and isinstance(samples[0], TensorDataset):
+        classes = samples[0].tensors[-1]
+        if not classes.is_floating_point() and (classes.min() < 0 or classes.max() >= output.shape[-1]):
+            raise out_of_range(classes, output.shape[-1])
+    with torch.no_grad():
+        for key, function in functions.items():
+            one_a_seed(key, function(output, target), len(output))
+
+
+def check_training(
+    network: nn.Module,
+    functions: Mapping[str, Loss],
+    samples: tuple[Dataset, Tensor],
+    augment: Callable[[Tensor, float], Tensor] | None,
+    held_out: tuple[Dataset, Tensor] | None,
+    patience: int | None,
+    batch_size: int | None,
+) -> None:
+    """Raise ValueError for what cannot be trained, before the first step."""
+    if patience is not None and held_out is None:
+        raise ValueError("patience: found no validation data, expected some to stop by")
+    for name, number in {"patience": patience, "batch_size": batch_size}.items():
+        if number is not None and number < 1:
+            raise ValueError(f"{name}: found {number}, expected at least 1, or None")
+    check_network(network, len(samples[1]))
+    count = min(batch_size or MOST_CHECKED, MOST_CHECKED)
+    if augment is None:  # to call it here would change the random numbers of its first minibatch
+        check_samples(network, "data", samples, count, functions)
+    if held_out is not None:  # functions of others may expect that a step was made
+        ours = {
+            name: f
+            for name, f in functions.items()
+            if getattr(f, "func", f) in (squared_error, cross_entropy, accuracy)
+        }
+        check_samples(network, "validation", held_out, count, ours)
+
+
+def make_optimizer(network: nn.Module, optimizer: Callable[..., Optimizer], learning_rate: Any) -> Optimizer:
+    """The optimizer of the parameters that learn; ValueError for one of PyTorch's, which knows no seeds."""
+    made = optimizer([parameter for parameter in network.parameters() if parameter.requires_grad], learning_rate)
+    if not isinstance(made, Optimizer):
+        found = f"{type(made).__module__.partition('.')[0]}'s {type(made).__name__}"
+        raise ValueError(f"optimizer: found {found}, expected Adam, SGD or RMSprop of models, or a partial of them")
+    return made
+
+
+@contextmanager
+def parameters_in_place(network: nn.Module) -> Iterator[None]:
+    """Give the parameters back their own memory afterwards, out of that of an optimizer, with their new values."""
+    places = {parameter: parameter.data for parameter in network.parameters()}
+    try:
+        yield
+    finally:
+        for parameter, place in places.items():
+            if parameter.dtype == place.dtype and parameter.data_ptr() != place.data_ptr():
+                parameter.data = place.copy_(parameter.data)
 
 
 def train_epochs(
@@ -207,7 +375,7 @@ def train_epochs(
     epochs: int,
     batches: Callable[[int], Iterator[tuple[float, float, list[Tensor]]]],
     functions: Mapping[str, Loss],
-    optimize: Adam | SGD,
+    optimize: Optimizer,
     schedule: Callable[[float], float],
     held_out: tuple[Dataset, Tensor] | None,
     patience: int | None,
@@ -246,7 +414,7 @@ def fit(
     epochs: int,
     batch_size: int | None = 32,
     learning_rate: float | Sequence[float] | np.ndarray | Tensor = 1e-3,
-    optimizer: Callable[..., Adam | SGD] = Adam,
+    optimizer: Callable[..., Optimizer] = Adam,
     schedule: Callable[[float], float] = lambda epoch: 1.0,
     validation: Dataset | None = None,
     indices: Tensor | None = None,
@@ -265,7 +433,7 @@ def fit(
         seeds: those of the replicas, as many as the network has.
         batch_size: samples of a minibatch; None takes all data in every step.
         learning_rate: one number, or one for each replica.
-        optimizer: `Adam`, `SGD`, or a `partial` of them.
+        optimizer: `Adam`, `SGD`, `RMSprop`, or a `partial` of them.
         schedule: maps the time in epochs (a fraction) to a factor of the learning rate.
         validation: data set to validate on after each epoch; None with `validation_indices` for a part of `data`.
         indices, validation_indices: (S, n), each replica's training and validation samples; None for all samples.
@@ -277,13 +445,14 @@ def fit(
             training by returning False, or anything else that is false but None.
 
     Raises:
-        ValueError: for an empty data set, or patience without validation.
+        ValueError: before the first step, for what PyTorch would broadcast or convert, or for what is no data set.
     """
-    check_data(data, patience is not None and validation is None and validation_indices is None)
-    seeds = resolve_seeds(seeds)
-    indices = all_indices(data, len(seeds)) if indices is None else indices
-    optimize = optimizer([parameter for parameter in network.parameters() if parameter.requires_grad], learning_rate)
-    batches = partial(minibatches, data, indices, batch_size, seeds, augment)
+    seeds, functions = resolve_seeds(seeds), {"loss": loss, **(metrics or {})}
+    check_data("data", data)
+    indices = sample_indices("indices", data, indices, len(seeds))
     held_out = validation_samples(data, validation, validation_indices, len(seeds))
-    functions = {"loss": loss, **(metrics or {})}
-    return train_epochs(network, epochs, batches, functions, optimize, schedule, held_out, patience, callback)
+    check_training(network, functions, (data, indices), augment, held_out, patience, batch_size)
+    batches = partial(minibatches, data, indices, batch_size, seeds, augment)
+    with parameters_in_place(network):
+        optimize = make_optimizer(network, optimizer, learning_rate)
+        return train_epochs(network, epochs, batches, functions, optimize, schedule, held_out, patience, callback)

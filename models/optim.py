@@ -9,37 +9,118 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+Parameters = Iterable[nn.Parameter]
+Rates = float | Sequence[float] | Tensor  # one, or one a seed
 
-def flatten_parameters(parameters: Iterable[nn.Parameter]) -> Tensor:
-    """Move parameters (S, ...) into one tensor (S, P) of which they become views, and return it.
 
-    A norm per seed, the update of a target network or a step of Adam is then one operation instead of one per layer.
-    """
-    parameters = list(parameters)
+def flatten_parameters(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """Move parameters (S, ...) into one tensor (S, P) of which they become views, and return it."""
+    kinds = {(parameter.shape[:1], parameter.dtype, parameter.dim() > 1) for parameter in parameters}
+    if len(kinds) != 1 or parameters[0].dim() < 2 or parameters[0].is_shared():
+        raise refusal(parameters)
     flat = torch.cat([parameter.detach().flatten(1) for parameter in parameters], 1)  # (S, P)
-    columns = flat.split([parameter[0].numel() for parameter in parameters], 1)
-    for parameter, column in zip(parameters, columns, strict=True):
+    for parameter, column in zip(parameters, flat.split([x[0].numel() for x in parameters], 1), strict=True):
         parameter.data = column.view_as(parameter)
     return flat
 
 
+def refusal(parameters: Sequence[nn.Parameter]) -> ValueError:
+    """Why parameters cannot be views of one tensor."""
+    if parameters and parameters[0].is_shared():
+        return ValueError("parameters: found shared memory, expected share_memory() to be called after the optimizer")
+    kinds = ", ".join(sorted({f"{tuple(x.shape)} of {x.dtype}" for x in parameters})) or "none"
+    return ValueError(f"parameters: found {kinds}, expected some that learn, (S, n, ...) each and of one type")
+
+
+class FlatParameters(nn.Module):
+    """Parameters (S, ...) as views of one tensor, `flat` (S, P).
+
+    A norm per seed, the update of a target network or a step of Adam is then one operation instead of one per layer.
+    The parameters are what counts. A copy, a cast or new `data` parts them from the tensor; `flat` notices that, and
+    takes their values.
+
+    Raises:
+        ValueError: for no parameters, for some of different types or numbers of seeds, or for shared memory.
+    """
+
+    moments: Sequence[str] = ()  # names of buffers (S, P)
+
+    def __init__(self, parameters: Parameters):
+        super().__init__()
+        self.params = list(parameters)
+        self.tensor = flatten_parameters(self.params)
+        self.views = [parameter.data for parameter in self.params]  # where the parameters are
+
+    @property
+    def flat(self) -> Tensor:
+        linked = list(map(Tensor.data_ptr, self.params)) == list(map(Tensor.data_ptr, self.views))
+        return self.tensor if linked else self.relink()
+
+    def link(self) -> None:
+        """Take other views that a step needs."""
+
+    def relink(self) -> Tensor:
+        """Make the parameters views of the tensor again, with their values; it takes their type."""
+        values = flatten_parameters(self.params)
+        if self.tensor.dtype == values.dtype:  # in the old place, which replicas of the network share
+            self.tensor.copy_(values)
+            columns = self.tensor.split([parameter[0].numel() for parameter in self.params], 1)
+            for parameter, column in zip(self.params, columns, strict=True):
+                parameter.data = column.view_as(parameter)
+        else:
+            self.tensor = values
+        for name in self.moments:
+            setattr(self, name, getattr(self, name).to(values.dtype))
+        self.views = [parameter.data for parameter in self.params]
+        self.link()
+        return self.tensor
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        self.flat  # noqa: B018  makes it anew if need be
+        self.link()  # the buffers may be others now
+        return self
+
+    def _load_from_state_dict(self, *arguments):
+        super()._load_from_state_dict(*arguments)
+        self.link()  # `assign=True` replaces buffers
+
+
 def clip_gradient_norm_(gradient: Tensor, max_norm: float) -> None:
     """Scale each seed's gradient (S, P) to a Euclidean norm of at most `max_norm`, as PyTorch does for one network."""
-    norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)  # (S, 1)
-    gradient.mul_((max_norm / (norm + 1e-6)).clamp_(max=1.0))
+    gradient.mul_((max_norm / (torch.linalg.vector_norm(gradient, dim=1, keepdim=True) + 1e-6)).clamp_(max=1.0))
+
+
+class Optimizer(FlatParameters):
+    """What the three share. They are modules, so that moments and step counts are part of an agent's `state_dict`.
+
+    Raises:
+        ValueError: as `FlatParameters`; or for learning rates that are neither one nor one a seed.
+    """
+
+    def __init__(self, parameters: Parameters, learning_rate: Rates, max_grad_norm: float | None = None):
+        super().__init__(parameters)
+        rates, count = torch.as_tensor(learning_rate, dtype=torch.float64).reshape(-1), len(self.tensor)
+        if len(rates) not in (1, count):
+            raise ValueError(f"learning_rate: found {len(rates)} numbers, expected one, or {count} (one a seed)")
+        self.learning_rate, self.max_grad_norm = rates.expand(count).tolist(), max_grad_norm
+        for name in self.moments:
+            self.register_buffer(name, torch.zeros_like(self.tensor))
+
+    def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:
+        """One step down the gradient of each seed's loss (S,); seeds not `active` keep parameters and moments."""
+        raise NotImplementedError
 
 
 # Options of PyTorch's fused kernel that are not used here.
 PLAIN: dict[str, Any] = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
 
 
-class Adam(nn.Module):
+class Adam(Optimizer):
     """Adam (arXiv:1412.6980, algorithm 1) for S replicas that share nothing.
 
-    It is a module, so that its moments and step counts are part of an agent's `state_dict`.
-
     Args:
-        parameters: tensors (S, ...). They become views of one flat tensor, `flat` (S, P).
+        parameters: tensors (S, ...), which become views of one tensor, `flat` (S, P).
         learning_rate: size of a step, usually 1e-4 to 1e-2; one number, or one for each seed (S,). A higher rate learns
             faster, until the loss jumps or diverges. It may be changed between steps (`learning_rate[:] = ...`).
         betas: share of the old mean of the gradient and of its square that each step keeps, usually 0.9 and 0.99 to
@@ -49,42 +130,33 @@ class Adam(nn.Module):
         max_grad_norm: clip each seed's gradient to this Euclidean norm, usually 0.5 to 10; None for no clipping.
     """
 
+    moments = "exp_avg", "exp_avg_sq"
     exp_avg: Tensor
     exp_avg_sq: Tensor
     steps: Tensor  # float32, as the fused kernel counts: exact up to 2**24
 
     def __init__(
-        self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float | Sequence[float] | Tensor = 1e-3,
-        *,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        max_grad_norm: float | None = None,
+        self, parameters: Parameters, learning_rate: Rates = 1e-3, *, betas=(0.9, 0.999), eps=1e-8, max_grad_norm=None
     ):
-        super().__init__()
-        self.params = list(parameters)
-        self.flat = flatten_parameters(self.params)
-        self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(len(self.flat)).tolist()
-        self.max_grad_norm = max_grad_norm
+        super().__init__(parameters, learning_rate, max_grad_norm)
         self.options: dict[str, Any] = {"beta1": betas[0], "beta2": betas[1], "eps": eps} | PLAIN
-        self.register_buffer("exp_avg", torch.zeros_like(self.flat))
-        self.register_buffer("exp_avg_sq", torch.zeros_like(self.flat))
-        self.register_buffer("steps", torch.zeros(len(self.flat), dtype=torch.float32, device=self.flat.device))
-        self.gradient = torch.empty_like(self.flat)
-        state: list[Tensor] = [self.flat, self.gradient, self.exp_avg, self.exp_avg_sq, self.steps]
+        self.register_buffer("steps", self.tensor.new_zeros(len(self.tensor), dtype=torch.float32))
+        self.link()
+
+    def link(self) -> None:
+        self.gradient = torch.empty_like(self.tensor)
+        state = [self.tensor, self.gradient, self.exp_avg, self.exp_avg_sq, self.steps]
         self.replicas = list(zip(*(part.unbind(0) for part in state), strict=True))  # views of one replica each
 
     def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:
-        """One step down the gradient of each seed's loss (S,); seeds not `active` keep parameters and moments."""
         self.apply_gradient(torch.autograd.grad(loss.sum(), self.params), active)
 
     def apply_gradient(self, gradient: Sequence[Tensor], active: Sequence[bool] | None = None) -> None:
-        """The same step, given the gradients of all parameters; seeds of the same rate share a call of the kernel."""
+        """One step, given the gradients of all parameters; seeds of the same rate share a call of the kernel."""
+        seeds = [seed for seed in range(len(self.flat)) if active is None or active[seed]]
         torch.cat([part.flatten(1) for part in gradient], 1, out=self.gradient)
         if self.max_grad_norm is not None:
             clip_gradient_norm_(self.gradient, self.max_grad_norm)
-        seeds = range(len(self.flat)) if active is None else [seed for seed, flag in enumerate(active) if flag]
         self.steps += 1 if active is None else torch.as_tensor(active, dtype=self.steps.dtype)
         for rate in {self.learning_rate[seed] for seed in seeds}:
             replicas = [self.replicas[seed] for seed in seeds if self.learning_rate[seed] == rate]
@@ -92,11 +164,11 @@ class Adam(nn.Module):
             torch._fused_adam_(parameter, gradient, exp_avg, exp_avg_sq, [], steps, lr=rate, **self.options)
 
 
-class SGD(nn.Module):
+class SGD(Optimizer):
     """Stochastic gradient descent with Nesterov's momentum for S replicas that share nothing, as `torch.optim.SGD`.
 
     Args:
-        parameters: tensors (S, ...). They become views of one flat tensor, `flat` (S, P).
+        parameters: tensors (S, ...), which become views of one tensor, `flat` (S, P).
         learning_rate: size of a step, usually 1e-3 to 1; one number, or one for each seed (S,). A higher rate learns
             faster, until the loss jumps or diverges. It may be changed between steps.
         momentum: share of the last step's velocity that is kept, usually 0.8 to 0.95; 0 for plain gradient descent. A
@@ -106,96 +178,83 @@ class SGD(nn.Module):
         factors: one factor of the learning rate for each parameter, without effect on its decay; None for 1.
     """
 
+    moments = ("velocity",)
     velocity: Tensor
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float | Sequence[float] | Tensor,
+        parameters: Parameters,
+        learning_rate: Rates,
         *,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         factors: Sequence[float] | None = None,
     ):
-        super().__init__()
-        self.params = list(parameters)
-        self.flat = flatten_parameters(self.params)
-        self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(len(self.flat)).tolist()
+        super().__init__(parameters, learning_rate)
         self.momentum, self.weight_decay = momentum, weight_decay
         factors = [1.0] * len(self.params) if factors is None else factors
-        columns = [self.flat.new_full((param[0].numel(),), f) for param, f in zip(self.params, factors, strict=True)]
+        columns = [self.tensor.new_full((param[0].numel(),), f) for param, f in zip(self.params, factors, strict=True)]
         self.factors = torch.cat(columns)  # (P,)
-        self.register_buffer("velocity", torch.zeros_like(self.flat))
 
     def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:
-        """One step down the gradient of each seed's loss (S,); seeds not `active` keep parameters and velocity."""
+        flat = self.flat
         gradient = torch.cat([part.flatten(1) for part in torch.autograd.grad(loss.sum(), self.params)], 1)  # (S, P)
-        rate = torch.tensor(self.learning_rate, dtype=self.flat.dtype, device=self.flat.device)[:, None]
+        rate = torch.tensor(self.learning_rate, dtype=flat.dtype, device=flat.device)[:, None]
+        factors = self.factors.to(flat)
         if self.weight_decay:
-            gradient.addcdiv_(self.flat, self.factors, value=self.weight_decay)
+            gradient.addcdiv_(flat, factors, value=self.weight_decay)
         if self.momentum:
             velocity = self.momentum * self.velocity + gradient
             if active is not None:
                 velocity = torch.where(self._column(active), velocity, self.velocity)
             self.velocity.copy_(velocity)
             gradient.add_(velocity, alpha=self.momentum)
-        move = rate * self.factors * gradient
-        self.flat.sub_(move if active is None else torch.where(self._column(active), move, 0.0))
+        move = rate * factors * gradient
+        flat.sub_(move if active is None else torch.where(self._column(active), move, 0.0))
 
     def _column(self, active: Sequence[bool]) -> Tensor:
-        return torch.as_tensor(active, device=self.flat.device)[:, None]
+        return torch.as_tensor(active, device=self.tensor.device)[:, None]
 
 
-class RMSprop(nn.Module):
-    """RMSprop as TensorFlow has it, for S replicas: the mean square starts at 1, and eps is under the root.
+class RMSprop(Optimizer):
+    """RMSprop (Hinton 2012, lecture 6e) for S replicas that share nothing, as `torch.optim.RMSprop`.
 
-        v <- alpha v + (1 - alpha) g^2,  parameter <- parameter - learning_rate g / sqrt(v + eps)
+        v <- alpha v + (1 - alpha) g^2,  parameter <- parameter - learning_rate g / (sqrt(v) + eps)
 
-    The published A2C uses it. PyTorch's variant starts at v = 0, and its first steps are far larger.
+    v starts at 0, as in SB3's A2C: the first steps are up to 1 / sqrt(1 - alpha) learning rates long.
 
     Args:
-        parameters: tensors (S, ...). They become views of one flat tensor, `flat` (S, P).
+        parameters: tensors (S, ...), which become views of one tensor, `flat` (S, P).
         learning_rate: size of a step, usually 1e-4 to 1e-2; one number, or one for each seed (S,). A higher rate learns
             faster, until the loss jumps or diverges. It may be changed between steps.
         alpha: share of the old mean square that each step keeps, usually 0.9 to 0.99. A higher share averages over more
             steps.
-        eps: added to the mean square, usually 1e-8 to 1e-3. A higher value makes steps smaller where gradients are
-            small.
+        eps: added to the root of the mean square, usually 1e-8 to 1e-3. A higher value makes steps smaller where
+            gradients are small.
         max_grad_norm: clip each seed's gradient to this Euclidean norm, usually 0.5 to 10; None for no clipping.
     """
 
+    moments = ("exp_avg_sq",)
     exp_avg_sq: Tensor
 
     def __init__(
-        self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float | Sequence[float] | Tensor,
-        *,
-        alpha: float = 0.99,
-        eps: float = 1e-5,
-        max_grad_norm: float | None = None,
+        self, parameters: Parameters, learning_rate: Rates, *, alpha=0.99, eps=1e-5, max_grad_norm: float | None = None
     ):
-        super().__init__()
-        self.params = list(parameters)
-        self.flat = flatten_parameters(self.params)
-        self.learning_rate = torch.as_tensor(learning_rate, dtype=torch.float64).expand(len(self.flat)).tolist()
-        self.alpha, self.eps, self.max_grad_norm = alpha, eps, max_grad_norm
-        self.register_buffer("exp_avg_sq", torch.ones_like(self.flat))
+        super().__init__(parameters, learning_rate, max_grad_norm)
+        self.alpha, self.eps = alpha, eps
 
-    def step(self, loss: Tensor) -> None:
-        """One step down the gradient of each seed's loss (S,)."""
+    def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:
         gradient = torch.cat([part.flatten(1) for part in torch.autograd.grad(loss.sum(), self.params)], 1)  # (S, P)
         if self.max_grad_norm is not None:
             clip_gradient_norm_(gradient, self.max_grad_norm)
-        self.exp_avg_sq.mul_(self.alpha).addcmul_(gradient, gradient, value=1 - self.alpha)
-        rate = torch.tensor(self.learning_rate, dtype=self.flat.dtype, device=self.flat.device)[:, None]
-        self.flat.sub_(rate * gradient / (self.exp_avg_sq + self.eps).sqrt_())
+        flat, moving = self.flat, 1.0 if active is None else torch.as_tensor(active, dtype=gradient.dtype)[:, None]
+        self.exp_avg_sq.lerp_(gradient**2, (1 - self.alpha) * moving)
+        rate = moving * torch.tensor(self.learning_rate, dtype=gradient.dtype, device=gradient.device)[:, None]
+        flat.sub_(rate * gradient / self.exp_avg_sq.sqrt().add_(self.eps))
 
 
 def joint_step(loss: Tensor, *optimizers: Adam) -> None:
     """One step of several optimizers down the gradient of one loss, whose graph is walked once."""
-    gradient = list(torch.autograd.grad(loss.sum(), [param for optimizer in optimizers for param in optimizer.params]))
+    gradient = iter(torch.autograd.grad(loss.sum(), [param for optimizer in optimizers for param in optimizer.params]))
     for optimizer in optimizers:
-        count = len(optimizer.params)
-        optimizer.apply_gradient(gradient[:count])
-        del gradient[:count]
+        optimizer.apply_gradient([next(gradient) for _ in optimizer.params])

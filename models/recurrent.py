@@ -57,6 +57,10 @@ class Recurrent(nn.Module):
             lengths: (S, B), steps of each sequence, if they differ. After a sequence's end the state no longer changes,
                 and the outputs repeat it.
         """
+        if lengths is not None and lengths.shape != x.shape[:2]:
+            raise ValueError(
+                f"lengths: found shape {tuple(lengths.shape)}, expected {tuple(x.shape[:2])}, as sequences"
+            )
         if state is None:
             state = (x.new_zeros(*x.shape[:2], self.hidden_size),) * self.num_states
         if x.shape[1] < LARGE_BATCH or len(x) == 1:

@@ -21,14 +21,10 @@ def resolve_seeds(seeds: Seeds) -> tuple[int, ...]:
 
     Raises ValueError unless there is at least one, none is negative and none occurs twice.
     """
-    if isinstance(seeds, int | np.integer):
-        if seeds < 1:
-            raise ValueError(f"seeds: found {seeds}, expected at least 1 (or a list of seeds)")
-        return tuple(range(int(seeds)))
-    resolved = tuple(seeds)
+    resolved = range(seeds) if isinstance(seeds, int | np.integer) else tuple(seeds)
     whole = all(isinstance(seed, int | np.integer) and seed >= 0 for seed in resolved)
     if not resolved or not whole or len(set(resolved)) < len(resolved):
-        raise ValueError(f"seeds: found {list(seeds)}, expected different whole numbers, none negative")
+        raise ValueError(f"seeds: found {seeds}, expected at least 1, or a list of different whole numbers from 0 on")
     return tuple(int(seed) for seed in resolved)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from agents.common.config import Role
 from agents.common.off_policy import Batch, OffPolicy, OffPolicyConfig
 from models import Adam, Policy, Value, joint_step
-from models.optim import flatten_parameters
+from models.optim import FlatParameters
 
 ConfigType = TypeVar("ConfigType", bound=OffPolicyConfig)
 
@@ -36,7 +36,7 @@ class ActorCritic(OffPolicy[ConfigType]):
         self.policy = self.make_policy(self.trunk())
         self.critics = Value(self.trunk(self.vec_env.action_size, copies=2), seeds=self.streams * 2)
         self.target_critics = copy.deepcopy(self.critics)
-        self.target_params = flatten_parameters(self.target_critics.parameters())  # (2S, P)
+        self.targets = FlatParameters(self.target_critics.parameters())
         rate = self.per_seed(config.learning_rate).flatten()  # (S,)
         self.policy_optimizer = Adam(self.policy.parameters(), rate)
         self.critics_optimizer = Adam(self.critics.parameters(), rate.repeat(2))

@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 import models
-from agents.common import checkpoint
-from agents.common.acting import Replica, predict
+from agents.common import checkpoint, habits
+from agents.common.acting import Replica, predict, to_array
 from agents.common.config import (
     AgentConfig,
     MakeNetwork,
@@ -62,6 +63,11 @@ class Agent(nn.Module, Generic[ConfigType]):
     obs: Tensor  # (S, N, O), what to act on next
     policy: models.Policy  # features (S, B, F) -> a distribution over actions
 
+    def __new__(cls, *arguments: Any, **keywords: Any):
+        if len(arguments) > 1 or (arguments and "env" in keywords):
+            raise ValueError(habits.explain_arguments(cls.__name__, arguments, keywords))
+        return super().__new__(cls)
+
     def __init__(
         self,
         env: str | Maker,
@@ -72,21 +78,20 @@ class Agent(nn.Module, Generic[ConfigType]):
         **hyperparameters: Any,
     ):
         super().__init__()
-        self.seeds, self.network = resolve_seeds(seeds), network
-        self.env, self.env_kwargs = env, plain_keywords(env_kwargs) if env_kwargs else {}
+        self.seeds, self.network, self.env = resolve_seeds(seeds), network, env
+        self.env_kwargs = plain_keywords(env_kwargs) if env_kwargs else {}
         self.config = config = make_config(self.Config, len(self.seeds), hyperparameters)
-        self.vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs)
+        self.vec_env = vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs)
         self.streams = [stream(seed, Role.NETWORKS) for seed in self.seeds]
         self.num_timesteps = self.num_predictions = 0  # steps of each seed, and actions that `predict` drew at random
         self.losses: dict[str, Tensor] = {}  # newest of each kind, (S,)
         self.gamma = self.per_seed(config.gamma)  # (S, 1)
-        shared = network(self.vec_env.in_features, seeds=self.streams) if is_encoder(network) else None
+        shared = network(vec_env.in_features, seeds=self.streams) if is_encoder(network) else None
         self.head_network = network if shared is None else DEFAULT_NETWORK
-        normalized_seeds = len(self.seeds) if config.normalize_obs else 0
-        self.encoder = make_encoder(shared, self.vec_env.obs_size, self.vec_env.is_uint8, normalized_seeds)
+        self.encoder = make_encoder(shared, vec_env.obs_size, vec_env.is_uint8, len(self) * config.normalize_obs)
         recurrent = self.encoder.state_size > 0
         self.sequence_length = (config.sequence_length or self.default_sequence_length) if recurrent else 1  # L
-        self.register_buffer("obs", self.encoder.pack(self.vec_env.reset(), 1.0, None))
+        self.register_buffer("obs", self.encoder.pack(vec_env.reset(), 1.0, None))
         self.reward_scaling = RewardScaling(self.gamma, config.num_envs) if config.normalize_reward else None
         self.build()
         self.noise = self.noise_stream(self.policy.noise, Role.ACTING, (config.num_envs,))
@@ -107,7 +112,7 @@ class Agent(nn.Module, Generic[ConfigType]):
 
     # What all have.
 
-    def learn(self, total_timesteps: int, callback: Callable[[Self], bool | None] | None = None) -> Self:
+    def learn(self, total_timesteps: int, callback: Callable[[Self], bool | None] | None = None, **sb3: Any) -> Self:
         """Learn for `total_timesteps` more steps of each seed (rounded up to a multiple of N).
 
             learn: act -> vec_env.step -> normalize -> observe
@@ -116,16 +121,18 @@ class Agent(nn.Module, Generic[ConfigType]):
 
         `callback(agent)` is called after every step of all environments. It ends the learning by returning False, or
         anything else that is false but None.
+
+        Raises ValueError for a callback that is no such function, and for SB3's keywords, which have no place here.
         """
+        callback = habits.check_learn(self, callback, sb3) if sb3 or callback is not None else None
         target = self.num_timesteps + total_timesteps
         while self.num_timesteps < target:
             with torch.no_grad():
                 features = self.encoder(self.obs)
                 action = self.act(features)
-                step = self.normalize(self.vec_env.step(action), features)
-                discount = self.gamma * ~step.terminated
-            self.observe(Transitions(self.obs, action, step.reward, discount, step.done, step.next_obs))
-            self.obs = step.obs
+                reward, terminated, done, next_obs, obs = self.normalize(self.vec_env.step(action), features)
+            self.observe(Transitions(self.obs, action, reward, self.gamma * ~terminated, done, next_obs))
+            self.obs = obs
             self.num_timesteps += self.config.num_envs
             if callback is not None and (proceed := callback(self)) is not None and not proceed:
                 break
@@ -139,6 +146,15 @@ class Agent(nn.Module, Generic[ConfigType]):
             step = step._replace(reward=self.reward_scaling(step.reward, step.done))
         pack = self.encoder.pack
         return step._replace(obs=pack(step.obs, step.done, features), next_obs=pack(step.next_obs, 0.0, features))
+
+    @property
+    def observation_space(self) -> gym.Space:
+        """Of one environment, as `action_space`."""
+        return self.vec_env.observation_space
+
+    @property
+    def action_space(self) -> gym.Space:
+        return self.vec_env.action_space
 
     @property
     def env_id(self) -> str | None:
@@ -157,7 +173,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         return {"return": self.vec_env.mean_return()} | losses
 
     def predict(
-        self, obs: np.ndarray | Tensor, state: Any = None, episode_start: Any = None, deterministic: bool = True
+        self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[np.ndarray, Any]:
         """Each seed's actions in its own observations: (S, n, *obs shape) -> (S, n) or (S, n, A), and the state.
 
@@ -165,9 +181,10 @@ class Agent(nn.Module, Generic[ConfigType]):
         (S, n) says where it begins anew. A random action is drawn anew at every call. It depends on the seed, the steps
         learned and the number of such calls since the agent was made.
         """
-        shape = self.vec_env.observation_space.shape
-        if tuple(obs.shape[2:]) != shape or len(obs) != len(self):
-            raise ValueError(f"obs: found shape {tuple(obs.shape)}, expected ({len(self)}, n, {str(shape)[1:]}")
+        shape, obs = self.vec_env.observation_space.shape or (), to_array(obs, self.vec_env.is_uint8)
+        if obs.shape[2:] != shape or obs.shape[:1] != (len(self),) or obs.ndim != len(shape) + 2:
+            expected = f"{(len(self), -1, *shape)} (agent[i].predict takes those of one seed)".replace("-1", "n")
+            raise ValueError(f"obs: found shape {obs.shape}, expected {expected}")
         return predict(self, self.encoder, self.policy, self.seeds, obs, state, episode_start, deterministic)
 
     def __len__(self) -> int:
@@ -257,8 +274,9 @@ class Agent(nn.Module, Generic[ConfigType]):
         agent.set_state(extracted | {f"vec_env.{name}": x for name, x in envs.items()} | {"num_timesteps": steps})
         return agent
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike, **sb3: Any) -> None:
         """Write everything to one file: a run that loads it goes on as if it had never stopped."""
+        habits.refuse_keywords("save", habits.FILES, sb3)
         meta = {
             "agent": type(self).__name__,
             "env": import_path(self.env) if isinstance(self.env, str) else None,
@@ -272,7 +290,13 @@ class Agent(nn.Module, Generic[ConfigType]):
         checkpoint.save(path, self.get_state(), meta)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, env: str | Maker | None = None, network: MakeNetwork | None = None) -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike,
+        env: str | Maker | None = None,
+        network: MakeNetwork | None = None,
+        **sb3: Any,
+    ) -> Self:
         """Read what `save` wrote.
 
         Args:
@@ -283,6 +307,7 @@ class Agent(nn.Module, Generic[ConfigType]):
             FileNotFoundError, agents.CheckpointError: if there is no sound checkpoint.
             ValueError: if it holds another kind of agent, or what it needs is missing.
         """
+        habits.refuse_keywords("load", habits.FILES, sb3)
         state, meta = checkpoint.load(path)
         env, dtype = env or meta["env"], str(torch.get_default_dtype())
         if meta["agent"] != cls.__name__:
@@ -299,3 +324,28 @@ class Agent(nn.Module, Generic[ConfigType]):
         agent = cls(env, seeds=meta["seeds"], network=network, env_kwargs=env_kwargs, **meta["config"])
         agent.set_state(state)
         return agent
+
+    # Copies: agents made alike in the same state, which share nothing; conversions, as far as there are any.
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        memo[id(self)] = copied = checkpoint.rebuild(*checkpoint.agent_parts(self))
+        return copied
+
+    def __copy__(self) -> Self:
+        return self.__deepcopy__({})
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        checkpoint.check_picklable(self)
+        return checkpoint.rebuild, checkpoint.agent_parts(self)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        return super()._apply(checkpoint.conversion(self, fn), recurse)
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        if assign:
+            raise ValueError("assign: found True, expected False: an agent's optimizers hold its parameters")
+        return super().load_state_dict(state_dict, strict)
+
+
+for _name in habits.METHODS:
+    setattr(Agent, _name, habits.absent(_name))

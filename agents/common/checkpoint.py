@@ -1,20 +1,28 @@
 """One file that holds a whole agent: safetensors, with JSON in its metadata and a digest over every byte.
 
-Nothing in it can execute code, and a file that was cut, emptied or altered is refused.
+Nothing in it can execute code, and a file that was cut, emptied or altered is refused. Copies and pickles of an agent
+are made of the same state.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
+import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
+from torch import Tensor
 
 import balancier
+from agents.common.make_env import import_path
+from models.optim import Optimizer
 
 FORMAT = 2
 KEY, BLANK = b'"sha256":"', b"0" * 64  # the digest is computed over the file with this in its place
@@ -47,7 +55,8 @@ def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
     start = data.find(KEY) + len(KEY)
     digest, blank = data[start : start + 64], data[:start] + BLANK + data[start + 64 :]
     if KEY not in data[: 8 + int.from_bytes(data[:8], "little")]:
-        raise CheckpointError(f"{path}: found {len(data)} bytes that are no checkpoint, expected one written by save")
+        hint = " (agents.sb3.from_sb3 reads SB3's files)" if data.startswith(b"PK") else ""
+        raise CheckpointError(f"{path}: found {len(data)} bytes that are no checkpoint, expected one of save{hint}")
     if hashlib.sha256(blank).hexdigest().encode() != digest:
         raise CheckpointError(f"{path}: the checkpoint is damaged (its SHA-256 does not match); expected it unaltered")
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -86,3 +95,70 @@ def upgrade(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> dict[str, np
             numbers[..., -2] = gamma.astype(numbers.dtype) * (1 - numbers[..., -2])
             upgraded[name] = numbers
     return upgraded | {"num_timesteps": np.array(meta["num_timesteps"])}
+
+
+def agent_parts(agent: Any) -> tuple[type, dict[str, Any], dict[str, np.ndarray], dict[str, Any]]:
+    """What `rebuild` makes a copy of an agent of: its class, the constructor's keywords, the state, and the rest."""
+    env = import_path(agent.env) if isinstance(agent.env, str) else agent.env
+    keywords = {"env": env, "seeds": agent.seeds, "network": agent.network, "env_kwargs": agent.env_kwargs}
+    keywords |= {field.name: getattr(agent.config, field.name) for field in dataclasses.fields(agent.config)}
+    rest = {
+        "env": agent.env,
+        "dtype": next(agent.policy.parameters()).dtype,
+        "num_predictions": agent.num_predictions,
+        "losses": {name: loss.detach().clone() for name, loss in agent.losses.items()},
+        "training": [module.training for module in agent.modules()],
+        "requires_grad": [parameter.requires_grad for parameter in agent.parameters()],
+        "learning_rates": [list(optimizer.learning_rate) for optimizer in optimizers(agent)],
+    }
+    return type(agent), keywords, agent.get_state(), rest
+
+
+def optimizers(agent: Any) -> list[Optimizer]:
+    return [module for module in agent.children() if isinstance(module, Optimizer)]
+
+
+def rebuild(kind: type, keywords: dict[str, Any], state: dict[str, np.ndarray], rest: dict[str, Any]) -> Any:
+    """An agent that goes on bit for bit as the one that `agent_parts` was given, and shares nothing with it.
+
+    Raises ValueError if the default dtype is another than that of its numbers.
+    """
+    if rest["dtype"] != torch.get_default_dtype():
+        raise ValueError(
+            f"agent: found numbers of {rest['dtype']}, expected the default dtype, {torch.get_default_dtype()}"
+        )
+    agent = kind(**keywords)
+    agent.set_state(state)
+    agent.env, agent.num_predictions = rest["env"], rest["num_predictions"]
+    agent.losses = {name: loss.clone() for name, loss in rest["losses"].items()}
+    for module, training in zip(agent.modules(), rest["training"], strict=True):
+        module.training = training
+    for parameter, requires_grad in zip(agent.parameters(), rest["requires_grad"], strict=True):
+        parameter.requires_grad_(requires_grad)
+    for optimizer, learning_rate in zip(optimizers(agent), rest["learning_rates"], strict=True):
+        optimizer.learning_rate = list(learning_rate)
+    return agent
+
+
+def check_picklable(agent: Any) -> None:
+    """Raise ValueError if an agent was made with a function that pickle cannot find by its name."""
+    for name in "env", "network":
+        try:
+            pickle.dumps(getattr(agent, name))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            expected = "an id, or a function or class at the top level of a module"
+            raise ValueError(f"{name}: found what pickle cannot hold ({error}), expected {expected}") from None
+
+
+def conversion(agent: Any, convert: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A conversion (`to`, `float`, `share_memory`, ...) that keeps types: statistics are float64 in any agent.
+
+    Raises ValueError if it changes the type or the device of what the agent learns with.
+    """
+    found = next(agent.policy.parameters())
+    converted = convert(found.detach()[:0])
+    if (converted.dtype, converted.device) != (found.dtype, found.device):
+        to, of = f"{converted.dtype} on {converted.device}", f"{found.dtype} on {found.device}"
+        expected = f"{of}, as its environments give (torch.set_default_dtype before it is made)"
+        raise ValueError(f"agent: found a conversion to {to}, expected {expected}")
+    return lambda tensor: convert(tensor) if convert(tensor.flatten()[:0]).dtype == tensor.dtype else tensor

@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_args
 from torch import nn
 
 import models
+from agents.common import habits
 
 MakeNetwork = Callable[..., nn.Module]  # called with (in_features, seeds=...), gives a trunk with `out_features`
 
@@ -82,8 +83,8 @@ def hyperparameter(config_class: type, name: str) -> tuple[bool, bool, Bound]:
     return type(None) in parts, get_args(bounded)[0] == PerSeed, bounded.__metadata__[0]
 
 
-def check_config(config: Any, num_seeds: int) -> None:
-    """Raise ValueError for a hyper-parameter out of its range, or one per seed (where allowed) of the wrong length."""
+def check_config(config: Any, num_seeds: int) -> Any:
+    """The config; ValueError for a hyper-parameter out of its range, or one per seed (where allowed) of wrong size."""
     for field in dataclasses.fields(config):
         value, (optional, per_seed, bound) = getattr(config, field.name), hyperparameter(type(config), field.name)
         values = value if per_seed and isinstance(value, Sequence) and not isinstance(value, str) else [value]
@@ -91,18 +92,22 @@ def check_config(config: Any, num_seeds: int) -> None:
             raise ValueError(f"{field.name}: found {len(value)} numbers, expected one, or {num_seeds} (one a seed)")
         for number in () if optional and value is None else values:
             if not bound.holds(number):
-                raise ValueError(f"{field.name}: found {number!r}, expected {bound.words}")
+                raise ValueError(habits.out_of_range(field.name, number, bound.words))
+    return config
 
 
 def make_config(config_class: type, num_seeds: int, hyperparameters: dict[str, Any]) -> Any:
     """A checked config, NumPy's numbers and arrays as Python's; raises ValueError for an unknown name, too."""
-    known = [field.name for field in dataclasses.fields(config_class)]
-    for name in hyperparameters.keys() - set(known):
-        raise ValueError(f"{name}: no hyper-parameter of this agent, which has {', '.join(known)}")
+    if hyperparameters.keys() - {field.name for field in dataclasses.fields(config_class)}:
+        raise ValueError(explain_hyperparameters(config_class, hyperparameters))
     plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in hyperparameters.items()}
-    config = config_class(**plain)
-    check_config(config, num_seeds)
-    return config
+    return check_config(config_class(**plain), num_seeds)
+
+
+def explain_hyperparameters(config_class: type, given: dict[str, Any]) -> str:
+    """Why these are not all hyper-parameters: our names of those that SB3's users know, else the names of all."""
+    fields = [field.name for field in dataclasses.fields(config_class)]
+    return habits.explain_hyperparameters(config_class.__name__.removesuffix("Config"), fields, given)
 
 
 def describe_network(network: MakeNetwork) -> dict[str, Any] | None:

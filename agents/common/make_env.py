@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
+from agents.common import habits
 from agents.common.cartpole import CartPoleBatch, episode_seed
 from agents.common.spaces import in_words
 
@@ -40,7 +41,7 @@ class Replayable(gym.Wrapper):
         self.seed, self.episode = (self.seed, self.episode + 1) if seed is None else (seed, 0)
         self.actions = []
         try:
-            obs, _ = start = self.env.reset(seed=self.start_seed(), options=options)
+            obs, _ = start = self.env.reset(seed=self.start_seed(), **({} if options is None else {"options": options}))
         except (TypeError, ValueError) as error:
             raise self.of_old_gym(error) from error
         if not isinstance(start, tuple):
@@ -130,7 +131,7 @@ def has_native_batch(spec: EnvSpec) -> bool:
 def make_native_batch(env: str, count: int, env_kwargs: dict[str, Any]) -> VectorEnv | None:
     """A native batch in which each environment depends on its own seed alone; None where there is none."""
     spec = find_spec(env)
-    keywords = {"max_episode_steps": spec.max_episode_steps} | spec.kwargs | env_kwargs
+    keywords: dict[str, Any] = {"max_episode_steps": spec.max_episode_steps} | spec.kwargs | env_kwargs
     plain = (keywords["max_episode_steps"] or 0) > 0 and not spec.additional_wrappers
     if plain and spec.entry_point == CARTPOLE and set(keywords) <= {"sutton_barto_reward", "max_episode_steps"}:
         return CartPoleBatch(count, **keywords)
@@ -142,7 +143,7 @@ def make_native_batch(env: str, count: int, env_kwargs: dict[str, Any]) -> Vecto
 def make_env(env: str | Maker, env_kwargs: dict[str, Any]) -> gym.Env:
     """One environment, from an id or a function; ValueError for anything else."""
     if not callable(env) and not isinstance(env, str):
-        raise ValueError(f"env: found {type(env).__name__}, expected an id, or a function that makes an environment")
+        raise ValueError(habits.explain_env(env))
     if not isinstance(env, str) and env_kwargs:
         expected = "an environment id (bind them to the function)"
         raise ValueError(f"env_kwargs: found them for a function that makes an environment, expected {expected}")
@@ -151,7 +152,7 @@ def make_env(env: str | Maker, env_kwargs: dict[str, Any]) -> gym.Env:
     keywords = {"disable_env_checker": True} | copy.deepcopy(env_kwargs)  # an environment may change what it is given
     made = gym.make(env, **keywords) if isinstance(env, str) else env()
     if not isinstance(made, gym.Env):
-        raise ValueError(f"env: found a function that returns {type(made).__name__}, expected a single gymnasium.Env")
+        raise ValueError(habits.explain_env(made, "a function that returns "))
     return made
 
 
@@ -204,7 +205,9 @@ class SyncBatch(SyncVectorEnv):
     def check_finite(self) -> None:
         if self.zeros.size and np.isnan(self._observations.ravel() @ self.zeros):  # 0 times infinity is NaN
             first = int(np.isfinite(self._observations.reshape(self.num_envs, -1)).all(1).argmin())
-            raise self.envs[first].error(f"observation {self._observations[first]!r}", "finite numbers")
+            raise self.envs[first].error(  # type: ignore[attr-defined]
+                f"observation {self._observations[first]!r}", "finite numbers"
+            )
 
 
 def make_sync_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> SyncBatch:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.spaces import Box, MultiBinary
+from gymnasium.spaces import Discrete, MultiDiscrete
 from gymnasium.vector import SyncVectorEnv
 from torch import Tensor
 
@@ -49,8 +49,8 @@ class VecEnv:
         self.shape = len(seeds), num_envs
         self.env_seeds = [stream_seed(seed, Role.ENVS, index) for seed in seeds for index in range(num_envs)]
         self.to_env = ActionMap(self.action_space)
-        self.one_hot = None if isinstance(self.observation_space, Box | MultiBinary) else OneHot(self.observation_space)
-        obs_shape = (self.one_hot.out_features,) if self.one_hot is not None else self.observation_space.shape
+        self.one_hot = OneHot(space) if isinstance(space := self.observation_space, Discrete | MultiDiscrete) else None
+        obs_shape = (self.one_hot.out_features,) if self.one_hot is not None else self.observation_space.shape or ()
         self.is_uint8 = self.observation_space.dtype == np.uint8 and is_image(self.observation_space)
         self.obs_size = int(np.prod(obs_shape))
         self.in_features = obs_shape if len(obs_shape) == 3 else self.obs_size  # of an image, or of O numbers

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import re
 import signal
 import sys
@@ -68,6 +69,8 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
             balancier.write_file(folder.folder / file_name, text)
         folder.finish(lesson.result(findings))
         folder.close(lesson.table(findings), lesson.next_command)
+        if getattr(findings, "interrupted", False):  # some lessons keep what was finished
+            raise KeyboardInterrupt
 
     return run_command(name, lesson.flags, run, argv, description)
 
@@ -131,12 +134,35 @@ def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, d
                 flags_class,
                 args=sys.argv[1:] if argv is None else argv,
                 prog=f"balancier {name}",
-                description=(description or "").partition("\n\n")[0],
+                description=introduction(description or ""),
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as end:
         if end.code in (0, None):
             raise
-        words = re.sub(r"[╭╮╰╯│─]+", " ", message.getvalue())
+        words = re.sub(r"[╭╮╰╯│─]+|-{5,}", " ", message.getvalue())
         words = re.sub(r"\s+", " ", words).replace("Parsing error", "").replace("Unrecognized options", "").strip()
-        raise UsageError(words.partition(" For full helptext")[0]) from None
+        raise UsageError(reworded(words.partition(" For full helptext")[0])) from None
+
+
+def introduction(description: str) -> str:
+    """The first paragraph of a lesson's text, and the example commands that follow it."""
+    first, *others = description.split("\n\n")
+    examples = itertools.takewhile(lambda paragraph: paragraph.startswith("balancier "), others)
+    return "\n\n".join([" ".join(first.split()), *examples])
+
+
+def reworded(words: str) -> str:
+    """What tyro says about a value that it cannot read, in the form of all our messages; other words as they are."""
+    flag = r"(--[\w-]+)"
+    if found := re.search(rf"Error parsing {flag}: no type matching .* could be instantiated from (\[.*?\])\.", words):
+        kind = "whole numbers" if re.search(r"matching \S*INT", words) else "numbers"
+        return f"{found[1]}: found {' '.join(re.findall(chr(39) + '(.*?)' + chr(39), found[2]))}, expected {kind}"
+    if found := re.search(rf"[Ii]nvalid choice '(.*?)' for argument '{flag}'\. Expected one of \((.*?)\)", words):
+        choices = sorted(choice for choice in re.findall(r"'(.*?)'", found[3]) if choice != "None")
+        return f"{found[2]}: found {found[1]}, expected {' or '.join(choices)}"
+    if found := re.search(rf"Missing value for argument '{flag}'", words):
+        return f"{found[1]}: found nothing, expected a value"
+    if words.startswith(": "):  # tyro's list of what it does not know
+        return f"found {words[2:].replace(', ', ' ')}, expected the flags that --help lists"
+    return words

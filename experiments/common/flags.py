@@ -68,11 +68,13 @@ def flag_name(field: str) -> str:
 
 def bounds(flags_class: type) -> dict[str, list[Bound]]:
     """The bounds that stand at each flag."""
-    limits = {}
-    for name, hint in typing.get_type_hints(flags_class, include_extras=True).items():
-        parts = [hint, *typing.get_args(hint)]  # Annotated[int, ...] | None keeps its bounds inside
-        limits[name] = [note for part in parts for note in getattr(part, "__metadata__", ()) if isinstance(note, Bound)]
-    return limits
+    return {name: bounds_in(hint) for name, hint in typing.get_type_hints(flags_class, include_extras=True).items()}
+
+
+def bounds_in(hint: Any) -> list[Bound]:
+    """The bounds in a type; Annotated[int, ...] | None keeps them inside."""
+    here = [note for note in getattr(hint, "__metadata__", ()) if isinstance(note, Bound)]
+    return here + [bound for part in typing.get_args(hint) for bound in bounds_in(part)]
 
 
 def check_flags(flags: Any) -> None:

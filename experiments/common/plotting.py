@@ -83,4 +83,4 @@ def quantile_band(
 def iqm_band(axes: Axes, x: Sequence[float], values: np.ndarray, label: str, color: str, **style: Any) -> None:
     """The interquartile mean over the seeds of values (T, S), with the band of its 95 % interval."""
     low, high = np.array([confidence_interval(row) for row in values]).T
-    band(axes, x, low, [interquartile_mean(row) for row in values], high, label, color, **style)
+    band(axes, x, low, interquartile_mean(values), high, label, color, **style)

@@ -7,8 +7,8 @@ S seed, E evaluations, n starts.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
 import gymnasium as gym
@@ -19,6 +19,7 @@ import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS, Agent
 from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
 from envs.optimum import optimal_returns
+from experiments.common.environments import check_env
 from experiments.common.flags import UsageError, one_of
 from experiments.common.hyperparams import DISCRETE, PENDULUM, SETTINGS, Kind, setting
 from experiments.common.statistics import confidence_interval, interquartile_mean
@@ -60,13 +61,24 @@ def forecast(agent: str, steps: int, seeds: int, kind: Kind = "mlp") -> float:
     return COST.get(agent, OTHER_COST) * SLOWER[kind] * steps / 1000 * (0.3 + 0.07 * seeds)
 
 
-def make(agent: str, env: str, seeds: Sequence[int], keywords: dict[str, Any], network: str = "mlp") -> Agent:
-    """A new agent; UsageError, in one line, if it cannot be."""
+def make(
+    agent: str,
+    env: str,
+    seeds: Sequence[int],
+    keywords: dict[str, Any],
+    network: str = "mlp",
+    given: Collection[str] = (),
+) -> Agent:
+    """A new agent; UsageError, in one line, if it cannot be. `given` are the hyper-parameters that --set gave."""
+    check_env(env, keywords.get("env_kwargs") or {})
     try:
         return AGENTS[agent](env, seeds=seeds, **keywords)
     except (ValueError, gym.error.Error, ImportError) as error:
+        words = " ".join(str(error).split())
+        if given and words.partition(":")[0] in [field.name for field in fields(AGENTS[agent].Config)]:
+            raise UsageError(f"--set: {words}") from None
         flag = "--env:" if network == "mlp" else f"--network: found {network}, with which"
-        raise UsageError(f"{flag} {agent} cannot train on {env} ({error})".replace("\n", " ")) from None
+        raise UsageError(f"{flag} {agent} cannot train on {env} ({words})") from None
 
 
 @dataclass(frozen=True)
@@ -141,9 +153,9 @@ def train_agent(
     return callback.finish(agent, episodes)
 
 
-def mean_optimum(env: str, starts: Sequence[int]) -> float | None:
+def mean_optimum(env: str, starts: Sequence[int], **env_kwargs: Any) -> float | None:
     """The best mean return that is possible from these starts; None where it is not known."""
-    best = optimal_returns(env, starts)
+    best = optimal_returns(env, starts, **env_kwargs)
     return None if best is None else float(best.mean())
 
 

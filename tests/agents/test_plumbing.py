@@ -186,24 +186,24 @@ def test_double_q_learning_takes_the_value_of_the_action_that_the_other_network_
 
 def test_dqns_target_moves_by_tau_every_so_many_steps():
     agent = make(DQN, tau=0.25, target_every=3, learning_starts=1000)
-    start = agent.target_params.clone()
+    start = agent.targets.flat.clone()
     agent.optimizer.flat.add_(1.0)
     for iteration, share in ((1, 0.0), (2, 0.0), (3, 0.25), (4, 0.25), (6, 1 - 0.75**2)):
         agent.num_timesteps = iteration
         agent.update_targets()
-        torch.testing.assert_close(agent.target_params, start + share)
+        torch.testing.assert_close(agent.targets.flat, start + share)
 
 
 def test_dqn_moves_its_target_while_it_learns():
     agent = make(DQN, tau=1.0, target_every=4, train_every=1, learning_starts=0, batch_size=4, learning_rate=1e-2)
     agent.learn(5)  # steps 0 to 4: the target was copied in the last
-    assert agent.target_params.equal(agent.optimizer.flat)
-    before = agent.target_params.clone()
+    assert agent.targets.flat.equal(agent.optimizer.flat)
+    before = agent.targets.flat.clone()
     agent.learn(3)
-    assert agent.target_params.equal(before)
+    assert agent.targets.flat.equal(before)
     assert not agent.optimizer.flat.equal(before)
     agent.learn(1)
-    assert agent.target_params.equal(agent.optimizer.flat)
+    assert agent.targets.flat.equal(agent.optimizer.flat)
 
 
 def test_epsilon_falls_linearly():
@@ -229,11 +229,11 @@ def test_targets_and_the_policy_move_as_often_as_the_paper_says(kind, every, mon
 @pytest.mark.parametrize("kind", [SAC, TD3])
 def test_tau_is_the_share_of_the_critics_that_their_target_takes(kind):
     agent = make(kind, learning_starts=0, batch_size=4, tau=0.25, **({"policy_delay": 1} if kind is TD3 else {}))
-    before = agent.target_params.clone()
+    before = agent.targets.flat.clone()
     agent.learn(1)
     expected = before + 0.25 * (agent.critics_optimizer.flat - before)
-    torch.testing.assert_close(agent.target_params, expected)
-    assert not agent.target_params.equal(before)
+    torch.testing.assert_close(agent.targets.flat, expected)
+    assert not agent.targets.flat.equal(before)
 
 
 def test_the_noise_of_td3s_targets_is_clipped(monkeypatch):

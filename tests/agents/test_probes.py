@@ -18,7 +18,7 @@ PPO_SETTINGS = {"num_envs": 8, "num_steps": 32, "batch_size": 64, "learning_rate
 PPO_SETTINGS |= {"max_grad_norm": None}
 DQN_SETTINGS = {"learning_starts": 50, "tau": 0.05, "exploration_steps": 400, "final_epsilon": 0.2}
 DQN_SETTINGS |= {"batch_size": 128, "train_every": 1, "target_every": 1, "anneal_steps": 15_000}
-A2C_SETTINGS = {"num_envs": 8, "num_steps": 5, "gae_lambda": 0.9, "value_weight": 0.4, "learning_rate": 1e-2}
+A2C_SETTINGS = {"num_envs": 8, "num_steps": 5, "gae_lambda": 0.9, "learning_rate": 1e-2, "anneal_steps": 24_000}
 AGENTS = {
     "dqn": (DQN, "discrete", DQN_SETTINGS),
     "ppo discrete": (PPO, "discrete", PPO_SETTINGS),

@@ -5,15 +5,20 @@ from functools import partial
 import gymnasium as gym
 import numpy as np
 import pytest
+import stable_baselines3 as sb3
 import torch
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 from stable_baselines3.common.buffers import ReplayBufferSamples
-from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from torch import nn
 
 from agents import A2C, AGENTS, DQN, PPO, SAC, TD3
 from agents.common.off_policy import Batch
 from agents.common.replay import Transitions
 from agents.sb3 import from_sb3, pairs, to_sb3
-from models import MLP
+from models import GRU, MLP
 
 NETWORK = partial(MLP, hidden=(16, 16), activation="tanh")
 STEPS, ENVS, BATCH, GAMMA = 8, 2, 32, 0.9
@@ -73,11 +78,7 @@ def weights(agent):
 @pytest.mark.parametrize("discrete", [True, False])
 @pytest.mark.parametrize("kind", [PPO, A2C])
 def test_one_update_on_policy(kind, discrete):
-    """SB3 is given our optimizers, which differ from its own on purpose.
-
-    Adam's eps is 1e-8 here, the paper's, where SB3's PPO has 1e-5. RMSprop starts its square at 1 and has eps under the
-    root, as in the code that A2C was published with, where SB3's A2C starts at 0: its first steps are ten times larger.
-    """
+    """A2C with SB3's own RMSprop; SB3's PPO gets the eps of our Adam, 1e-8 as in the paper, where it has 1e-5."""
     common = {"gamma": 0.9, "gae_lambda": 0.8, "max_grad_norm": 0.5, "learning_rate": 1e-3, "value_weight": 0.5}
     more = {"anneal_steps": None, "entropy_weight": 0.01, "num_envs": ENVS, "num_steps": STEPS}
     more |= {"num_epochs": 1, "batch_size": STEPS * ENVS} if kind is PPO else {}
@@ -86,9 +87,6 @@ def test_one_update_on_policy(kind, discrete):
     theirs |= {"n_steps": STEPS, "vf_coef": 0.5}
     if kind is PPO:
         theirs |= {"n_epochs": 1, "batch_size": STEPS * ENVS, "policy_kwargs": {"optimizer_kwargs": {"eps": 1e-8}}}
-    else:
-        rmsprop = {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"alpha": 0.99, "eps": 1e-5}}
-        theirs |= {"use_rms_prop": False, "policy_kwargs": rmsprop}
     model, before = to_sb3(agent[0], **theirs), weights(agent)
     batch = random_batch(discrete, STEPS, ENVS)
     buffer_class = type(model.rollout_buffer)
@@ -141,7 +139,7 @@ def test_one_update_of_dqn():
         max_grad_norm=0.1,
     )  # fmt: skip
     with torch.no_grad():
-        agent.target_params.add_(0.1)
+        agent.targets.flat.add_(0.1)
     model, before = to_sb3(agent[0], gamma=0.9, learning_rate=1e-3, max_grad_norm=0.1, batch_size=BATCH), weights(agent)
     batch = random_batch(True, BATCH, 1)
     samples = Fixed(batch)
@@ -210,3 +208,221 @@ def test_what_sb3_does_not_have_is_refused(tmp_path):
     (tmp_path / "nonsense.zip").write_bytes(b"no model")
     with pytest.raises(ValueError, match=r"nonsense.zip: found no SB3 model"):
         from_sb3(tmp_path / "nonsense.zip", "CartPole-v1")
+
+
+class Foreign(gym.Env):
+    """Random observations of a space, actions of another, episodes of ten steps or so."""
+
+    def __init__(self, observation_space, action_space):
+        self.observation_space, self.action_space = observation_space, action_space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.observation_space.seed(int(self.np_random.integers(2**31)))
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 1.0, self.np_random.random() < 0.1, False, {}
+
+
+OBS, ACTION = Box(-2, 2, (3,), np.float32), Box(-1.2, 0.1, (2,), np.float32)
+SMALL = {"PPO": {"num_steps": 16}, "A2C": {"num_steps": 16}}
+UNEVEN = Box(np.array([-1, 0], np.float32), np.array([5, 0.5], np.float32))
+
+
+def save_sb3(path, name, obs=OBS, action=ACTION, policy="MlpPolicy", **more):
+    """A model of SB3's with random weights in a file, and a function that makes its environment."""
+    env, small = partial(Foreign, obs, action), {} if name in SMALL else {"buffer_size": 100}
+    model = getattr(sb3, name)(policy, env(), device="cpu", **small, **more)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.policy.parameters():
+            parameter.add_(0.5 * torch.randn(parameter.shape, generator=generator))
+        if isinstance(action, Box) and name in SMALL:
+            model.policy.action_net.bias.add_(torch.tensor((action.low + action.high).flatten() / 2))
+    model.save(path)
+    return model, env
+
+
+def samples(space, count=200):
+    space.seed(1)
+    return np.stack([space.sample() for _ in range(count)])
+
+
+def distributions(model, replica, obs):
+    """What describes both distributions over actions, ours in SB3's terms: (n, K) each."""
+    tensor, _ = model.policy.obs_to_tensor(obs)
+    features = replica.encoder(replica.agent.vec_env.to_tensor(obs[None]).flatten(2))
+    ours, name = replica.policy(features), type(model).__name__
+    if name == "DQN":
+        return model.q_net(tensor), ours.values[0]
+    if name == "TD3":
+        return model.actor(tensor), ours.mode[0]
+    if name == "SAC":
+        mean, log_std, _ = model.actor.get_action_dist_params(tensor)
+        return torch.cat([mean, log_std], 1), torch.cat([ours.mean, ours.log_std], 2)[0]
+    theirs = model.policy.get_distribution(tensor).distribution
+    if isinstance(theirs, list):  # one for each choice
+        expected = torch.cat([one.probs for one in theirs], 1)
+        probs = ours.logits[0].softmax(-1)  # (n, C, most)
+        return expected, torch.cat([probs[:, i, : one.probs.shape[1]] for i, one in enumerate(theirs)], 1)
+    if isinstance(replica.action_space, MultiBinary):
+        return theirs.probs, ours.logits[0].softmax(-1)[..., 1]
+    if hasattr(theirs, "probs"):
+        return theirs.probs, ours.logits[0, :, 0].softmax(-1)
+    low, high = (torch.tensor(x.flatten()) for x in (replica.action_space.low, replica.action_space.high))
+    half, middle = ((high - low) / 2).float(), ((high + low) / 2).float()
+    std = ours.log_std[0].exp() * half
+    mean = ours.mean[0] * half + middle
+    return torch.cat([theirs.mean, theirs.stddev], 1), torch.cat([mean, std.expand_as(mean)], 1)
+
+
+TRAVELERS = [
+    *((name, {"action": action}) for name in ("PPO", "A2C", "SAC", "TD3") for action in (
+        ACTION, UNEVEN, Box(-3, 3, (2, 2), np.float64), Box(-1, 1, (), np.float32), Box(0, 100, (1,), np.float32))),
+    *((name, {"action": Discrete(4)}) for name in ("PPO", "A2C", "DQN")),
+    *((name, {"action": space}) for name in ("PPO", "A2C") for space in (MultiDiscrete([3, 2, 4]), MultiBinary(3))),
+    *((name, {"obs": obs, "action": ACTION}) for name in ("A2C", "SAC", "TD3") for obs in (
+        Discrete(5), MultiDiscrete([3, 2]), MultiBinary(4), MultiBinary((2, 3)), Box(0, 255, (5,), np.uint8))),
+    *(("DQN", {"obs": obs, "action": Discrete(3)}) for obs in (Discrete(5), MultiDiscrete([3, 2]), MultiBinary(4))),
+    *((name, {"obs": obs, "action": Discrete(3)}) for name in ("PPO", "DQN") for obs in (
+        Box(-1, 1, (2, 2), np.float64), Box(-5, 5, (2,), np.int64), Box(0, 255, (3, 8, 8), np.uint8))),
+    *((name, {"policy_kwargs": {"net_arch": sizes}}) for name in ("PPO", "SAC", "TD3") for sizes in (
+        [], [7], [8, 4, 8])),
+    *((name, {"policy_kwargs": {"activation_fn": kind}}) for name in ("A2C", "SAC", "TD3") for kind in (
+        nn.ReLU, nn.Tanh, nn.Sigmoid)),
+    ("PPO", {"policy_kwargs": {"net_arch": {"pi": [8], "vf": [8]}, "log_std_init": -1.0, "ortho_init": False}}),
+    ("SAC", {"policy_kwargs": {"net_arch": {"pi": [8], "qf": [8]}, "share_features_extractor": True}}),
+    ("PPO", {"policy_kwargs": {"optimizer_class": torch.optim.SGD, "share_features_extractor": False}}),
+    ("SAC", {"ent_coef": 0.2}),
+    ("SAC", {"ent_coef": "auto_0.1"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "more"), TRAVELERS)
+def test_actions_and_distributions_are_the_same_after_each_journey(name, more, tmp_path):
+    """From SB3, back to SB3, and from there once more; and both go on learning."""
+    model, env = save_sb3(tmp_path / "model.zip", name, **more)
+    obs = samples(env().observation_space)
+    ours = from_sb3(tmp_path / "model.zip", env, seeds=[3, 8], **SMALL.get(name, {"buffer_size": 200}))
+    back = to_sb3(ours[1], **({} if name in SMALL else {"buffer_size": 100}))
+    expected, _ = model.predict(obs, deterministic=True)
+    scale = 2e-5 * max(1, np.abs(expected).max())  # of float32, through steep networks
+    for replica in (ours[0], ours[1]):
+        action, _ = replica.predict(obs)
+        assert (action.shape, action.dtype) == (expected.shape, replica.action_space.dtype)
+        np.testing.assert_allclose(action, expected, atol=scale)
+        with torch.no_grad():
+            torch.testing.assert_close(*distributions(model, replica, obs), atol=1e-4, rtol=1e-5)
+            torch.testing.assert_close(*distributions(back, replica, obs), atol=1e-4, rtol=1e-5)
+    np.testing.assert_allclose(back.predict(obs, deterministic=True)[0], expected, atol=scale)
+    assert len(np.unique(expected)) > 1 or "obs" in more
+    if name == "SAC":
+        coefficient = back.log_ent_coef.exp().item()
+        assert coefficient == pytest.approx({0.2: 0.2, "auto_0.1": 0.1}.get(more.get("ent_coef"), 1.0))
+        torch.testing.assert_close(ours.temperature, torch.full((2, 1), coefficient))
+    if name in SMALL:
+        ours.learn(16)
+        back.n_steps = back.rollout_buffer.buffer_size = 16
+        back.learn(16)
+
+
+class OtherExtractor(FlattenExtractor):
+    """By its name alone another one."""
+
+
+class OtherPolicy(ActorCriticPolicy):
+    """As far as anyone knows, anything."""
+
+
+@pytest.mark.parametrize(("name", "more", "words"), [
+    *(("PPO", {"policy_kwargs": {"activation_fn": kind}}, "found the activation .*, expected ReLU")
+      for kind in (nn.ELU, nn.GELU, nn.LeakyReLU, partial(nn.LeakyReLU, 0.2))),
+    *(("PPO", {"policy_kwargs": {"net_arch": arch}}, "expected ReLU, Tanh or Sigmoid and equal networks")
+      for arch in ({"pi": [8], "vf": [16]}, {"pi": [8]}, {"vf": [8]}, {"pi": [8, 8], "vf": [8]})),
+    ("SAC", {"policy_kwargs": {"net_arch": {"pi": [8], "qf": [16]}}}, "and equal networks"),
+    ("SAC", {"policy_kwargs": {"n_critics": 1}}, "found n_critics 1, expected 2"),
+    ("TD3", {"policy_kwargs": {"n_critics": 3}}, "found n_critics 3, expected 2"),
+    ("DDPG", {}, "found n_critics 1, expected 2"),
+    ("PPO", {"use_sde": True}, "found state-dependent exploration"),
+    ("SAC", {"use_sde": True}, "found state-dependent exploration"),
+    ("PPO", {"policy": OtherPolicy}, "found the policy OtherPolicy, expected MlpPolicy"),
+    ("PPO", {"policy_kwargs": {"features_extractor_class": OtherExtractor}}, "the features extractor OtherExtractor"),
+    ("PPO", {"policy": "CnnPolicy", "obs": Box(0, 255, (3, 40, 40), np.uint8)}, "the policy ActorCriticCnnPolicy"),
+    ("SAC", {"policy": "MultiInputPolicy", "obs": Dict(a=OBS)}, "found the policy MultiInputPolicy"),
+    ("PPO", {"obs": Box(0, 255, (8, 8, 3), np.uint8)}, "expected that of the environment"),
+    ("PPO", {"obs": Box(0, 255, (3, 8, 8), np.uint8), "policy_kwargs": {"normalize_images": False}}, "found bytes"),
+    ("PPO", {"obs": Box(-1, 1, (), np.float32)}, r"found observations of shape \(\)"),
+    ("PPO", {"action": Box(0, 5, (2,), np.int64)}, "found actions of int64"),
+    ("PPO", {"action": Box(-1e6, 3e-7, (1,), np.float32)}, "found a standard deviation of"),
+    ("PPO", {"action": Discrete(3, start=5)}, "expected a start of 0"),
+    ("A2C", {"action": MultiDiscrete([3, 2], start=[0, 1])}, "expected a start of 0"),
+    ("PPO", {"obs": Discrete(3, start=1)}, "expected a start of 0"),
+])  # fmt: skip
+def test_models_that_ours_are_not_are_refused_in_one_line(name, more, words, tmp_path):
+    _, env = save_sb3(tmp_path / "model.zip", name, **more)
+    with pytest.raises(ValueError, match=f"model.zip: .*{words}") as error:
+        from_sb3(tmp_path / "model.zip", env)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("env", "more", "words"), [
+    (partial(Foreign, Box(-2, 2, (4,), np.float32), ACTION), {}, "found observation space .* expected that of the env"),
+    (partial(Foreign, OBS, UNEVEN), {}, "found action space .* expected that of the environment"),
+    (partial(Foreign, OBS, Discrete(2)), {}, "found action space .* expected that of the environment"),
+    (Foreign(OBS, ACTION), {}, "env: found Foreign, expected an id, or a function that makes an environment"),
+    (partial(Foreign, OBS, ACTION), {"network": MLP}, "network: found it beside a file"),
+    (partial(Foreign, OBS, ACTION), {"normalize_obs": True}, "normalize_obs: found it beside a file"),
+    (partial(Foreign, OBS, ACTION), {"n_steps": 8}, "n_steps: here num_steps"),
+])  # fmt: skip
+def test_what_does_not_fit_the_file_is_refused(env, more, words, tmp_path):
+    save_sb3(tmp_path / "model.zip", "PPO")
+    with pytest.raises(ValueError, match=words):
+        from_sb3(tmp_path / "model.zip", env, **more)
+
+
+@pytest.mark.parametrize("name", ["DQN", "PPO", "A2C", "SAC", "TD3"])
+def test_a_file_becomes_the_agent_that_saved_it(name, tmp_path):
+    _, env = save_sb3(tmp_path / "model.zip", name, action=Discrete(2) if name == "DQN" else ACTION)
+    assert type(from_sb3(tmp_path / "model", env, **SMALL.get(name, {}))) is AGENTS[name.lower()]
+
+
+def test_statistics_that_the_file_does_not_hold_are_named(tmp_path):
+    env = partial(gym.make, "CartPole-v1")
+    model = sb3.A2C("MlpPolicy", VecNormalize(DummyVecEnv([env])), device="cpu").learn(5)
+    model.save(tmp_path / "model.zip")
+    with pytest.raises(ValueError, match="found a model trained with VecNormalize"):
+        from_sb3(tmp_path / "model.zip", "CartPole-v1")
+
+
+def test_the_share_of_random_actions_travels(tmp_path):
+    model = sb3.DQN("MlpPolicy", "CartPole-v1", device="cpu", buffer_size=100)
+    model.exploration_rate = 0.3
+    model.save(tmp_path / "model.zip")
+    ours = from_sb3(tmp_path / "model.zip", "CartPole-v1")
+    assert ours.policy.epsilon.item() == pytest.approx(0.3)
+    assert to_sb3(ours[0], buffer_size=100).exploration_rate == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("agent", "more", "words"), [
+    (lambda: PPO("CartPole-v1", seeds=1), {}, r"to_sb3: found PPO, expected one replica of an agent: agent\[i\]"),
+    (lambda: PPO("CartPole-v1", seeds=1, network=partial(GRU, hidden_size=8))[0], {}, "expected an MLP"),
+    (lambda: PPO("CartPole-v1", seeds=1, normalize_obs=True)[0], {}, "expected an MLP without normalization"),
+    (lambda: PPO("Pendulum-v1", seeds=1)[0], {"use_sde": True}, "found state-dependent exploration"),
+    (lambda: SAC("Pendulum-v1", seeds=1)[0], {"policy_kwargs": {"n_critics": 3}, "buffer_size": 10}, "n_critics 3"),
+    (lambda: PPO("CartPole-v1", seeds=1)[0], {"policy_kwargs": {"net_arch": [8]}}, "policy_kwargs of another network"),
+    (lambda: PPO("CartPole-v1", seeds=1)[0], {"policy_kwargs": {"activation_fn": nn.Tanh}}, "of another network"),
+    (lambda: PPO("CartPole-v1", seeds=1)[0], {"policy_kwargs": {"activation_fn": nn.ELU}}, "found the activation ELU"),
+    (lambda: PPO(partial(Foreign, OBS, Discrete(3, start=5)), seeds=1)[0], {}, "expected a start of 0"),
+    (lambda: PPO(partial(Foreign, OBS, Box(0, 5, (2,), np.int64)), seeds=1)[0], {}, "found actions of int64"),
+    (lambda: PPO(partial(Foreign, Box(0, 255, (40, 40, 3), np.uint8), Discrete(2)), seeds=1)[0], {}, "expected that"),
+])  # fmt: skip
+def test_replicas_that_sb3_cannot_hold_are_refused_in_one_line(agent, more, words):
+    with pytest.raises(ValueError, match=words) as error:
+        to_sb3(agent(), **more)
+    assert "\n" not in str(error.value)
+
+
+def test_keywords_of_sb3_reach_its_model():
+    model = to_sb3(SAC("Pendulum-v1", seeds=1)[0], ent_coef=0.1, buffer_size=10, device="auto", seed=3)
+    assert (model.ent_coef, model.buffer_size, model.seed) == (0.1, 10, 3)

@@ -337,9 +337,9 @@ class OldReset(Simple):
 def test_old_interfaces_are_refused_before_the_first_step():
     with pytest.raises(ValueError, match="found another interface .*seed.* expected Gymnasium's: reset"):
         PPO(OldReset, seeds=1)
-    with pytest.raises(ValueError, match="found a function that returns object, expected a single gymnasium.Env"):
+    with pytest.raises(ValueError, match="found a function that returns object, expected an id, or a function"):
         PPO(object, seeds=1)
-    with pytest.raises(ValueError, match="found a function that returns SyncVectorEnv, expected a single"):
+    with pytest.raises(ValueError, match="found a function that returns SyncVectorEnv with num_envs=1, expected"):
         PPO(lambda: gym.vector.SyncVectorEnv([Simple]), seeds=1)
     gym.register("wild/Batch-v0", vector_entry_point=gym.vector.SyncVectorEnv)
     with pytest.raises(ValueError, match="found wild/Batch-v0, which exists as a batch alone"):

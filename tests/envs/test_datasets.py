@@ -19,7 +19,7 @@ def test_ten_thousand_swings_take_the_time_of_a_few():
         return time.process_time() - began
 
     single, many = (min(seconds(count) for _ in range(5)) for count in (1, 10_000))
-    assert many < 35 * single  # 14 to 20 times: under half a second, where one takes 28 ms
+    assert many < 80 * single  # 26 to 46 times: a third of a second, where one takes 7 ms
     angles, drawn = datasets.swings(10_000, 100, seed=3)
     assert angles.shape == (10_000, 100)
     assert 0.5 <= drawn["length"].min() < 0.51 < 1.99 < drawn["length"].max() <= 2.0

@@ -90,11 +90,16 @@ def test_discrete_actions_are_indices_and_the_state_counts_steps():
 
 @pytest.mark.usefixtures("_coarse")
 def test_the_cache_is_read_and_a_damaged_one_is_computed_again(tmp_path, monkeypatch):
-    """The file's name is that of the first edition, so that files in users' caches stay valid."""
+    """The file's name holds the version of the equations; tables of the first edition's are not read."""
     monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr("envs.optimum.VERSION", 1)
+        optimum(length=0.7)
+        (old,) = tmp_path.iterdir()
+        assert old.name == "optimum-8db47af4e3a97017.npz"
     first = optimum(length=0.7)
-    (file,) = tmp_path.iterdir()
-    assert file.name == "optimum-8db47af4e3a97017.npz"
+    (file,) = set(tmp_path.iterdir()) - {old}
+    assert file.name == "optimum-da4bfce81433ab0e.npz"
     with monkeypatch.context() as patch:
         patch.setattr("envs.optimum.solve", None)
         np.testing.assert_array_equal(optimum(length=0.7).tables, first.tables)

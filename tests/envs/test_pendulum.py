@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.utils.env_checker import check_env
+from gymnasium.utils.env_match import check_environments_match
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
@@ -18,24 +19,28 @@ def make_batch(env_id, num_envs, **kwargs):
     return gym.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point", **kwargs)
 
 
-def test_a_thousand_episodes_are_gymnasiums():
-    """Through the public interfaces, actions beyond the limits included."""
-    episodes, steps = 1000, 200
-    actions = np.random.default_rng(0).uniform(-2.5, 2.5, (steps, episodes, 1)).astype(np.float32)
-    batch = make_batch(IDS[0], episodes, autoreset_mode=AutoresetMode.DISABLED)
-    start, _ = batch.reset(seed=list(range(episodes)))
-    obs, rewards = map(np.array, zip(*(batch.step(action)[:2] for action in actions), strict=True))
-    theirs = gym.make("Pendulum-v1", disable_env_checker=True)
-    for episode in range(episodes):
-        expected, _ = theirs.reset(seed=episode)
-        np.testing.assert_allclose(start[episode], expected, atol=1e-5)
-        for t in range(steps):
-            expected, reward, terminated, truncated, _ = theirs.step(actions[t, episode])
-            assert abs(rewards[t, episode] - reward) < 1e-6
-            assert abs(obs[t, episode] - expected).max() < 1e-5
-        assert not terminated
-        assert truncated
-        np.testing.assert_allclose([batch.angle[episode], batch.speed[episode]], theirs.unwrapped.state, atol=1e-6)
+@pytest.mark.parametrize("seed", range(5))
+def test_gymnasiums_own_comparison_finds_no_difference(seed):
+    """Observations, rewards and their types, to the last bit, over five episodes."""
+    check_environments_match(gym.make("Pendulum-v1"), gym.make(IDS[0]), 1000, seed=seed)
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_a_batch_is_gymnasiums_to_the_last_bit(mode):
+    """Against Gymnasium's SyncVectorEnv of its own pendulums, actions beyond the limits included."""
+    episodes = 300  # so many that arrays take the way of large ones
+    actions = np.random.default_rng(0).uniform(-2.5, 2.5, (250, episodes, 1)).astype(np.float32)
+    ours = make_batch(IDS[0], episodes, autoreset_mode=mode)
+    theirs = gym.make_vec("Pendulum-v1", episodes, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode})
+    np.testing.assert_array_equal(ours.reset(seed=7)[0], theirs.reset(seed=7)[0])
+    for action in actions:
+        expected = theirs.step(action)
+        for actual, value in zip(ours.step(action)[:4], expected[:4], strict=True):
+            np.testing.assert_array_equal(actual, value)
+            assert actual.dtype == value.dtype
+        if expected[3].any() and mode is AutoresetMode.DISABLED:
+            mask = {"reset_mask": expected[3].copy()}
+            np.testing.assert_array_equal(ours.reset(options=dict(mask))[0], theirs.reset(options=dict(mask))[0])
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
@@ -182,7 +187,7 @@ def test_indices_of_no_torque_are_refused(action):
 
 
 @pytest.mark.parametrize("keywords", [
-    {"length": 0}, {"mass": -1}, {"dt": float("nan")}, {"gravity": "low"}, {"damping": (1, 0)}, {"color": "red"},
+    {"length": 0}, {"mass": -1}, {"dt": float("nan")}, {"gravity": "low"}, {"damping": (1, 0)},
     {"observation": "all"}, {"num_torques": 1}, {"num_torques": 2.5}, {"render_mode": "ascii"}, {"integrator": "heun"},
 ])  # fmt: skip
 def test_bad_keywords_are_named(keywords):
@@ -191,6 +196,14 @@ def test_bad_keywords_are_named(keywords):
         envs.pendulum.PendulumEnv(**keywords)
     with pytest.raises(ValueError, match=f"^{name}: "):
         envs.pendulum.PendulumVectorEnv(2, **keywords)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_an_unknown_keyword_is_a_type_error_in_pythons_words(env_id):
+    """TorchRL and others try `frameskip` and look for these words."""
+    for make in gym.make, make_batch:
+        with pytest.raises(TypeError, match="got an unexpected keyword argument 'frameskip'"):
+            make(env_id, **({"frameskip": 1} if make is gym.make else {"frameskip": 1, "num_envs": 2}))
 
 
 @pytest.mark.parametrize("options", [{"angle": 1}, {"state": (np.nan, 0)}, {"state": 1}, {"x_init": "far"}])

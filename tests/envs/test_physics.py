@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ellipj, ellipk
 
-from envs.physics import Pendulum, energy, reward, transition, wrap
+from envs.physics import Pendulum, energy, reward, square, transition, wrap
 
 angles, speeds = st.floats(-20, 20), st.floats(-8, 8)
 
@@ -23,7 +23,23 @@ def test_a_step_is_gymnasiums(angle, speed, torque, gravity, mass, length):
     clipped = np.clip(torque, -2.0, 2.0)
     ours = transition(np.array(angle), np.array(speed), clipped, Pendulum(gravity=gravity, mass=mass, length=length))
     np.testing.assert_allclose(ours, theirs.state, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(reward(np.array(angle), np.array(speed), clipped), their_reward, rtol=0, atol=1e-9)
+    assert reward(np.float64(angle), np.float64(speed), clipped) == their_reward
+
+
+@pytest.mark.parametrize("count", [20, 3000])
+@pytest.mark.parametrize("largest", [1e-3, 2, 8, 20, 1000])
+def test_arrays_are_rounded_as_single_numbers_are(count, largest):
+    """In a few thousand numbers some squares differ from the product."""
+    x = np.random.default_rng(0).uniform(-largest, largest, (2, count))
+    for numbers in x, x.astype(np.float32), x.T:
+        expected = np.array([[number**2 for number in row] for row in numbers])
+        np.testing.assert_array_equal(square(numbers), expected)
+        assert square(numbers).dtype == numbers.dtype
+        assert count < 3000 or numbers.dtype != np.float64 or (expected != numbers * numbers).any()
+    turns = np.arange(-200, 200) * (np.pi / 2)
+    for angles in x, turns, np.nextafter(turns, np.inf), np.nextafter(turns, -np.inf):
+        expected = [(angle + np.pi) % (2 * np.pi) - np.pi for angle in angles.ravel()]
+        np.testing.assert_array_equal(wrap(angles).ravel(), expected)
 
 
 @given(angle=angles)

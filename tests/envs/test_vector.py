@@ -92,7 +92,7 @@ def test_the_next_step_mode_spends_one_step_on_the_next_start():
 
 def test_the_same_step_mode_keeps_the_final_observation():
     batch = Counter()
-    batch.terminates = True
+    batch.terminates, batch.truncates = True, False
     batch.reset(seed=4)
     batch.step(ONES)
     batch.step(ONES)

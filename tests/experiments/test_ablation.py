@@ -53,7 +53,7 @@ def test_the_ablation_plans_all_variants_with_the_same_seeds_and_steps():
 
 @pytest.mark.parametrize(("command", "words"), [
     (["--env", PENDULUM], "--env: dqn cannot train on balancier/Pendulum-v0"),
-    (["--env", "Nowhere-v0"], "--env: dqn cannot train on Nowhere-v0"),
+    (["--env", "Nowhere-v0"], "--env: found 'Nowhere-v0', expected an id that Gymnasium knows"),
     (["--steps", "3"], "--steps: found 3, expected at least 20"),
     (["--eval-episodes", "0"], "--eval-episodes: found 0, expected at least 1"),
     (["--jobs", "0"], "--jobs: found 0, expected at least 1"),

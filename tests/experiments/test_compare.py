@@ -4,19 +4,23 @@ S seed, E evaluations.
 """
 
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from agents import AGENTS, PPO
 from experiments import __main__ as cli
 from experiments import compare
 from experiments.common import training
 from experiments.common.flags import UsageError
+from experiments.common.parallel import INTERRUPTED, Failure
 from experiments.common.training import Training
 from experiments.compare import Compare, Entry, Findings, Row, check, measure, median, pair, plan, train
 
@@ -31,7 +35,7 @@ def in_this_process(monkeypatch):
     """Four evaluations of each training on two starts, and no processes."""
     monkeypatch.setattr(compare, "EVALUATIONS", 4)
     monkeypatch.setattr(training, "STARTS", 2)
-    monkeypatch.setattr(compare, "run_parallel", lambda work, jobs, _: [work(job, lambda _: None) for job in jobs])
+    monkeypatch.setattr(compare, "run_all", lambda work, jobs, _: {job: work(job, lambda _: None) for job in jobs})
 
 
 @pytest.mark.parametrize(("command", "words"), [
@@ -42,12 +46,12 @@ def in_this_process(monkeypatch):
     (["--agents", "sac", "all"], "--agents: found sac all, expected all, or different ones of"),
     (["--agents"], "--agents: found none, expected all, or different ones of"),
     (["--steps", "3"], "--steps: found 3, expected at least 40"),
-    (["--env", "Nowhere-v0"], "--env: sac cannot train on Nowhere-v0"),
+    (["--env", "Nowhere-v0"], "--env: found 'Nowhere-v0', expected an id that Gymnasium knows"),
     (["--env", "CartPole-v1", "--agents", "sac"], "--env: sac cannot train on CartPole-v1"),
     (["--jobs", "0"], "--jobs: found 0"),
     (["--baseline-seeds", "-1"], "--baseline-seeds: found -1"),
     (["--eval-episodes", "0"], "--eval-episodes: found 0, expected at least 1"),
-    (["--env", "Acrobot-v1", "--agents", "ppo", "--settings", "zoo"], "no ppo settings for Acrobot-v1"),
+    (["--env", "Taxi-v4", "--agents", "ppo", "--settings", "zoo"], "no ppo settings for Taxi-v4"),
     (["--agents", "reinforce", "--settings", "zoo"], "no reinforce settings for balancier/Pendulum-v0"),
 ])  # fmt: skip
 def test_bad_input_is_one_line_and_leaves_nothing(command, words, capsys, tmp_path, monkeypatch):
@@ -116,6 +120,29 @@ def test_an_agent_that_sb3_lacks_stands_alone(monkeypatch):
     check(flags)
 
 
+def test_sb3_has_its_zoos_budget_and_never_less_than_ours():
+    """As published, where its settings are the zoo's; --steps and --quick give both the same."""
+
+    def steps(agent, **flags):
+        jobs = plan(Compare(agents=(agent,), baseline_seeds=1, **flags))
+        return tuple(
+            next(j.settings.steps for j in jobs if j.settings.package == name) for name in ("balancier", "sb3")
+        )
+
+    assert steps("sac") == (5_000, 20_000)
+    assert steps("td3") == (10_000, 20_000)
+    assert steps("ppo") == (100_000, 100_000)
+    assert steps("a2c") == (1_000_000, 1_000_000)
+    assert steps("dqn") == (10_000, 10_000)  # the zoo has no budget for discrete torques
+    assert steps("ppo", env="CartPole-v1") == (50_000, 100_000)
+    assert steps("ppo", env="CartPole-v1", settings="zoo") == (100_000, 100_000)
+    assert steps("sac", env="LunarLanderContinuous-v3") == (500_000, 500_000)  # nothing is tuned there
+    assert steps("ppo", env="Taxi-v4") == (100_000, 100_000)  # neither is known: the agent's usual budget
+    assert steps("ppo", env="MountainCarContinuous-v0") == (20_000, 20_000)
+    assert steps("sac", steps=7_000) == (7_000, 7_000)
+    assert steps("sac", quick=True) == (2_500, 2_500)
+
+
 def test_quick_is_one_seed_of_sb3s_and_twenty_starts():
     (ours, theirs) = plan(Compare(agents=("dqn",), quick=True, seed=3))
     if ours.settings.package == "sb3":
@@ -155,6 +182,147 @@ def test_an_environment_that_nothing_is_tuned_for(in_this_process):
     assert [pair["agent"] for pair in findings.pairs] == ["ppo"]
 
 
+@pytest.mark.parametrize(("agent", "env", "words"), [
+    ("td3", "Taxi-v4", "--env: td3 cannot train on Taxi-v4"),
+    ("ppo", "tests.experiments.test_compare:Tuples-v0", "found observation space Tuple"),
+])  # fmt: skip
+def test_what_either_library_cannot_train_on_is_refused_before_the_first_step(agent, env, words):
+    with pytest.raises(UsageError) as info:
+        check(Compare(agents=(agent,), env=env))
+    assert words in str(info.value)
+    assert "\n" not in str(info.value)
+
+
+def test_what_sb3_alone_cannot_train_on_is_refused_too(monkeypatch):
+    monkeypatch.setattr(compare, "make_ours", lambda entry, seeds: None)
+    with pytest.raises(
+        UsageError, match="--env: SB3's td3 cannot train on Taxi-v4 .*--baseline-seeds 0 leaves SB3 out"
+    ):
+        check(Compare(agents=("td3",), env="Taxi-v4"))
+    check(Compare(agents=("td3",), env="Taxi-v4", baseline_seeds=0))
+
+
+class Tuples(gym.Env):
+    """Observations in a tuple, which neither library takes."""
+
+    observation_space = gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.Discrete(2)])
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return (0, 0), {}
+
+    def step(self, action):
+        return (0, 0), 0.0, False, False, {}
+
+
+class Corridor(gym.Env):
+    """An environment of a user's own module: three steps of reward -1."""
+
+    observation_space = gym.spaces.Box(0, 1, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.place += 1
+        return np.full(1, self.place / 3, np.float32), -1.0, self.place == 3, False, {}
+
+
+gym.register("Tuples-v0", Tuples)
+gym.register("MyEnv-v0", Corridor)
+
+
+def test_an_environment_of_a_module_of_ones_own(in_this_process):
+    """Its id names the module; both libraries find it, and have their defaults."""
+    env = "tests.experiments.test_compare:MyEnv-v0"
+    flags = Compare(agents=("ppo",), env=env, steps=40, seeds=2, baseline_seeds=1, eval_episodes=2)
+    check(flags)
+    findings = measure(flags)
+    assert [row.returns.tolist() for row in findings.rows] == [[-3.0, -3.0], [-3.0]]
+    (note,) = compare.notes(findings)
+    assert note.startswith("ppo on MyEnv-v0: SB3 has its defaults, because the zoo has no settings here.")
+
+
+def test_a_training_that_fails_is_shown_and_ends_no_other(in_this_process, monkeypatch):
+    """Nor is it counted: the table says how many of the seeds are in the row, and why not all."""
+
+    def run_all(work, jobs, processes):
+        done = {job: work(job, lambda _: None) for job in jobs}
+        return {
+            job: Failure("ValueError: NaN") if "SB3" in job.name and job.seeds == (1,) else done[job] for job in jobs
+        }
+
+    monkeypatch.setattr(compare, "run_all", run_all)
+    flags = Compare(agents=("ppo",), env="CartPole-v1", steps=40, seeds=2, baseline_seeds=3, eval_episodes=1)
+    findings = measure(flags)
+    assert [row.seeds for row in findings.rows] == [[0, 1], [0, 2]]
+    assert list(compare.table(findings).columns[2].cells) == ["2", "2 of 3"]
+    assert compare.notes(findings)[-1] == "ppo, SB3's, seed 1: in no row, because it did not finish (ValueError: NaN)."
+    assert not findings.interrupted
+    monkeypatch.setattr(compare, "run_all", lambda work, jobs, _: dict.fromkeys(jobs, Failure("ValueError: NaN")))
+    with pytest.raises(RuntimeError, match="ppo, SB3's: ValueError: NaN; ppo, ours: ValueError: NaN"):
+        measure(flags)
+
+
+def test_an_interrupted_run_keeps_its_finished_rows(in_this_process, monkeypatch, tmp_path, capsys):
+    def run_all(work, jobs, processes):
+        return {job: Failure(INTERRUPTED) if "SB3" in job.name else work(job, lambda _: None) for job in jobs}
+
+    monkeypatch.setattr(compare, "run_all", run_all)
+    command = ["compare", "--agents", "ppo", "--env", "CartPole-v1", "--steps", "40", "--eval-episodes", "1"]
+    assert cli.main([*command, "--seeds", "2", "--baseline-seeds", "1", "--out", str(tmp_path)]) == 130
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert [row["library"] for row in result["rows"]] == ["balancier"]
+    assert result["notes"][-1] == "ppo, SB3's, seed 0: in no row, because it did not finish (interrupted)."
+    assert "did not finish" in capsys.readouterr().out
+
+
+def test_the_notes_say_what_sb3_has_and_ours_have_not():
+    def settings(agent, env, steps):
+        return compare.settings_in_words(Entry("sb3", agent, env, steps, "own", 1))
+
+    of_zoo = "SB3 has its zoo's settings of Pendulum-v1, made for 20,000 steps"
+    assert settings("sac", "balancier/Pendulum-v0", 20_000) == f"{of_zoo} as here"
+    assert settings("sac", "Pendulum-v1", 5_000) == f"{of_zoo}; here it has 5,000"
+    late = f"{of_zoo}; here it has 10,000, and it does not learn before step 10,000"
+    assert settings("td3", "Pendulum-v1", 10_000) == late
+    borrowed = "SB3 has the settings of Acrobot-v1, the nearest environment of its zoo, and as many steps as ours"
+    assert settings("dqn", "balancier/PendulumDiscrete-v0", 10_000) == borrowed
+    assert settings("td3", "Taxi-v4", 9).endswith("because the zoo has no settings here, and the zoo's noise")
+    zoo = Entry("balancier", "ppo", "balancier/Pendulum-v0", 100_000, "zoo", 2)
+    (row_of_zoo,) = [Row(zoo, OURS.trainings, None)]
+    assert compare.notes(Findings([row_of_zoo])) == [
+        "ppo on Pendulum-v0: no seeds of SB3's.",
+        "ppo on Pendulum-v0: ours have the zoo's settings without use_sde, sde_sample_freq.",
+    ]
+
+
+def test_the_table_says_who_has_the_higher_return():
+    ten, three = np.arange(10.0), np.arange(3.0)
+
+    def rows(ours, theirs):
+        made = []
+        for library, returns in (("balancier", ours), ("sb3", theirs)):
+            parts = [([i], 1.0, [[value]] * 4) for i, value in enumerate(returns)]
+            made.append(row(library, parts))
+        return made
+
+    for ours, theirs, word, text in (
+        (ten + 5, three, "balancier", "Ours have the higher return (P(ours higher) 1.00, p 0.007)"),
+        (ten, three + 20, "sb3", "SB3 has the higher return (P(ours higher) 0.00, p 0.007)"),
+        (ten, three + 3, "undecided", "The seeds do not decide who has the higher return (P(ours higher) 0.55, p 0."),
+        (ten, three[:1], "undecided", "One seed does not decide who has the higher return"),
+    ):
+        made = rows(ours, theirs)
+        assert pair(*made)["higher_return"] == word
+        assert text in compare.notes(Findings(made))[0]
+        assert text[:20] in str(compare.table(Findings(made)).caption)
+
+
 # The numbers, worked out by hand.
 
 
@@ -177,7 +345,41 @@ def test_thresholds_and_pairs_by_hand():
     assert OURS.to_threshold("seconds") == [4.0, 2.0]
     assert THEIRS.to_threshold("steps") == [None]
     assert OURS.result()["regret"] == pytest.approx(-130 - -200)
-    assert pair(OURS, THEIRS) == {"agent": "sac", "speedup_per_seed": 5.0, "probability_of_improvement": 0.0}
+    numbers = pair(OURS, THEIRS)
+    assert np.isnan(numbers.pop("p_value"))  # one seed decides nothing
+    assert numbers == {
+        "agent": "sac", "speedup": 5.0, "probability_of_improvement": 0.0, "higher_return": "undecided",
+    }  # fmt: skip
+
+
+def test_the_speed_up_is_that_of_a_step():
+    """Half the seconds for a quarter of the steps is half the speed."""
+    slow = Row(dataclasses.replace(THEIRS.entry, steps=80), {(0,): THEIRS.trainings[(0,)]}, None)
+    assert pair(OURS, slow)["speedup"] == 2.5  # 20 s / 80 steps over 4 s / 40 steps
+
+
+def test_every_seed_is_drawn_and_none_is_rounded_away():
+    """Ours are at the threshold when nine of ten seeds are: of 20 seeds the 18th, of 3 the last."""
+    for count, height in ((20, 18.0), (10, 9.0), (3, 3.0)):
+        parts = [([i], 4.0 * (i + 1), [[-100]] * 4) for i in range(count)]  # at the threshold after i + 1 seconds
+        figure = compare.figures(Findings([row("balancier", parts)]))["times"]
+        (bar,) = figure.axes[1].patches
+        assert bar.get_height() == height
+        assert sorted(figure.axes[1].lines[0].get_ydata()) == list(range(1, count + 1))
+    curves = compare.plot_curves(Findings([OURS, THEIRS])).axes[0]
+    assert sum(line.get_linewidth() < 1 for line in curves.lines) == 3  # two seeds of ours, one of SB3's
+    dots = [line for line in compare.plot_returns(Findings([OURS, THEIRS])).axes[0].lines if line.get_marker() == "o"]
+    assert [len(line.get_ydata()) for line in dots] == [2, 1]
+
+
+def test_a_seed_that_diverged_shows():
+    broken = row("balancier", [([0, 1, 2], 1.0, [[-1, -2, np.nan]] * 4)])
+    findings = Findings([broken, THEIRS])
+    cells = [next(iter(column.cells)) for column in compare.table(findings).columns]
+    assert cells[5:8] == ["nan [nan, nan]", "nan", "nan"]
+    assert findings.pairs[0]["higher_return"] == "undecided"
+    for figure in compare.figures(findings).values():
+        figure.draw_without_rendering()
 
 
 def test_a_row_of_several_trainings_by_hand():
@@ -206,10 +408,27 @@ def test_figures_and_table_of_given_numbers():
     figures = compare.figures(findings)
     assert list(figures) == ["learning_curves", "returns", "times"]
     labels = figures["learning_curves"].axes[0].get_legend_handles_labels()[1]
-    assert labels == ["Balancier (2 seeds)", "Stable-Baselines3 (1 seed)", "threshold", "optimum"]
+    assert labels == ["Balancier", "Stable-Baselines3", "threshold", "optimum"]
+    assert list(compare.table(findings).columns[5].cells) == [
+        "-200.0 [-250.0, -150.0]",
+        "-140.0",
+    ]  # of one, no interval
+    assert not any(axes.get_legend() for figure in figures.values() for axes in figure.axes)  # legends are off the data
     for figure in figures.values():
         figure.draw_without_rendering()
     cells = [list(column.cells) for column in compare.table(findings).columns]
     assert [cell[0] for cell in cells][:5] == ["sac", "balancier", "2", "40", "8.0"]
-    assert [cell[1] for cell in cells][6:] == ["10.0", "never", "never", ""]
-    assert [cell[0] for cell in cells][6:] == ["70.0", "15", "3.0", "5.0"]
+    assert [cell[1] for cell in cells][7:] == ["10.0", "never", "never", ""]
+    assert [cell[0] for cell in cells][6:] == ["-250.0", "70.0", "15", "3.0", "5.0"]
+
+
+def test_no_number_of_the_table_is_cut_off(capsys):
+    """In a line of 130 characters, which files and pipes have."""
+    parts = [([i], 123.5, [[-1157.94 - 100 * i]] * 4) for i in range(3)]
+    wide = row("balancier", parts)
+    wide = dataclasses.replace(wide, entry=dataclasses.replace(wide.entry, agent="reinforce", steps=1_000_000))
+    Console(width=130).print(compare.table(Findings([wide])))
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    for word in ("reinforce", "1,000,000", "-1257.9 [-1357.9, -1157.9]", "-1357.9", "threshold", "SB3's cost"):
+        assert word in printed

@@ -3,7 +3,9 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset, TensorDataset
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from models import (
     CNN,
@@ -15,6 +17,7 @@ from models import (
     FastCNN,
     Polynomial,
     Readout,
+    RMSprop,
     cross_entropy,
     fit,
     replica,
@@ -299,3 +302,114 @@ def test_whatever_is_false_but_none_ends_the_training(answer, epochs):
     network = MLP(1, (4,), 1, seeds=2)
     history = fit(network, TensorDataset(x, x), seeds=2, epochs=5, callback=lambda *_: answer)
     assert len(history.train["loss"]) == epochs
+
+
+X = torch.linspace(-1, 1, 40)[:, None]
+CLASSES = (X[:, 0] > 0).long()
+PAIR = TensorDataset(X, X**2)
+LATE = torch.cat([CLASSES[:39], torch.tensor([7])])  # the last sample alone is wrong
+FLOAT = "found torch.float64, expected torch.float32, as the output"
+REGRESSION = {
+    "target (N,)": (TensorDataset(X, X[:, 0]), r"target: found shape \(2, 8\), expected \(2, 8, 1\), as the output"),
+    "float64 target": (TensorDataset(X, X.double()), f"target: {FLOAT}"),
+    "whole target": (
+        TensorDataset(X, CLASSES[:, None]),
+        "target: found torch.int64, expected torch.float32, as the out",
+    ),
+    "float64 inputs": (TensorDataset(X.double(), X), "data: found inputs of torch.float64, expected torch.float32"),
+    "inputs (N,)": (TensorDataset(X[:, 0], X), r"data: found inputs \(2, 8\), expected some that the network takes"),
+    "inputs (N, 2)": (
+        TensorDataset(X.repeat(1, 2), X),
+        r"data: found inputs \(2, 8, 2\), expected some that the network",
+    ),
+    "loader": (DataLoader(PAIR, batch_size=8), r"data: found a DataLoader, expected .*loader.dataset, batch_size=8"),
+    "tensors": ((X, X), "data: found a tuple, expected a data set"),
+    "arrays": ([X.numpy(), X.numpy()], "data: found a list, expected a data set"),
+    "tensor": (X, "data: found a Tensor, expected a data set"),
+    "iterator": (iter([(X[0], X[0])]), "data: found a list_iterator, expected a data set"),
+    "inputs alone": (TensorDataset(X), r"data: found samples \(Tensor\), expected \(input, ..., target\)"),
+    "lists": ([([0.1], [0.2])], r"data: found samples \(list, list\), expected"),
+    "empty": (TensorDataset(X[:0], X[:0]), "data: found an empty data set"),
+}
+CLASSIFICATION = {
+    "float target": (CLASSES.float(), r"target: found torch.float32, expected torch.int64, class indices for logits"),
+    "target (N, 1)": (
+        CLASSES[:, None],
+        r"target: found shape \(2, 8, 1\), expected \(2, 8\), class indices for logits",
+    ),
+    "one-hot": (F.one_hot(CLASSES), r"target: found shape \(2, 8, 2\), expected \(2, 8\), class indices"),
+    "late class": (LATE, "target: found classes 0 to 7, expected 0 to 1, for 2 logits"),
+    "negative class": (CLASSES - 1, "target: found classes -1 to 0, expected 0 to 1"),
+    "PyTorch's -100": (CLASSES - 100, "target: found classes -100 to -99, expected 0 to 1"),
+}
+REQUESTS = {
+    "rates": ({"learning_rate": [0.1] * 3}, "learning_rate: found 3 numbers, expected one, or 2"),
+    "batch": ({"batch_size": 0}, "batch_size: found 0, expected at least 1"),
+    "optimizer": ({"optimizer": torch.optim.Adam}, "optimizer: found torch's Adam, expected Adam, SGD or RMSprop"),
+    "loss": ({"loss": F.mse_loss}, r"loss: found a value of shape \(\), expected \(2,\), one number a seed"),
+    "metric": ({"metrics": {"mae": F.l1_loss}}, r"mae: found a value of shape \(\), expected \(2,\)"),
+    "accuracy": ({"metrics": {"accuracy": accuracy}}, r"target: found shape \(2, 8, 1\), expected \(2, 8\), class"),
+    "validation": ({"validation": TensorDataset(X, X[:, 0])}, r"target: found shape \(2, 8\), expected \(2, 8, 1\)"),
+    "validation inputs": ({"validation": TensorDataset(X.double(), X)}, "validation: found inputs of torch.float64"),
+    "no validation": ({"validation": TensorDataset(X[:0], X[:0])}, "validation: found an empty data set"),
+    "indices": ({"indices": torch.arange(4)}, r"indices: found shape \(4,\) of torch.int64, expected \(2, n\)"),
+    "range": ({"indices": torch.tensor([[0], [40]])}, "indices: found 0 to 40, expected indices from 0 to 39"),
+    "none": ({"validation_indices": torch.zeros(2, 0, dtype=torch.int64)}, r"validation_indices: found shape \(2, 0\)"),
+    "seeds": ({"seeds": 3}, r"network: found its .* of shape \(2, .*, expected \(3, ...\), one replica for each"),
+}
+
+
+def refused(network, data, words, loss=squared_error, **more):
+    before = [parameter.clone() for parameter in network.parameters()]
+    with pytest.raises(ValueError, match=f"^{words}") as caught:
+        fit(network, data, **({"loss": loss, "seeds": 2, "epochs": 1, "batch_size": 8} | more))
+    assert "\n" not in str(caught.value)
+    assert all(map(torch.equal, network.parameters(), before))  # not one step
+
+
+@pytest.mark.parametrize("case", REGRESSION)
+def test_data_that_do_not_fit_are_refused_before_the_first_step(case):
+    data, words = REGRESSION[case]
+    refused(MLP(1, (4,), 1, seeds=2), data, words)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("case", CLASSIFICATION)
+def test_targets_that_are_no_classes_are_refused(case, smoothing):
+    target, words = CLASSIFICATION[case]
+    loss = partial(cross_entropy, label_smoothing=smoothing)
+    refused(MLP(1, (4,), 2, seeds=2), TensorDataset(X, target), words, loss)
+
+
+@pytest.mark.parametrize("case", REQUESTS)
+def test_requests_that_do_not_fit_are_refused_before_the_first_step(case):
+    more, words = REQUESTS[case]
+    refused(MLP(1, (4,), 1, seeds=2), PAIR, words, **more)
+
+
+@pytest.mark.parametrize("network", [nn.Linear(1, 2), nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))])
+def test_a_network_without_seed_axis_is_named(network):
+    refused(network, PAIR, "network: found a torch.nn.Linear, expected layers of models, with a seed axis")
+
+
+def test_frozen_networks_and_lengths_of_another_shape_are_named():
+    refused(MLP(1, (4,), 1, seeds=2).requires_grad_(False), PAIR, "parameters: found none, expected some that learn")
+    data = TensorDataset(torch.rand(9, 7, 2), torch.full((9, 1), 3), torch.rand(9, 3))
+    refused(recurrent(GRU, 2), data, r"lengths: found shape \(2, 8, 1\), expected \(2, 8\), as sequences")
+
+
+def test_classes_of_any_whole_type_and_lists_of_samples_are_taken():
+    losses = [
+        fit(MLP(1, (4,), 2, seeds=2), data, cross_entropy, seeds=2, epochs=2, batch_size=8).train["loss"]
+        for data in (TensorDataset(X, CLASSES), TensorDataset(X, CLASSES.int()), list(zip(X, CLASSES, strict=True)))
+    ]
+    np.testing.assert_array_equal(losses[0], losses[1])
+    np.testing.assert_array_equal(losses[0], losses[2])
+
+
+def test_rmsprop_trains_in_fit_and_stops_early():
+    network = MLP(1, (4,), 1, seeds=2)
+    options = {"optimizer": RMSprop, "validation": PAIR, "patience": 3, "learning_rate": [0.01, 10.0]}
+    history = fit(network, PAIR, seeds=2, epochs=20, **options)
+    assert history.best_epoch is not None
+    assert history.train["loss"][-1, 0] < 0.5 * history.train["loss"][0, 0]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models import MLP, SGD, Adam, RMSprop, joint_step
-from models.optim import clip_gradient_norm_, flatten_parameters
+from models.optim import FlatParameters, clip_gradient_norm_
 
 X, Y = torch.linspace(-1, 1, 24).reshape(1, -1, 1), torch.linspace(0, 2, 24)
 
@@ -63,7 +63,7 @@ def test_a_stopped_replica_keeps_parameters_and_moments(float64):
 def test_parameters_become_views_of_one_tensor():
     network = MLP(2, (3,), 1, seeds=2)
     values = [parameter.clone() for parameter in network.parameters()]
-    flat = flatten_parameters(network.parameters())
+    flat = FlatParameters(network.parameters()).flat
     assert flat.shape == (2, 2 * 3 + 3 + 3 + 1)
     for parameter, value in zip(network.parameters(), values, strict=True):
         torch.testing.assert_close(parameter.data, value)
@@ -123,20 +123,35 @@ def test_a_stopped_replica_keeps_its_velocity(float64):
     assert not torch.equal(optimizer.velocity[1], torch.zeros_like(optimizer.velocity[1]))
 
 
-@pytest.mark.parametrize("clip", [None, 1.0])
-def test_rmsprop_is_its_formula(float64, clip):
-    """Two steps by hand, from a mean square of 1, with eps under the root."""
-    weight = torch.nn.Parameter(torch.tensor([[2.0], [2.0]]))
-    optimizer = RMSprop([weight], [0.1, 0.2], alpha=0.9, eps=0.01, max_grad_norm=clip)
-    for _ in range(2):
-        optimizer.step(1.5 * weight[:, 0] ** 2)  # the gradient is 3 w
-    for seed, rate in enumerate([0.1, 0.2]):
-        w, square = 2.0, 1.0
-        for _ in range(2):
-            gradient = 3 * w if clip is None else 1.0
-            square = 0.9 * square + 0.1 * gradient**2
-            w -= rate * gradient / (square + 0.01) ** 0.5
-        assert weight[seed].item() == pytest.approx(w, rel=1e-6)
+@pytest.mark.parametrize("clip", [None, 0.1])
+def test_rmsprop_is_pytorchs(float64, clip):
+    """Step for step, from the first: PyTorch's mean square starts at 0, and its eps is outside the root."""
+    ours, theirs = MLP(1, (8,), 1, seeds=2), [p.detach().clone() for p in MLP(1, (8,), 1, seeds=2).parameters()]
+    plain = [[parameter[seed].clone().requires_grad_() for parameter in theirs] for seed in range(2)]
+    mine = RMSprop(ours.parameters(), [0.01, 0.02], max_grad_norm=clip)
+    others = [
+        torch.optim.RMSprop(parameters, rate, alpha=0.99, eps=1e-5)
+        for parameters, rate in zip(plain, (0.01, 0.02), strict=True)
+    ]
+    for _ in range(10):
+        mine.step(losses(ours))
+        for (w1, b1, w2, b2), other in zip(plain, others, strict=True):
+            other.zero_grad()
+            ((torch.relu(X[0].double() @ w1 + b1) @ w2 + b2)[:, 0] - Y).square().mean().backward()
+            if clip is not None:
+                torch.nn.utils.clip_grad_norm_([w1, b1, w2, b2], clip)
+            other.step()
+        for seed in range(2):
+            for actual, expected in zip(ours.parameters(), plain[seed], strict=True):
+                torch.testing.assert_close(actual[seed], expected, atol=1e-12, rtol=1e-9)
+
+
+def test_the_first_step_of_rmsprop_by_hand():
+    """v = 0.01 g^2, so the step is 0.001 g / (0.1 |g| + 1e-5): ten learning rates, for any gradient but a tiny one."""
+    weight = torch.nn.Parameter(torch.tensor([[2.0], [-3.0]]))
+    RMSprop([weight], 1e-3).step(weight[:, 0] ** 2)
+    assert weight[0].item() == pytest.approx(2.0 - 1e-3 * 4 / (0.4 + 1e-5), rel=1e-6)
+    assert weight[1].item() == pytest.approx(-3.0 + 1e-3 * 6 / (0.6 + 1e-5), rel=1e-6)
 
 
 def test_a_joint_step_is_one_step_of_each(float64):

@@ -1,9 +1,19 @@
 import os
+import time
 
 import pytest
 import torch
 
-from experiments.common.parallel import Job, ProgressBar, duration, run_parallel, wall_seconds
+from experiments.common.parallel import (
+    INTERRUPTED,
+    Failure,
+    Job,
+    ProgressBar,
+    duration,
+    run_all,
+    run_parallel,
+    wall_seconds,
+)
 
 
 def work(job, report):
@@ -56,3 +66,41 @@ def test_forecasts_by_hand():
     assert wall_seconds(jobs, 1) == 100 * 1.25 + 15
     assert wall_seconds(jobs, 2) == 80 + 15  # the longest job decides
     assert [duration(seconds) for seconds in (4.4, 89, 90, 3600)] == ["4 s", "89 s", "2 min", "60 min"]
+
+
+def interrupted(job, report):
+    if job.settings == "interrupt":
+        raise KeyboardInterrupt
+    return work(job, report)
+
+
+def test_what_is_finished_is_kept(capsys):
+    """When another job fails, when the run is interrupted, and when its process dies."""
+    bad = Job("bad", (), 1.0, "fail")
+    done = run_all(work, [bad, *JOBS], 1)
+    assert list(done) == [bad, *JOBS]
+    assert done[bad] == Failure("ValueError: as asked for")
+    assert [done[job][:2] for job in JOBS] == [("short", (1,)), ("long", (2, 3))]
+    assert "as asked for" in capsys.readouterr().err  # with its traceback
+    stop = Job("stop", (), 0.5, "interrupt")
+    done = run_all(interrupted, [JOBS[0], stop, JOBS[1]], 1)
+    assert done[JOBS[0]][:2] == ("short", (1,))
+    assert done[stop] == done[JOBS[1]] == Failure(INTERRUPTED)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(interrupted, [stop, *JOBS], 1)
+
+
+def dying(job, report):
+    if job.settings == "die":
+        time.sleep(0.7)
+        os._exit(1)
+    return work(job, report)
+
+
+@pytest.mark.slow
+def test_what_other_processes_finished_is_kept(capsys):
+    bad, late = Job("bad", (), 9.0, "fail"), Job("late", (), 0.5, "die")
+    done = run_all(dying, [*JOBS, bad, late], 2)
+    assert [done[job][:2] for job in JOBS] == [("short", (1,)), ("long", (2, 3))]
+    assert done[bad] == Failure("ValueError: as asked for")
+    assert done[late] == Failure("a process of the run died")
