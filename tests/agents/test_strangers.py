@@ -3,6 +3,8 @@
 import copy
 import re
 from functools import partial
+from itertools import count
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -12,11 +14,14 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Te
 from stable_baselines3 import PPO as SB3PPO
 
 from agents import DQN, PPO, SAC, TD3
+from agents.common.cartpole import episode_seed
+from agents.common.config import Role
 from agents.common.spaces import ActionMap
 from agents.evaluation import evaluate
 from agents.export import to_module
 from agents.sb3 import from_sb3
 from envs import datasets
+from envs.vector import IndependentVectorEnv
 from models import CNN
 
 
@@ -209,7 +214,7 @@ def test_actions_lie_within_their_space_and_are_of_its_type(space):
     for deterministic in True, False:
         action, _ = agent.predict(np.zeros((2, 50, 2), np.float32), deterministic=deterministic)
         assert (action.shape, action.dtype) == ((2, 50, *space.shape), space.dtype)
-        assert all(space.contains(one) for one in action.reshape(100, *space.shape))
+        assert all(space.contains(np.asarray(one)) for one in action.reshape(100, *space.shape))
     if isinstance(space, Box):  # the ends of [-1, 1] are the bounds
         bounds = agent.vec_env.to_env(torch.tensor([[-1.0], [1.0]]).expand(2, max(1, space.low.size))).numpy()
         np.testing.assert_allclose(bounds.astype(np.float64), [space.low, space.high], rtol=1e-15)
@@ -342,35 +347,70 @@ def test_old_interfaces_are_refused_before_the_first_step():
 
 
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
+TIME_AWARE = gym.wrappers.TimeAwareObservation.wrapper_spec()
 
 
-@pytest.mark.parametrize(("registered", "env_kwargs"), [
-    ({}, {}),
-    ({"max_episode_steps": 7}, {}),
-    ({"max_episode_steps": 500}, {"max_episode_steps": 6}),
-    ({"max_episode_steps": 500, "kwargs": {"sutton_barto_reward": True}}, {}),
-    ({"max_episode_steps": 500, "kwargs": {"sutton_barto_reward": True}}, {"sutton_barto_reward": False}),
-    ({"max_episode_steps": 9, "additional_wrappers": (gym.wrappers.TimeAwareObservation.wrapper_spec(),)}, {}),
-    ({"max_episode_steps": 9, "entry_point": "envs.physics:Pendulum", "vector_entry_point": "envs.pendulum:no"}, {}),
+@pytest.mark.parametrize(("entry_point", "registered", "env_kwargs"), [
+    (CARTPOLE, {}, {}),
+    (CARTPOLE, {"max_episode_steps": 7}, {}),
+    (CARTPOLE, {"max_episode_steps": 500}, {"max_episode_steps": 6}),
+    (CARTPOLE, {"max_episode_steps": 500, "kwargs": {"sutton_barto_reward": True}}, {}),
+    (CARTPOLE, {"max_episode_steps": 9, "additional_wrappers": (TIME_AWARE,)}, {}),
+    ("balancier/PendulumDiscrete-v0", {}, {"max_episode_steps": 6}),
+    ("balancier/PendulumDiscrete-v0", {"additional_wrappers": (TIME_AWARE,)}, {}),
 ])  # fmt: skip
-def test_an_id_is_what_gymnasium_makes_of_it(registered, env_kwargs):
-    if registered.get("entry_point"):
-        pytest.skip("replaced below")
-    gym.register("CartPole-Wild-v0", **({"entry_point": CARTPOLE} | registered))
+def test_an_id_is_what_gymnasium_makes_of_it(entry_point, registered, env_kwargs):
+    if entry_point is not CARTPOLE:
+        spec = gym.spec(entry_point)
+        entry_point, more = spec.entry_point, ("vector_entry_point", "kwargs", "max_episode_steps")
+        registered = {name: getattr(spec, name) for name in more} | registered
+    gym.register("CartPole-Wild-v0", entry_point, **registered)
     try:
         agent = PPO("CartPole-Wild-v0", env_kwargs=env_kwargs, seeds=[3], num_steps=60).learn(60)
-        env = gym.make("CartPole-Wild-v0", **env_kwargs)
-        assert agent.vec_env.observation_space == env.observation_space
-        env.reset(seed=agent.vec_env.env_seeds[0] % 2**32 if hasattr(agent.vec_env.env, "envs") else None)
-        ours = agent.rollout.rollout(1)
-        lengths = torch.diff(ours.done[0, :, 0].nonzero().flatten(), prepend=torch.tensor([-1])).tolist()
-        limit = env_kwargs.get("max_episode_steps", registered.get("max_episode_steps"))
-        assert all(length <= (limit or 500) for length in lengths)
-        if limit is not None and limit < 9:
-            assert limit in lengths
-        rewards = {True: {0.0, -1.0}, False: {1.0}}[
-            env_kwargs.get("sutton_barto_reward", registered.get("kwargs", {}).get("sutton_barto_reward", False))
-        ]
-        assert set(ours.reward.flatten().tolist()) == rewards
+        seed, env, starts = agent.vec_env.env_seeds[0], gym.make("CartPole-Wild-v0", **env_kwargs), count(1)
+        steps = agent.rollout.rollout(1)
+        native = isinstance(agent.vec_env.env, IndependentVectorEnv)  # goes on with the stream of its first seed
+        if isinstance(agent.vec_env.env, gym.vector.SyncVectorEnv):
+            seed %= 2**32
+        obs, _ = env.reset(seed=seed)
+        for t in range(60):
+            np.testing.assert_allclose(steps.obs[0, t, 0], obs, atol=1e-6)
+            obs, reward, terminated, truncated, _ = env.step(int(steps.action[0, t, 0]))
+            np.testing.assert_allclose(steps.next_obs[0, t, 0], obs, atol=1e-6)
+            np.testing.assert_allclose(steps.reward[0, t, 0], reward, atol=1e-6)
+            assert steps.done[0, t, 0] == (terminated or truncated)
+            if terminated or truncated:
+                start = episode_seed(seed, next(starts))
+                obs, _ = env.reset(seed=None if native else start % 2**32 if seed < 2**32 else start)
     finally:
         del gym.registry["CartPole-Wild-v0"]
+
+
+KEYWORDS = {"mass": np.float32(2), "shape": (1, (2.5, "a")), "deep": {"list": [True, None], "array": np.arange(3.0)}}
+
+
+class Configured(Simple):
+    def __init__(self, **keywords):
+        self.keywords = keywords
+        keywords["deep"]["list"].append(1)  # what it is given is its own
+
+
+def test_keywords_are_loaded_as_they_were_given(tmp_path):
+    gym.register("wild/Configured-v0", f"{__name__}:Configured")
+    agent = PPO("wild/Configured-v0", env_kwargs=KEYWORDS, seeds=2, num_steps=4)
+    agent.save(tmp_path / "agent")
+    for found in agent, PPO.load(tmp_path / "agent", env="wild/Configured-v0"):
+        seen = found.vec_env.env.envs[1].unwrapped.keywords
+        assert (type(seen["mass"]), seen["mass"], seen["shape"]) == (float, 2.0, (1, (2.5, "a")))
+        assert seen["deep"]["list"] == [True, None, 1]
+        np.testing.assert_array_equal(seen["deep"]["array"], np.arange(3.0))
+        assert found.env_kwargs["deep"]["list"] == [True, None]
+    assert KEYWORDS["deep"]["list"] == [True, None]
+
+
+@pytest.mark.parametrize("value", [len, {1: 2}, {1, 2}, Path("a"), Role.ENVS, np.array([None]), 1j])
+def test_keywords_that_no_file_holds_are_refused(value):
+    with pytest.raises(
+        ValueError, match=r"env_kwargs\['deep'\]\[0\]: found .*, expected numbers, .* which a file can hold"
+    ):
+        PPO("CartPole-v1", env_kwargs={"deep": [value]})
