@@ -93,7 +93,8 @@ class CNN(nn.Module):
     numbers in [0, 1].
 
     Args:
-        in_shape: C, H, W of an image.
+        in_shape: C, H, W of an image. H, W, C is recognized, too, and transposed: the last is smaller than the first,
+            and is 1, 3 or 4, or the image is a square.
         out_features: size of the last layer; None leaves it out (a trunk for the heads of agents).
         channels: of each convolution; each keeps the size of the image, and the pooling halves it.
         hidden: width of the dense layer.
@@ -113,9 +114,9 @@ class CNN(nn.Module):
         super().__init__()
         if isinstance(in_shape, int) or len(in_shape) != 3:
             raise ValueError(f"in_shape: found {in_shape!r}, expected an image (channels, height, width)")
-        if in_shape[0] > in_shape[2] and in_shape[2] in (1, 3, 4):
-            expected = "(channels, height, width); gymnasium.wrappers.TransformObservation can transpose it"
-            raise ValueError(f"in_shape: found {in_shape!r} with the channels last, expected {expected}")
+        self.channels_last = in_shape[2] < in_shape[0] and (in_shape[2] in (1, 3, 4) or in_shape[0] == in_shape[1])
+        if self.channels_last:
+            in_shape = in_shape[2], in_shape[0], in_shape[1]
         streams, self.in_shape = generators(seeds), in_shape
         smallest = min(in_shape[1:]) >> len(channels)
         if smallest < 1:
@@ -131,6 +132,9 @@ class CNN(nn.Module):
 
     def feature_maps(self, x: Tensor) -> list[Tensor]:
         """The output of each convolution after its pooling, (S, B, channels, H / 2, W / 2) and so on."""
+        if self.channels_last:
+            channels, height, width = self.in_shape
+            x = x.reshape(*x.shape[:2], height, width, channels).movedim(-1, 2)
         x, maps = as_images(x, self.in_shape), []
         for convolution in self.convolutions:
             x = max_pool(torch.relu(convolution(x)), 2)

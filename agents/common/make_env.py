@@ -150,7 +150,11 @@ def make_env(env: str | Maker, env_kwargs: dict[str, Any]) -> gym.Env:
     if isinstance(env, str) and find_spec(env).entry_point is None:
         raise ValueError(f"env: found {env}, which exists as a batch alone, expected one that gymnasium.make can make")
     keywords = {"disable_env_checker": True} | copy.deepcopy(env_kwargs)  # an environment may change what it is given
-    made = gym.make(env, **keywords) if isinstance(env, str) else env()
+    try:
+        made = gym.make(env, **keywords) if isinstance(env, str) else env()
+    except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
+        name = env if isinstance(env, str) else "an environment"
+        raise ValueError(f"env: found no package that {name} needs ({error}), expected it installed") from error
     if not isinstance(made, gym.Env):
         raise ValueError(habits.explain_env(made, "a function that returns "))
     return made

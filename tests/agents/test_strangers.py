@@ -118,9 +118,41 @@ def test_numbers_of_numpy_are_numbers():
         PPO(Simple, seeds=1, num_steps=np.float64(8.5))
 
 
-def test_images_with_the_channels_last_are_named():
-    with pytest.raises(ValueError, match=r"found \(96, 96, 3\) with the channels last, expected \(channels, height"):
-        CNN((96, 96, 3))
+@pytest.mark.parametrize("shape", [(12, 8, 3), (8, 8, 1), (8, 8, 6)])
+def test_images_with_the_channels_last_are_transposed(shape):
+    last, first = CNN(shape, channels=(4, 4), seeds=2), CNN((shape[2], *shape[:2]), channels=(4, 4), seeds=2)
+    image = torch.rand(2, 5, *shape)
+    torch.testing.assert_close(last(image), first(image.movedim(-1, 2)))
+    torch.testing.assert_close(last(image.flatten(2)), last(image))
+
+
+@pytest.mark.parametrize("shape", [(3, 12, 8), (1, 8, 8), (4, 8, 3), (8, 8, 12), (3, 9, 3)])
+def test_other_images_are_seen_as_they_are(shape):
+    channels = shape[2] if shape == (4, 8, 3) else shape[0]  # 4 x 8 with three channels
+    assert CNN(shape, channels=(4,)).convolutions[0].weight.shape[2] == channels
+
+
+def test_an_agent_sees_images_with_the_channels_last():
+    space, network = Box(0, 255, (8, 6, 3), np.uint8), partial(CNN, channels=(4,), hidden=8)
+    agent = PPO(partial(AnySpace, space, Discrete(2)), seeds=2, network=network, num_steps=8).learn(16)
+    image = np.zeros((8, 6, 3), np.uint8)
+    image[..., 1] = 255  # one channel
+    first = CNN((3, 8, 6), channels=(4,), hidden=8, seeds=2)
+    first.load_state_dict(agent.encoder.cnn.state_dict())
+    seen = agent.encoder(torch.from_numpy(image).flatten().expand(2, 1, -1))
+    torch.testing.assert_close(seen, first(torch.from_numpy(image).movedim(-1, 0).expand(2, 1, 3, 8, 6)))
+
+
+class Lacking(Simple):
+    def __init__(self):
+        raise gym.error.DependencyNotInstalled("its simulator is not installed")
+
+
+def test_a_package_that_is_missing_is_named():
+    gym.register("wild/Lacking-v0", Lacking)
+    for env, name in ("wild/Lacking-v0", "wild/Lacking-v0"), (Lacking, "an environment"):
+        with pytest.raises(ValueError, match=f"env: found no package that {name} needs .its simulator is not"):
+            PPO(env, seeds=1)
 
 
 @pytest.mark.parametrize("policy", [datasets.idle, datasets.random])
