@@ -253,7 +253,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         for name, tensor in tensors.items():  # all or nothing
             tensor.copy_(torch.from_numpy(np.asarray(state[name]).copy()))
         self.num_timesteps = steps
-        self.vec_env.set_state(envs)
+        self.vec_env.set_state(envs, self.obs)
 
     def extract(self, index: int) -> Self:
         """An agent of one seed in the state of replica `index`; it shares nothing with this one and can go on."""

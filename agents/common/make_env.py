@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.wrappers import NormalizeObservation, NormalizeReward
 
 from agents.common import habits
 from agents.common.cartpole import CartPoleBatch, episode_seed
@@ -95,11 +96,13 @@ class Replayable(gym.Wrapper):
         seed = episode_seed(self.seed, self.episode)
         return seed if self.seed >= 2**32 else seed % 2**32
 
-    def restore(self, seed: int, episode: int, actions: Sequence) -> None:
+    def restore(self, seed: int, episode: int, actions: Sequence) -> np.ndarray:
+        """Act an episode out again; the observation that it led to."""
         self.seed, self.episode, self.actions = seed, episode, list(actions)
-        self.env.reset(seed=self.start_seed())
+        obs, _ = self.env.reset(seed=self.start_seed())
         for action in actions:
-            self.act(action)
+            obs = self.act(action)[0]
+        return np.array(self.to_observation(obs))
 
 
 def find_spec(env: str) -> EnvSpec:
@@ -155,6 +158,14 @@ def make_env(env: str | Maker, env_kwargs: dict[str, Any]) -> gym.Env:
     except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         name = env if isinstance(env, str) else "an environment"
         raise ValueError(f"env: found no package that {name} needs ({error}), expected it installed") from error
+    wrapper = made
+    while isinstance(wrapper, gym.Wrapper):
+        if isinstance(wrapper, NormalizeObservation | NormalizeReward) and wrapper.update_running_mean:
+            found = f"the wrapper {type(wrapper).__name__}, whose statistics differ from environment to environment"
+            raise ValueError(
+                f"env: found {found}, expected none (normalize_obs and normalize_reward of the agent do that)"
+            )
+        wrapper = wrapper.env
     if not isinstance(made, gym.Env):
         raise ValueError(habits.explain_env(made, "a function that returns "))
     return made

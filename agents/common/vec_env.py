@@ -3,6 +3,7 @@
 S seed, N environments of one seed, O observation, A action components.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -104,16 +105,24 @@ class VecEnv:
         state["episodes"] = np.array([env.episode for env in envs])
         return state
 
-    def set_state(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from what `get_state` returned."""
+    def set_state(self, state: dict[str, np.ndarray], obs: Tensor) -> None:
+        """Go on from what `get_state` returned; warn if that does not lead to observations (S, N, O, ...)."""
         state = dict(state)
         self.returns, self.finished = state.pop("returns").copy(), state.pop("finished").copy()
         if not isinstance(self.env, SyncVectorEnv):
             self.env.set_state(state)  # type: ignore[attr-defined]
             return
         episodes = zip(state["seeds"], state["episodes"], episode_actions(state), strict=True)
-        for env, (seed, episode, actions) in zip(self.env.envs, episodes, strict=True):
+        replayed = [
             env.restore(int(seed), int(episode), actions)  # type: ignore[attr-defined]
+            for env, (seed, episode, actions) in zip(self.env.envs, episodes, strict=True)
+        ]
+        found = self.to_tensor(np.stack(replayed)).view(*self.shape, -1)
+        if not torch.equal(found, obs[..., : self.obs_size]):
+            reason = "its state outlasts episodes or does not depend on the seed alone"
+            warnings.warn(
+                f"env: found another observation after the same actions, expected the same: {reason}", stacklevel=3
+            )
 
     def close(self) -> None:
         self.env.close()

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Text, Tuple, flatten
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stable_baselines3 import PPO as SB3PPO
 
 from agents import DQN, PPO, SAC, TD3
@@ -22,7 +24,7 @@ from agents.export import to_module
 from agents.sb3 import from_sb3
 from envs import datasets
 from envs.vector import IndependentVectorEnv
-from models import CNN
+from models import CNN, MLP
 
 
 class Simple(gym.Env):
@@ -446,3 +448,68 @@ def test_keywords_that_no_file_holds_are_refused(value):
         ValueError, match=r"env_kwargs\['deep'\]\[0\]: found .*, expected numbers, .* which a file can hold"
     ):
         PPO("CartPole-v1", env_kwargs={"deep": [value]})
+
+
+class Remembering(Simple):
+    """Its observations count the episodes, which no seed brings back."""
+
+    episodes = 0
+
+    def reset(self, *, seed=None, options=None):
+        self.episodes += 1
+        super().reset(seed=seed)
+        return np.float32([self.episodes / 100]), {}
+
+
+def test_an_environment_that_cannot_be_brought_back_is_named(tmp_path):
+    PPO(Remembering, seeds=2, num_steps=4).learn(10).save(tmp_path / "agent")
+    with pytest.warns(UserWarning, match="env: found another observation after the same actions"):
+        PPO.load(tmp_path / "agent", env=Remembering)
+    for wrapper in gym.wrappers.NormalizeObservation, gym.wrappers.NormalizeReward:
+        with pytest.raises(
+            ValueError, match=f"env: found the wrapper {wrapper.__name__}, .* expected none .normalize_obs"
+        ):
+            PPO(lambda wrapper=wrapper: gym.wrappers.OrderEnforcing(wrapper(Simple())), seeds=2)
+
+
+KINDS = [np.bool_, np.int8, np.int64, np.uint8, np.uint16, np.float16, np.float32, np.float64]
+
+
+@st.composite
+def boxes(draw):
+    kind, shape = np.dtype(draw(st.sampled_from(KINDS))), draw(st.sampled_from([(), (1,), (3,), (2, 2)]))
+    if kind.kind == "f":
+        limit = float(min(np.finfo(kind).max, 1e30)) / 2
+        numbers = st.floats(-limit, limit, allow_subnormal=False).map(lambda x: kind.type(x).item())
+    else:
+        least, most = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
+        numbers = st.integers(int(least), int(most))
+    bounds = [sorted((draw(numbers), draw(numbers))) for _ in range(int(np.prod(shape)))]
+    low, high = (np.array([pair[i] for pair in bounds], kind).reshape(shape) for i in (0, 1))
+    return Box(low, high, shape, kind)
+
+
+SIZES, STARTS = st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(-5, 5)
+DISCRETE = st.builds(lambda n, start: Discrete(n, start=start), st.integers(1, 5), STARTS)
+MULTI = st.builds(lambda sizes, start: MultiDiscrete(sizes, start=[start] * len(sizes)), SIZES, STARTS)
+SPACES = st.one_of(boxes(), DISCRETE, MULTI, st.builds(MultiBinary, SIZES))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(SPACES, SPACES)
+def test_any_spaces(observations, actions):
+    """The environment asserts that each action is in its space."""
+    agent_class = DQN if isinstance(actions, Discrete) else SAC if isinstance(actions, Box) else PPO
+    more = {"num_steps": 4, "num_epochs": 1} if agent_class is PPO else {"learning_starts": 2, "batch_size": 2}
+    env = partial(AnySpace, observations, actions)
+    agent = agent_class(env, seeds=2, network=partial(MLP, hidden=(4,)), **more).learn(8)
+    obs = np.stack([env().reset(seed=i)[0] for i in range(3)])
+    for deterministic in True, False:
+        action, _ = agent[1].predict(obs, deterministic=deterministic)
+        assert (action.dtype, action.shape) == (actions.dtype, (3, *actions.shape))
+        assert all(actions.contains(np.asarray(one)) for one in action)
+    copied = copy.deepcopy(agent)
+    np.testing.assert_array_equal(copied[1].predict(obs)[0], agent[1].predict(obs)[0])
+    expected, found = agent.learn(3).get_state(), copied.learn(3).get_state()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
