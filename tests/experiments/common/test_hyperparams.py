@@ -54,8 +54,8 @@ EXPECTED = {
         "num_envs": 1, "num_updates": 1, "sequence_length": 8, "tau": 0.02, "train_every": 1,
     }),
     ("a2c", "CartPole-v1", "mlp"): (300000, None, {
-        "anneal_steps": 300000, "entropy_weight": 0.0, "gae_lambda": 0.95, "gamma": 0.99, "learning_rate": 0.001,
-        "max_grad_norm": 0.5, "normalize_obs": True, "normalize_reward": True, "num_envs": 8, "num_steps": 8,
+        "anneal_steps": 300000, "entropy_weight": 0.0, "gae_lambda": 0.95, "gamma": 0.99, "learning_rate": 0.002,
+        "max_grad_norm": 0.5, "normalize_obs": True, "normalize_reward": True, "num_envs": 8, "num_steps": 16,
         "sequence_length": None, "value_weight": 0.4,
     }),
     ("dqn", "CartPole-v1", "mlp"): (50000, None, {
