@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from envs.sources import SWINGING, swing_starts
+from envs.physics import Pendulum
+from envs.sources import SWINGING, draw_swings
 
 CHUNK = 10_000
 
@@ -138,14 +139,11 @@ def swings(count: int, num_steps: int, *, seed: int = 0, **parameters: Any) -> t
     They are the pendulums of `balancier/Sequence-v0`; `parameters` of `envs.physics.Pendulum` change them. Different
     seeds below 2**32 share no pendulum.
     """
-    parts = []
+    parts, pendulum = [], Pendulum(**(SWINGING | parameters))
     for first in range(0, count, CHUNK):  # as many at once as fit the processor's cache
-        num = min(CHUNK, count - first)
-        start = swing_starts(np.random.default_rng([seed, first]).random((num, 2)))
-        reset: dict[str, Any] = {"seed": seed * 2**32 + first, "options": {"state": start}}
-        keywords: dict[str, Any] = {**SWINGING, **parameters, "max_episode_steps": num_steps}
-        rollout = roll_out("balancier/Pendulum-v0", num, num_steps - 1, **reset, **keywords)
-        parts.append({"angle": angles(-rollout.obs), "speed": start[:, 1], **rollout.info})  # half a turn: 0 is down
+        generator = np.random.default_rng([seed, first])
+        angle, drawn = draw_swings(pendulum, num_steps, generator, min(CHUNK, count - first))
+        parts.append({"angle": angle} | drawn)
     series = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return series.pop("angle"), series
 

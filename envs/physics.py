@@ -51,10 +51,10 @@ class Pendulum:
         values = {name: getattr(self, name) for name in NUMBERS}
         return {name: value for name, value in values.items() if isinstance(value, tuple | list)}  # type: ignore[misc]
 
-    def draw(self, uniform: np.ndarray) -> "Pendulum":
+    def draw(self, uniform: Array) -> "Pendulum":
         """The pendulum whose ranges are replaced by values; `uniform` (..., number of ranges) lies in [0, 1)."""
-        draws = zip(self.ranges.items(), np.moveaxis(uniform, -1, 0), strict=True)
-        return self.at({name: low + (high - low) * draw for (name, (low, high)), draw in draws})
+        ranges = enumerate(self.ranges.items())
+        return self.at({name: low + (high - low) * uniform[..., i] for i, (name, (low, high)) in ranges})
 
     def at(self, values: dict[str, Array]) -> "Pendulum":
         """The pendulum with these values, taken as they are."""

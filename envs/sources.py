@@ -12,6 +12,7 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium.spaces import Box, Discrete
 
 from envs import raster
@@ -111,15 +112,24 @@ def sequence(num_steps: int = 50, **parameters: Any) -> Source:
     return Source(_symmetric(np.pi, (1,)), _symmetric(np.pi, (1,)), num_steps, draw)
 
 
-def _draw_sequence(pendulum: Pendulum, num_steps: int, generator: np.random.Generator, count: int):
-    uniform = generator.random((count, 2 + len(pendulum.ranges)))
+def draw_swings(pendulum: Pendulum, num_steps: int, generator: np.random.Generator, count: int):
+    """Angles (count, num_steps), rad from the bottom, of pendulums that swing freely.
+
+    Returns them, and the first speeds (rad/s) and the parameters that were drawn by their names, (count,) each.
+    """
+    uniform = torch.from_numpy(generator.random((count, 2 + len(pendulum.ranges))))  # torch's sine is the fastest
     drawn = pendulum.draw(uniform[:, 2:]) if pendulum.ranges else pendulum
-    angle, speed = swing_starts(uniform[:, :2]).T
-    angles = [angle]
-    for _ in range(num_steps):
+    angle, first_speed = torch.from_numpy(swing_starts(uniform[:, :2].numpy())).T.contiguous()
+    angles, speed = [angle], first_speed
+    for _ in range(num_steps - 1):
         angle, speed = transition(angle, speed, 0.0, drawn)
         angles.append(angle)
-    series = wrap(np.stack(angles, 1) - np.pi)[..., None]  # (count, T + 1, 1), 0 at the bottom
+    parameters = {name: getattr(drawn, name).numpy() for name in pendulum.ranges}
+    return (torch.stack(angles, 1) - np.pi).numpy(), {"speed": first_speed.numpy()} | parameters
+
+
+def _draw_sequence(pendulum: Pendulum, num_steps: int, generator: np.random.Generator, count: int):
+    series = wrap(draw_swings(pendulum, num_steps + 1, generator, count)[0])[..., None]  # (count, T + 1, 1)
     return series[:, :-1].astype(np.float32), series[:, 1:]
 
 
