@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode
 
 from envs import raster
 from envs.physics import Pendulum, clip, cos_sin, reward, transition
-from envs.vector import IndependentVectorEnv, check_render_mode
+from envs.vector import IndependentVectorEnv, check_drawable, check_render_mode
 
 Observation = Literal["state", "angle", "pixels"]
 START_RANGE = (np.pi, 1.0)  # rad and rad/s: episodes start uniformly within +- these
@@ -118,15 +118,6 @@ class PendulumBase:
             self.viewer = Viewer(self.render_mode, self.metadata["render_fps"])
         *others, length = map(float, numbers)
         return self.viewer.draw(trace, *others, length / float(np.max(self.pendulum.length)))
-
-    def check_render(self, started: bool) -> None:
-        """Raise the error of a picture that cannot be drawn."""
-        if self.closed:
-            raise ClosedEnvironmentError("the pendulum was closed; make a new one")
-        if self.render_mode is None:
-            raise ValueError('render_mode: found None, expected "rgb_array" or "human" (a keyword of gymnasium.make)')
-        if not started:
-            raise ResetNeeded("the pendulum has no state yet; call reset before render")
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: all but the window, which the copy opens itself."""
@@ -262,7 +253,7 @@ class PendulumEnv(PendulumBase, gym.Env):
 
     def render(self) -> np.ndarray | None:
         """The frame as bytes (500, 500, 3) with `render_mode="rgb_array"`; with "human" it is in the window."""
-        self.check_render(self.angle is not None)
+        check_drawable(self.render_mode, self.closed, self.angle is not None, '"rgb_array" or "human"')
         return self.frame(
             self.trace, self.angle, self.speed, self.last_torque, self.drawn.max_torque, self.drawn.length
         )
@@ -366,7 +357,7 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
 
     def render(self) -> list[np.ndarray]:  # type: ignore[override]
         """n frames (500, 500, 3) uint8, as Gymnasium's batch of CartPoles draws them."""
-        self.check_render(self.seeds is not None)
+        check_drawable(self.render_mode, self.closed, self.seeds is not None, '"rgb_array" or "human"')
         self.traces = self.traces or [deque(maxlen=TRACE) for _ in range(self.num_envs)]
         each = np.broadcast_arrays(self.angle, self.speed, self.last_torque, self.drawn.max_torque, self.drawn.length)
         return [self.frame(trace, *numbers) for trace, *numbers in zip(self.traces, *each, strict=True)]  # type: ignore[misc]

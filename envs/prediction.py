@@ -9,12 +9,11 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode
 
 from envs.sources import BLOCK, FREE, Source, make_source
-from envs.vector import IndependentVectorEnv
+from envs.vector import IndependentVectorEnv, check_drawable
 
 
 class PredictionVectorEnv(IndependentVectorEnv):
@@ -77,12 +76,7 @@ class PredictionVectorEnv(IndependentVectorEnv):
 
     def render(self) -> list[np.ndarray]:  # type: ignore[override]
         """n frames (H, W, 3) uint8 of the pictures that are shown; small ones are enlarged to about 256 pixels."""
-        if self.render_mode is None:
-            raise ValueError('render_mode: found None, expected "rgb_array" (a keyword of gymnasium.make)')
-        if self.closed:
-            raise ClosedEnvironmentError("the environments were closed; make new ones")
-        if self.seeds is None:
-            raise ResetNeeded("there is no picture yet; call reset before render")
+        check_drawable(self.render_mode, self.closed, self.seeds is not None, '"rgb_array"')
         pictures = np.moveaxis(self.observe(), 1, -1)  # (n, H, W, C)
         times = max(1, 256 // max(pictures.shape[1:3]))
         pictures = pictures.repeat(times, 1).repeat(times, 2)

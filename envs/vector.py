@@ -47,6 +47,16 @@ def check_render_mode(render_mode: str | None, metadata: dict[str, Any]) -> None
         raise ValueError(f"render_mode: found {render_mode!r}, expected {' or '.join(map(repr, modes))}")
 
 
+def check_drawable(render_mode: str | None, closed: bool, started: bool, modes: str) -> None:
+    """Raise the error of a picture that cannot be drawn."""
+    if closed:
+        raise ClosedEnvironmentError("the environment was closed; make a new one")
+    if render_mode is None:
+        raise ValueError(f"render_mode: found None, expected {modes} (a keyword of gymnasium.make)")
+    if not started:
+        raise ResetNeeded("there is no picture yet; call reset before render")
+
+
 class IndependentVectorEnv(VectorEnv):
     """A batch of n environments whose episodes all last `max_episode_steps`; each depends on its own seed alone.
 

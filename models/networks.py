@@ -93,8 +93,8 @@ class CNN(nn.Module):
     numbers in [0, 1].
 
     Args:
-        in_shape: C, H, W of an image. H, W, C is recognized, too, and transposed: the last is smaller than the first,
-            and is 1, 3 or 4, or the image is a square.
+        in_shape: C, H, W of an image. H, W, C is recognized, too, and transposed: the last is the smallest, and is 1, 3
+            or 4, or the image is a square.
         out_features: size of the last layer; None leaves it out (a trunk for the heads of agents).
         channels: of each convolution; each keeps the size of the image, and the pooling halves it.
         hidden: width of the dense layer.
@@ -114,7 +114,8 @@ class CNN(nn.Module):
         super().__init__()
         if isinstance(in_shape, int) or len(in_shape) != 3:
             raise ValueError(f"in_shape: found {in_shape!r}, expected an image (channels, height, width)")
-        self.channels_last = in_shape[2] < in_shape[0] and (in_shape[2] in (1, 3, 4) or in_shape[0] == in_shape[1])
+        smaller = in_shape[2] < min(in_shape[:2])
+        self.channels_last = smaller and (in_shape[2] in (1, 3, 4) or in_shape[0] == in_shape[1])
         if self.channels_last:
             in_shape = in_shape[2], in_shape[0], in_shape[1]
         streams, self.in_shape = generators(seeds), in_shape

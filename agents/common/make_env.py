@@ -158,17 +158,20 @@ def make_env(env: str | Maker, env_kwargs: dict[str, Any]) -> gym.Env:
     except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         name = env if isinstance(env, str) else "an environment"
         raise ValueError(f"env: found no package that {name} needs ({error}), expected it installed") from error
-    wrapper = made
-    while isinstance(wrapper, gym.Wrapper):
-        if isinstance(wrapper, NormalizeObservation | NormalizeReward) and wrapper.update_running_mean:
-            found = f"the wrapper {type(wrapper).__name__}, whose statistics differ from environment to environment"
-            raise ValueError(
-                f"env: found {found}, expected none (normalize_obs and normalize_reward of the agent do that)"
-            )
-        wrapper = wrapper.env
     if not isinstance(made, gym.Env):
         raise ValueError(habits.explain_env(made, "a function that returns "))
+    check_wrappers(made)
     return made
+
+
+def check_wrappers(env: gym.Env) -> None:
+    """Raise ValueError for a wrapper with running statistics, which no seed and no actions bring back."""
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, NormalizeObservation | NormalizeReward) and env.update_running_mean:
+            found = f"the wrapper {type(env).__name__}, whose statistics differ from environment to environment"
+            expected = "none (normalize_obs and normalize_reward of the agent do that)"
+            raise ValueError(f"env: found {found}, expected {expected}")
+        env = env.env
 
 
 def make_envs(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> list[Replayable]:

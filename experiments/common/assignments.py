@@ -3,13 +3,13 @@
 import ast
 import dataclasses
 import difflib
-import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from agents import AGENTS
-from agents.common.config import MakeNetwork, hyperparameter, make_config
+from agents.common.config import MakeNetwork, explain_hyperparameters, hyperparameter, make_config
+from agents.common.make_env import plain_keywords
 from experiments.common.flags import UsageError
 from experiments.common.hyperparams import NETWORKS
 
@@ -48,12 +48,10 @@ def env_keywords(texts: Sequence[Sequence[str]]) -> dict[str, Any]:
     limit = values.get("max_episode_steps", 1)
     if not isinstance(limit, int) or limit < 1:
         raise UsageError(f"--env-kwargs: max_episode_steps: found {limit!r}, expected a whole number of at least 1")
-    for name, value in values.items():
-        try:
-            values[name] = json.loads(json.dumps(value, allow_nan=False))  # tuples become lists, now as after loading
-        except (TypeError, ValueError):
-            raise UsageError(f"--env-kwargs: found {name}={value!r}, expected numbers, texts or lists") from None
-    return values
+    try:
+        return plain_keywords(values, "--env-kwargs")
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def hyperparameters(agent: str, texts: Sequence[Sequence[str]], num_seeds: int) -> dict[str, Any]:
@@ -88,11 +86,7 @@ def unknown(agent: str, name: str, known: Sequence[str]) -> str:
     ]
     if having:
         return f"found {name} for {agent}, expected it with {' or '.join(having)}"
-    try:
-        make_config(AGENTS[agent].Config, 1, {name: None})
-    except (ValueError, TypeError) as error:
-        return " ".join(str(error).split())
-    return f"found {name}, expected one of {', '.join(known)}"
+    return explain_hyperparameters(AGENTS[agent].Config, {name: None})
 
 
 WIDTHS = {"hidden": ("mlp", "cnn"), "hidden_size": ("elman", "gru", "lstm"), "channels": ("cnn",)}

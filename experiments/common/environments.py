@@ -220,7 +220,7 @@ def in_words(env_kwargs: dict[str, Any]) -> str:
     """Keywords as in "length = 0.7, mass = 1 to 2"."""
 
     def value(x: Any) -> str:
-        is_range = isinstance(x, list) and len(x) == 2 and all(isinstance(end, int | float) for end in x)
+        is_range = isinstance(x, list | tuple) and len(x) == 2 and all(isinstance(end, int | float) for end in x)
         return f"{x[0]:g} to {x[1]:g}" if is_range else str(x)
 
     return ", ".join(f"{name} = {value(x)}" for name, x in env_kwargs.items())

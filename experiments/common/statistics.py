@@ -32,7 +32,7 @@ def interquartile_mean(values: np.ndarray, axis: int = -1) -> Any:
     count = ordered.shape[-1]
     if not count:
         raise ValueError("values: found none, expected at least one")
-    edges = np.arange(count + 1).clip(count / 4, 3 * count / 4)  # value i covers the stretch from i to i + 1
+    edges = np.arange(count + 1).clip(count / 4, 3 * count / 4)  # value i covers the interval from i to i + 1
     with np.errstate(invalid="ignore"):  # 0 times infinity
         mean = ordered @ (np.diff(edges) / (count / 2))
     mean = np.clip(mean, ordered[..., 0], ordered[..., -1])  # rounding does not lift the mean above the values

@@ -25,12 +25,12 @@ HOME = Path(__file__).parents[2]
 FOLDER = HOME / "agents"
 # Lines of all functions that run, and of those that run in `learn`: the numbers that were reached, never to be raised.
 LIMITS = {
-    "ppo": (425, 185),
-    "a2c": (389, 155),
-    "reinforce": (395, 151),
-    "dqn": (430, 178),
-    "sac": (462, 202),
-    "td3": (450, 191),
+    "ppo": (425, 184),
+    "a2c": (389, 154),
+    "reinforce": (395, 150),
+    "dqn": (428, 178),
+    "sac": (461, 200),
+    "td3": (450, 190),
 }
 REPLAY = {"learning_starts": 20, "batch_size": 8, "train_every": 1, "buffer_size": 300}
 BUDGETS = {"dqn": (300, REPLAY), "sac": (300, REPLAY), "td3": (300, REPLAY)}

@@ -70,3 +70,10 @@ def test_polynomials_of_several_orders_are_one_network():
     assert gradient[0, 2:].tolist() == [0, 0]
     for index in range(2):
         torch.testing.assert_close(replica(network, index)(x[:1])[0], network(x)[index])
+
+
+def test_many_small_channels_first_are_no_channels_last():
+    """64 maps of 4 x 4 are what they say: their last axis is not the smallest alone."""
+    network = CNN((64, 4, 4), 2, channels=(8,))
+    assert network.in_shape == (64, 4, 4)
+    assert network(torch.zeros(1, 3, 64, 4, 4)).shape == (1, 3, 2)
