@@ -24,6 +24,23 @@ Findings = TypeVar("Findings")
 
 
 @dataclass(frozen=True)
+class Page:
+    """The words of a run's page, index.html, beside its figures and its table.
+
+    Args:
+        question: what the lesson asks, in one sentence.
+        formula: what it computes, each line in matplotlib's mathtext, such as r"$y = h(x, \\theta)$".
+        captions: name of a figure -> two sentences that say what to see in it.
+        what_if: three commands to try next, each with what to look for.
+    """
+
+    question: str
+    formula: tuple[str, ...]
+    captions: dict[str, str]
+    what_if: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Lesson(Generic[FlagsType, Findings]):
     """A lesson in its parts; `launch` parses, checks, measures and writes.
 
@@ -38,6 +55,7 @@ class Lesson(Generic[FlagsType, Findings]):
         metrics: (step, metric, values, seeds) of metrics.csv, in their order; one value a seed.
         check: raises UsageError for flags that cannot be run, before anything has started.
         files: name -> text of further files of the run.
+        page: the words of the run's page.
     """
 
     flags: type[FlagsType]
@@ -50,6 +68,7 @@ class Lesson(Generic[FlagsType, Findings]):
     metrics: Callable[[Findings], Iterable[Metric]] = lambda findings: ()
     check: Callable[[FlagsType], object] = lambda flags: None
     files: Callable[[Findings], dict[str, str]] = lambda findings: {}
+    page: Page | None = None
 
 
 def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: str | None) -> int:
