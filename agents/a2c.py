@@ -5,6 +5,8 @@ The step from REINFORCE: the critic's value stands for what comes after the roll
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from agents.common.config import Count, PositivePerSeed, SharePerSeed
 from agents.common.on_policy import OnPolicy, OnPolicyConfig
 from agents.common.replay import Transitions
@@ -26,9 +28,10 @@ class A2CConfig(OnPolicyConfig):
 
 class A2C(OnPolicy[A2CConfig]):
     Config = A2CConfig
+    pure = ("update",)
     optimizer_class = RMSprop
 
-    def update(self, rollout: Transitions) -> None:
+    def update(self, rollout: Transitions) -> dict[str, Tensor]:
         """One step up log pi(a | s) A, A the advantage over the critic's value, and towards the returns."""
         advantage, target = self.advantages(rollout, self.config.gae_lambda)  # (S, T, N)
         obs, action, advantage, target = self.batch(rollout.obs, rollout.action, advantage, target)
@@ -36,4 +39,4 @@ class A2C(OnPolicy[A2CConfig]):
         error = (target - value) ** 2
         loss = (-log_prob * advantage - self.entropy_weight * entropy + self.config.value_weight * error).mean(1)
         self.optimizer.step(loss)  # (S,)
-        self.losses = {"loss": loss}
+        return {"loss": loss}

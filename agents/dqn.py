@@ -43,6 +43,7 @@ class DQNConfig(OffPolicyConfig):
 
 class DQN(OffPolicy[DQNConfig]):
     Config = DQNConfig
+    pure = ("update",)  # whatever `update_index`
     policy: EpsilonGreedyPolicy
 
     def build(self) -> None:
@@ -67,7 +68,7 @@ class DQN(OffPolicy[DQNConfig]):
         self.policy.epsilon.fill_(1 - progress * (1 - self.config.final_epsilon))
         return super().act(features)
 
-    def update(self, batch: Batch, update_index: int) -> None:
+    def update(self, batch: Batch, update_index: int) -> dict[str, Tensor]:
         """One step towards r + discount max_a Q'(s', a); with `double` Q'(s', argmax_a Q(s', a)) instead."""
         with torch.no_grad():
             next_values = self.target_values(self.next_features(batch, self.target_encoder))  # (S, B, A)
@@ -81,7 +82,7 @@ class DQN(OffPolicy[DQNConfig]):
             self.priorities.update(batch.index, (value - target).detach().abs())
             loss = batch.weight * loss  # type: ignore[operator]
         self.optimizer.step(loss.mean(1))
-        self.losses = {"loss": loss.mean(1), "value": value.mean(1)}
+        return {"loss": loss.mean(1), "value": value.mean(1)}
 
     def update_targets(self) -> None:
         if self.iteration % self.config.target_every == 0:

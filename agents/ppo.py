@@ -30,7 +30,7 @@ class PPOConfig(OnPolicyConfig):
     """Epsilon in eq. 7, usually 0.1 to 0.3: higher lets the policy move farther. It falls with the learning rate."""
 
 
-def clipped_surrogate(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, clip_range: float) -> Tensor:
+def clipped_surrogate(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, clip_range: Tensor) -> Tensor:
     """The policy's gain, as far as it stays near the old one (eq. 7); advantages are normalized; all (S, B)."""
     if advantage.shape[1] > 1:  # one number has no spread
         advantage = (advantage - advantage.mean(1, True)) / (advantage.std(1, keepdim=True) + 1e-8)
@@ -40,18 +40,24 @@ def clipped_surrogate(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor,
 
 class PPO(OnPolicy[PPOConfig]):
     Config = PPOConfig
+    pure = ("learn_from",)
 
-    def update(self, rollout: Transitions) -> None:
-        """Several epochs of minibatches, one step down eq. 9 with each."""
-        config, clip_range = self.config, self.progress_remaining * self.config.clip_range
+    def update(self, rollout: Transitions) -> dict[str, Tensor]:
+        """Several epochs of minibatches, one step with each."""
+        config, clip_range = self.config, torch.tensor(self.progress_remaining * self.config.clip_range)
         advantage, target = self.advantages(rollout, config.gae_lambda)  # (S, T, N)
         with torch.no_grad():
             log_prob = self.policy(self.features(rollout.obs)).log_prob(rollout.action)
         fields = rollout.obs, rollout.action, log_prob, advantage, target
         minibatches = self.minibatches(config.num_epochs, config.batch_size, *fields)
-        for obs, action, old_log_prob, advantage, target in minibatches:
-            value, log_prob, entropy = self.evaluate_actions(obs, action)
-            surrogate = clipped_surrogate(log_prob, old_log_prob, advantage, clip_range)  # (S, B)
-            loss = config.value_weight * (value - target) ** 2 - surrogate - self.entropy_weight * entropy
-            self.optimizer.step(loss.mean(1))
-        self.losses = {"loss": loss.mean(1)}
+        for minibatch in minibatches:
+            losses = self.learn_from(*minibatch, clip_range)
+        return losses
+
+    def learn_from(self, obs, action, old_log_prob, advantage, target, clip_range) -> dict[str, Tensor]:
+        """One step down eq. 9, from observations (S, C, L, O) and other tensors (S, B, ...) of a minibatch."""
+        value, log_prob, entropy = self.evaluate_actions(obs, action)
+        surrogate = clipped_surrogate(log_prob, old_log_prob, advantage, clip_range)  # (S, B)
+        loss = self.config.value_weight * (value - target) ** 2 - surrogate - self.entropy_weight * entropy
+        self.optimizer.step(loss.mean(1))
+        return {"loss": loss.mean(1)}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from agents.common.config import Count, PositivePerSeed, Switch
 from agents.common.on_policy import OnPolicy, OnPolicyConfig
@@ -23,8 +24,9 @@ class REINFORCEConfig(OnPolicyConfig):
 
 class REINFORCE(OnPolicy[REINFORCEConfig]):
     Config = REINFORCEConfig
+    pure = ("update",)
 
-    def update(self, rollout: Transitions) -> None:
+    def update(self, rollout: Transitions) -> dict[str, Tensor]:
         """One step up log pi(a | s) (G - b(s)), G the discounted return from there on."""
         zeros = torch.zeros_like(rollout.reward)
         # With lambda 1 and no values, the advantage is the return itself, to the episode's end.
@@ -39,4 +41,4 @@ class REINFORCE(OnPolicy[REINFORCEConfig]):
         loss = loss + self.config.baseline * self.config.value_weight * (returns - value) ** 2
         loss = (known * loss).sum(1) / known.sum(1).clamp(min=1)
         self.optimizer.step(loss)
-        self.losses = {"loss": loss}
+        return {"loss": loss}

@@ -20,6 +20,7 @@ class SACConfig(OffPolicyConfig):
 
 class SAC(ActorCritic[SACConfig]):
     Config = SACConfig
+    pure = ("learn_from",)
     noises_per_update = 2  # in the observations, and in those that followed
 
     def make_policy(self, trunk: nn.Module) -> SquashedGaussianPolicy:
@@ -41,9 +42,14 @@ class SAC(ActorCritic[SACConfig]):
         action, log_prob = self.policy(features).sample_with_log_prob(noise)
         return twin_q(self.target_critics, features, action).amin(0) - self.temperature * log_prob
 
-    def update(self, batch: Batch, update_index: int) -> None:
-        """One step of critics, policy and temperature (the paper's algorithm 1, equations 5 to 7 and 18)."""
-        noise, next_noise = self.sample_noise(update_index)  # (S, B, A)
+    def update(self, batch: Batch, update_index: int) -> dict[str, Tensor]:
+        return self.learn_from(batch, *self.sample_noise(update_index))
+
+    def learn_from(self, batch: Batch, noise: Tensor, next_noise: Tensor) -> dict[str, Tensor]:
+        """One step of critics, policy and temperature (the paper's algorithm 1, equations 5 to 7 and 18).
+
+        Of noise (S, B, A) for actions in the observations, and in those that followed.
+        """
         critics_loss, features = self.update_critics(batch, next_noise, 0.5)
 
         temperature = self.temperature
@@ -56,4 +62,4 @@ class SAC(ActorCritic[SACConfig]):
         self.temperature_optimizer.step(self.log_temperature.squeeze(1) * entropy_gap)
 
         soft_update(self.targets.flat, self.critics_optimizer.flat, self.config.tau)
-        self.losses = {"critics_loss": critics_loss, "policy_loss": policy_loss, "temperature": temperature.flatten()}
+        return {"critics_loss": critics_loss, "policy_loss": policy_loss, "temperature": temperature.flatten()}

@@ -33,6 +33,7 @@ class TD3Config(OffPolicyConfig):
 
 class TD3(ActorCritic[TD3Config]):
     Config = TD3Config
+    pure = "learn_critics", "learn_all"
 
     def make_policy(self, trunk: nn.Module) -> DeterministicPolicy:
         return DeterministicPolicy(trunk, self.vec_env.action_size, self.config.noise_std, seeds=self.streams)
@@ -49,18 +50,22 @@ class TD3(ActorCritic[TD3Config]):
         action = (self.target_policy(features).mode + smoothing).clamp(-1, 1)
         return twin_q(self.target_critics, features, action).amin(0)
 
-    def update(self, batch: Batch, update_index: int) -> None:
+    def update(self, batch: Batch, update_index: int) -> dict[str, Tensor]:
         """One step of the critics, and every so often one of the policy and the targets (the paper's algorithm 1)."""
-        config = self.config
-        (noise,) = self.sample_noise(update_index)  # (S, B, A)
-        critics_loss, features = self.update_critics(batch, noise, 1.0)
-        self.losses = self.losses | {"critics_loss": critics_loss}
+        updates = self.iteration // self.config.train_every * self.config.num_updates + update_index
+        learn = self.learn_critics if (updates + 1) % self.config.policy_delay else self.learn_all
+        return self.losses | learn(batch, *self.sample_noise(update_index))
 
-        updates = self.iteration // config.train_every * config.num_updates + update_index
-        if (updates + 1) % config.policy_delay:
-            return
+    def learn_critics(self, batch: Batch, noise: Tensor) -> dict[str, Tensor]:
+        """One step of the critics, with noise (S, B, A) of the target actions."""
+        return {"critics_loss": self.update_critics(batch, noise, 1.0)[0]}
+
+    def learn_all(self, batch: Batch, noise: Tensor) -> dict[str, Tensor]:
+        """One step of the critics, then of the policy and the targets."""
+        critics_loss, features = self.update_critics(batch, noise, 1.0)
         value = twin_q(self.critics, features, self.policy(features).mode)[0].mean(1)  # (S,)
         self.policy_optimizer.step(-value)
-        soft_update(self.policy_targets.flat, self.policy_optimizer.flat, config.tau)
-        soft_update(self.targets.flat, self.critics_optimizer.flat, config.tau)
-        self.losses = self.losses | {"policy_loss": -value}
+        tau = self.config.tau
+        soft_update(self.policy_targets.flat, self.policy_optimizer.flat, tau)
+        soft_update(self.targets.flat, self.critics_optimizer.flat, tau)
+        return {"critics_loss": critics_loss, "policy_loss": -value}

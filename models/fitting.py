@@ -386,7 +386,7 @@ def train_epochs(
 ) -> History:
     """The epochs of `fit`; `batches(epoch)` gives the minibatches of one."""
     began, history = time.process_time(), History()
-    rates = torch.as_tensor(optimize.learning_rate, dtype=torch.float64)
+    rates = torch.tensor(optimize.learning_rate)
     stopping = None if patience is None else EarlyStopping(network, patience, len(rates))
     for epoch in range(epochs):
         active = None if stopping is None else stopping.active

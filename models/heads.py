@@ -112,11 +112,11 @@ class DeterministicPolicy(Policy):
 class GaussianPolicy(Policy):
     """Normal actions; the standard deviation is a parameter, `log_std` (S, A), not a function of the observation."""
 
-    def __init__(self, trunk: nn.Module, action_size: int, *, seeds):
+    def __init__(self, trunk: nn.Module, action_size: int, log_std_init: float = 0.0, *, seeds):
         super().__init__()
         self.action_size = action_size
         self.mean = Value(trunk, action_size, seeds=seeds)
-        self.log_std = nn.Parameter(torch.zeros(len(self.mean.head.weight), action_size))
+        self.log_std = nn.Parameter(torch.full((len(self.mean.head.weight), action_size), float(log_std_init)))
 
     def forward(self, obs: Tensor) -> Gaussian:
         mean = self.mean(obs)  # (S, B, A)

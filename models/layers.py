@@ -12,15 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.streams import Seeds, generators
+from models.streams import Seeds, generators, stack
 
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
 
 
 def uniform_parameter(seeds: Sequence[np.random.Generator], bound: float, shape: Sequence[int]) -> nn.Parameter:
     """A parameter (S, *shape), uniform in [-bound, bound]; each replica draws from its own stream."""
-    values = np.stack([generator.uniform(-bound, bound, shape) for generator in seeds])
-    return nn.Parameter(torch.tensor(values, dtype=torch.get_default_dtype()))
+    return nn.Parameter(stack([generator.uniform(-bound, bound, shape) for generator in seeds]))
 
 
 class Linear(nn.Module):
@@ -51,6 +50,19 @@ class Linear(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, seeds={len(self.weight)}"
+
+
+def orthogonal_(head: nn.Module, gain: float, seeds: Sequence[np.random.Generator]) -> None:
+    """Give the linear layers of a head orthogonal weights (arXiv:1312.6120) and no bias: `gain` times in its last one.
+
+    The gain of the others is sqrt(2). Small gains make the first outputs of a head nearly 0, whatever its input.
+    """
+    layers = [module for module in head.modules() if isinstance(module, Linear)]
+    for layer in layers:
+        for weight, stream in zip(layer.weight, seeds, strict=True):
+            generator = torch.Generator().manual_seed(int(stream.integers(2**63)))
+            nn.init.orthogonal_(weight, gain if layer is layers[-1] else 2**0.5, generator)
+        nn.init.zeros_(layer.bias)
 
 
 def each_seed(function: Callable[..., Tensor], x: Tensor, *arguments: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ S seed, P all parameters of one replica.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -56,6 +57,10 @@ class FlatParameters(nn.Module):
         linked = list(map(Tensor.data_ptr, self.params)) == list(map(Tensor.data_ptr, self.views))
         return self.tensor if linked else self.relink()
 
+    def places(self) -> list[int]:
+        """Where the parameters are, and what else decides which operations a step is made of."""
+        return list(map(Tensor.data_ptr, self.params))
+
     def link(self) -> None:
         """Take other views that a step needs."""
 
@@ -103,9 +108,22 @@ class Optimizer(FlatParameters):
         rates, count = torch.as_tensor(learning_rate, dtype=torch.float64).reshape(-1), len(self.tensor)
         if len(rates) not in (1, count):
             raise ValueError(f"learning_rate: found {len(rates)} numbers, expected one, or {count} (one a seed)")
-        self.learning_rate, self.max_grad_norm = rates.expand(count).tolist(), max_grad_norm
+        self.rates, self.max_grad_norm = rates.repeat(count // len(rates)), max_grad_norm  # (S,)
         for name in self.moments:
             self.register_buffer(name, torch.zeros_like(self.tensor))
+
+    @property
+    def learning_rate(self) -> np.ndarray:
+        """Of each seed, (S,), float64. It may be changed in place between steps, or set as a whole."""
+        return self.rates.numpy()
+
+    @learning_rate.setter
+    def learning_rate(self, rates: Rates) -> None:
+        self.learning_rate[:] = rates
+
+    def places(self) -> list[int]:
+        rates = self.rates.tolist()
+        return super().places() + list(map(rates.index, rates))  # seeds of the same rate share an operation
 
     def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:
         """One step down the gradient of each seed's loss (S,); seeds not `active` keep parameters and moments."""
@@ -153,15 +171,16 @@ class Adam(Optimizer):
 
     def apply_gradient(self, gradient: Sequence[Tensor], active: Sequence[bool] | None = None) -> None:
         """One step, given the gradients of all parameters; seeds of the same rate share a call of the kernel."""
-        seeds = [seed for seed in range(len(self.flat)) if active is None or active[seed]]
+        seeds, rates = [s for s in range(len(self.flat)) if active is None or active[s]], self.rates.tolist()
         torch.cat([part.flatten(1) for part in gradient], 1, out=self.gradient)
         if self.max_grad_norm is not None:
             clip_gradient_norm_(self.gradient, self.max_grad_norm)
         self.steps += 1 if active is None else torch.as_tensor(active, dtype=self.steps.dtype)
-        for rate in {self.learning_rate[seed] for seed in seeds}:
-            replicas = [self.replicas[seed] for seed in seeds if self.learning_rate[seed] == rate]
-            parameter, gradient, exp_avg, exp_avg_sq, steps = (list(part) for part in zip(*replicas, strict=True))
-            torch._fused_adam_(parameter, gradient, exp_avg, exp_avg_sq, [], steps, lr=rate, **self.options)
+        for rate in {rates[seed] for seed in seeds}:
+            replicas = [self.replicas[seed] for seed in seeds if rates[seed] == rate]
+            *state, steps = (list(part) for part in zip(*replicas, strict=True))
+            # The rate is a tensor, so that a recorded step reads it anew.
+            torch._fused_adam_(*state, [], steps, lr=self.rates[rates.index(rate)], **self.options)
 
 
 class SGD(Optimizer):
@@ -201,9 +220,9 @@ class SGD(Optimizer):
     def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:
         flat = self.flat
         gradient = torch.cat([part.flatten(1) for part in torch.autograd.grad(loss.sum(), self.params)], 1)  # (S, P)
-        rate: Any = self.learning_rate[0]
-        if len(set(self.learning_rate)) > 1:
-            rate = torch.tensor(self.learning_rate, dtype=flat.dtype, device=flat.device)[:, None]
+        rate: Any = self.rates.to(flat)[:, None]
+        if len(set(self.rates.tolist())) == 1:
+            rate = float(self.rates[0])
         factors = None if self.factors is None else self.factors.to(flat)
         if self.weight_decay:
             decay = flat if factors is None else flat / factors  # without effect of the factors below
@@ -254,7 +273,7 @@ class RMSprop(Optimizer):
             clip_gradient_norm_(gradient, self.max_grad_norm)
         flat, moving = self.flat, 1.0 if active is None else torch.as_tensor(active, dtype=gradient.dtype)[:, None]
         self.exp_avg_sq.lerp_(gradient**2, (1 - self.alpha) * moving)
-        rate = moving * torch.tensor(self.learning_rate, dtype=gradient.dtype, device=gradient.device)[:, None]
+        rate = moving * self.rates.to(gradient)[:, None]
         flat.sub_(rate * gradient / self.exp_avg_sq.sqrt().add_(self.eps))
 
 

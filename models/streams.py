@@ -40,23 +40,23 @@ def stream_seed(seed: int, *path: int) -> int:
 
 def normal(seeds: Iterable[int], path: Sequence[int], shape: Sequence[int]) -> Tensor:
     """Standard normal numbers (S, *shape), each seed's from its own stream."""
-    return _tensor([stream(seed, *path).standard_normal(shape) for seed in seeds])
+    return stack([stream(seed, *path).standard_normal(shape) for seed in seeds])
 
 
 def uniform(seeds: Iterable[int], path: Sequence[int], shape: Sequence[int]) -> Tensor:
     """Uniform numbers in [0, 1), float64, (S, *shape), each seed's from its own stream."""
-    return _tensor([stream(seed, *path).random(shape) for seed in seeds], torch.float64)
+    return stack([stream(seed, *path).random(shape) for seed in seeds], torch.float64)
 
 
 def gumbel(seeds: Iterable[int], path: Sequence[int], shape: Sequence[int]) -> Tensor:
     """Standard Gumbel numbers (S, *shape), each seed's from its own stream."""
-    return _tensor([stream(seed, *path).gumbel(size=shape) for seed in seeds])
+    return stack([stream(seed, *path).gumbel(size=shape) for seed in seeds])
 
 
 def permutations(seeds: Iterable[int], path: Sequence[int], count: int, length: int) -> Tensor:
     """`count` random orders of 0 .. length - 1, (S, count, length) int64, each seed's from its own stream."""
     streams = (stream(seed, *path) for seed in seeds)
-    return _tensor([np.stack([x.permutation(length) for _ in range(count)]) for x in streams], torch.int64)
+    return stack([np.stack([x.permutation(length) for _ in range(count)]) for x in streams], torch.int64)
 
 
 class Noise:
@@ -87,5 +87,6 @@ def generators(seeds: Seeds | Sequence[np.random.Generator]) -> list[np.random.G
     return [stream(seed) for seed in resolve_seeds(seeds)]  # type: ignore[arg-type]
 
 
-def _tensor(arrays: list[np.ndarray], dtype: torch.dtype | None = None) -> Tensor:
+def stack(arrays: list[np.ndarray], dtype: torch.dtype | None = None) -> Tensor:
+    """One array of each seed as a tensor (S, ...), of the default type if none is given."""
     return torch.tensor(np.stack(arrays), dtype=dtype or torch.get_default_dtype())

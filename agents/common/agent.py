@@ -30,11 +30,11 @@ from agents.common.config import (
 from agents.common.encoder import is_encoder, make_encoder
 from agents.common.make_env import Maker, import_path, keywords_from_json, keywords_to_json, plain_keywords
 from agents.common.normalization import RewardScaling
+from agents.common.recorded import record
 from agents.common.replay import Transitions
 from agents.common.vec_env import Step, VecEnv, extract_state
 from models.streams import Noise, Seeds, resolve_seeds, stream
 
-DEFAULT_NETWORK = partial(models.MLP, hidden=(64, 64))
 SEQUENCE_LENGTH = 16
 ConfigType = TypeVar("ConfigType", bound=AgentConfig)
 
@@ -49,7 +49,8 @@ class Agent(nn.Module, Generic[ConfigType]):
         seeds: how many agents, or their seeds.
         network: a network of the zoo, or a function that makes one from (in_features, seeds=...). A CNN or a recurrent
             network is shared by all heads, each with an MLP of its own on top. Any other network is the trunk of each
-            head.
+            head. Without one it is an MLP of two hidden layers of 64; with ReLU for agents with a replay buffer and
+            with tanh for the others, as in SB3.
         env_kwargs: keywords of `gymnasium.make`, where `env` is an id.
         hyperparameters: fields of the class's `Config`.
 
@@ -58,8 +59,12 @@ class Agent(nn.Module, Generic[ConfigType]):
     """
 
     Config: ClassVar[type]
+    default_network: ClassVar[MakeNetwork] = partial(models.MLP, hidden=(64, 64))
     filling: ClassVar[Sequence[str]] = ()  # names of state whose second axis is filled as transitions come
+    pure: ClassVar[Sequence[str]] = ()  # methods that can be recorded: functions of tensors that return losses (S,)
+    recorded = True  # replay updates, which gives the same bits in less time (models/recording.py)
     config: ConfigType
+    losses: dict[str, Tensor]  # newest of each kind, (S,)
     obs: Tensor  # (S, N, O), what to act on next
     policy: models.Policy  # features (S, B, F) -> a distribution over actions
 
@@ -73,21 +78,20 @@ class Agent(nn.Module, Generic[ConfigType]):
         env: str | Maker,
         *,
         seeds: Seeds = 10,
-        network: MakeNetwork = DEFAULT_NETWORK,
+        network: MakeNetwork | None = None,
         env_kwargs: dict[str, Any] | None = None,
         **hyperparameters: Any,
     ):
         super().__init__()
-        self.seeds, self.network, self.env = resolve_seeds(seeds), network, env
+        self.seeds, self.network, self.env = resolve_seeds(seeds), network or self.default_network, env
         self.env_kwargs = plain_keywords(env_kwargs) if env_kwargs else {}
         self.config = config = make_config(self.Config, len(self.seeds), hyperparameters)
         self.vec_env = vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs)
         self.streams = [stream(seed, Role.NETWORKS) for seed in self.seeds]
         self.num_timesteps = self.num_predictions = 0  # steps of each seed, and actions that `predict` drew at random
-        self.losses: dict[str, Tensor] = {}  # newest of each kind, (S,)
-        self.gamma = self.per_seed(config.gamma)  # (S, 1)
-        shared = network(vec_env.in_features, seeds=self.streams) if is_encoder(network) else None
-        self.head_network = network if shared is None else DEFAULT_NETWORK
+        self.losses, self.gamma = {}, self.per_seed(config.gamma)  # (S, 1)
+        shared = self.network(vec_env.in_features, seeds=self.streams) if is_encoder(self.network) else None
+        self.head_network = self.network if shared is None else self.default_network
         self.encoder = make_encoder(shared, vec_env.obs_size, vec_env.is_uint8, len(self) * config.normalize_obs)
         recurrent = self.encoder.state_size > 0
         self.sequence_length = (config.sequence_length or self.default_sequence_length) if recurrent else 1  # L
@@ -95,6 +99,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         self.reward_scaling = RewardScaling(self.gamma, config.num_envs) if config.normalize_reward else None
         self.build()
         self.noise = self.noise_stream(self.policy.noise, Role.ACTING, (config.num_envs,))
+        record(self) if self.recorded else None
 
     # What an algorithm adds.
 

@@ -46,6 +46,7 @@ NOT_NEGATIVE = Bound(lambda x: is_number(x) and 0 <= x < math.inf, "a number of 
 Count = Annotated[int, Bound(lambda x: is_number(x, int) and x >= 1, "a whole number of at least 1")]
 CountOrZero = Annotated[int, Bound(lambda x: is_number(x, int) and x >= 0, "a whole number of at least 0")]
 Switch = Annotated[bool, Bound(lambda x: isinstance(x, bool), "True or False")]
+Number = Annotated[float, Bound(lambda x: is_number(x) and -math.inf < x < math.inf, "a finite number")]
 Share = Annotated[float, SHARE]
 SharePerSeed = Annotated[PerSeed, SHARE]
 Positive = Annotated[float, POSITIVE]

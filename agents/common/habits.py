@@ -75,7 +75,10 @@ CONSTRUCTOR: dict[str, dict[str, str]] = {
     "target_noise_clip": {"TD3": "the same"},
     "stats_window_size": {ALL: "nothing (agent.metrics has the mean of each environment's newest episode)"},
     "tensorboard_log": {ALL: "nothing (learn's callback can write agent.metrics to any log)"},
-    "policy_kwargs": {ALL: '`network`, for example partial(models.MLP, hidden=(64, 64), activation="tanh")'},
+    "policy_kwargs": {
+        ON_POLICY: '`network`, for example partial(models.MLP, hidden=(64, 64), activation="tanh"), or `log_std_init`',
+        OFF_POLICY: "`network`, for example partial(models.MLP, hidden=(64, 64))",
+    },
     "verbose": {ALL: "nothing (an agent prints nothing)"},
     "seed": {ALL: "`seeds=[{value}]`"},
     "device": {ALL: "nothing (agents learn on the CPU)"},

@@ -89,14 +89,12 @@ class OffPolicy(Agent[ConfigType]):
         self.replay.add(self.num_timesteps, step)
         if self.priorities is not None:
             self.priorities.add(self.num_timesteps, config.num_envs, self.window)
-        if stored <= max(config.learning_starts, (self.window - 1) * config.num_envs):
-            return
-        if self.iteration % config.train_every == 0:
+        begun = stored > max(config.learning_starts, (self.window - 1) * config.num_envs)
+        if begun and self.iteration % config.train_every == 0:
             if config.anneal_steps:
                 self.anneal()
-            uniforms = self.uniforms(self.iteration)  # (S, U, B)
-            for update_index in range(config.num_updates):
-                self.update(self.sample_batch(stored, uniforms[:, update_index]), update_index)
+            for update_index, uniforms in enumerate(self.uniforms(self.iteration).unbind(1)):  # (S, B) each
+                self.losses = self.update(self.sample_batch(stored, uniforms), update_index)
         self.update_targets()
 
     def sample_batch(self, stored: int, uniforms: Tensor) -> Batch:
@@ -125,8 +123,8 @@ class OffPolicy(Agent[ConfigType]):
         """Features (S, B L, F) of the observations after n steps."""
         return (encoder or self.encoder).after(batch.obs, batch.next_obs, batch.last).flatten(1, 2)
 
-    def update(self, batch: Batch, update_index: int) -> None:
-        """Learn from a minibatch; `update_index` counts the updates of one step."""
+    def update(self, batch: Batch, update_index: int) -> dict[str, Tensor]:
+        """Learn from a minibatch; losses (S,) by name. `update_index` counts the updates of one step."""
         raise NotImplementedError
 
     def update_targets(self) -> None:

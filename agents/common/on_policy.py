@@ -5,19 +5,21 @@ Sequences are for recurrent networks: elsewhere L is 1.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from agents.common.agent import SEQUENCE_LENGTH, Agent
-from agents.common.config import AgentConfig, Count, NotNegative, NotNegativePerSeed, PerSeed, Positive, Role
+from agents.common.config import AgentConfig, Count, NotNegative, NotNegativePerSeed, Number, PerSeed, Positive, Role
 from agents.common.replay import Replay, Transitions, gather_samples
 from agents.common.returns import gae
 from agents.common.spaces import num_choices
-from models import Adam, CategoricalPolicy, GaussianPolicy, RMSprop, Value
+from models import MLP, Adam, CategoricalPolicy, GaussianPolicy, RMSprop, Value
+from models.layers import orthogonal_
 from models.streams import permutations
 
 
@@ -34,29 +36,31 @@ class OnPolicyConfig(AgentConfig):
     max_grad_norm: Positive | None = 0.5
     """Longer gradients are shortened to this norm, usually 0.5; lower makes steps safer and slower. None: no limit."""
 
+    log_std_init: Number = 0.0
+    """Logarithm of the standard deviation that normal actions start with, usually -2 to 0: higher explores farther."""
+
 
 ConfigType = TypeVar("ConfigType", bound=OnPolicyConfig)
 
 
 class OnPolicy(Agent[ConfigType]):
-    optimizer_class: Any = Adam
+    optimizer_class: Callable[..., Adam | RMSprop] = Adam
+    default_network = partial(MLP, hidden=(64, 64), activation="tanh")  # SB3's
 
     def build(self) -> None:
         config, vec_env = self.config, self.vec_env
         if config.num_steps % self.sequence_length:
             expected = f"a divisor of num_steps, {config.num_steps}"
             raise ValueError(f"sequence_length: found {self.sequence_length}, expected {expected}")
-        choices = num_choices(vec_env.action_space)
-        if choices is None:
-            self.policy = GaussianPolicy(self.trunk(), vec_env.action_size, seeds=self.streams)
+        if (choices := num_choices(vec_env.action_space)) is None:
+            self.policy = GaussianPolicy(self.trunk(), vec_env.action_size, config.log_std_init, seeds=self.streams)
         else:
             self.policy = CategoricalPolicy(self.trunk(), choices, seeds=self.streams)
         self.critic = Value(self.trunk(), seeds=self.streams)
-        self.optimizer: Adam | RMSprop = self.optimizer_class(
-            [*self.encoder.parameters(), *self.policy.parameters(), *self.critic.parameters()],
-            self.per_seed(config.learning_rate).flatten(),
-            max_grad_norm=config.max_grad_norm,
-        )
+        orthogonal_(self.policy, 0.01, self.streams)  # SB3's start: all actions alike
+        orthogonal_(self.critic, 1.0, self.streams)
+        rate = self.per_seed(config.learning_rate).flatten()  # (S,)
+        self.optimizer = self.optimizer_class(self.parameters(), rate, max_grad_norm=config.max_grad_norm)
         self.entropy_weight = self.per_seed(config.entropy_weight)  # (S, 1)
         size = config.num_steps * config.num_envs
         self.rollout = Replay(len(self), size, self.encoder.packed_size, vec_env.action_size, self.obs.dtype)
@@ -71,10 +75,10 @@ class OnPolicy(Agent[ConfigType]):
         if (self.iteration + 1) % self.config.num_steps == 0:
             if self.config.anneal_steps:
                 self.anneal()
-            self.update(self.rollout.rollout(self.config.num_envs))
+            self.losses = self.update(self.rollout.rollout(self.config.num_envs))
 
-    def update(self, rollout: Transitions) -> None:
-        """Learn from a rollout, fields (S, T, N, ...)."""
+    def update(self, rollout: Transitions) -> dict[str, Tensor]:
+        """Learn from a rollout, fields (S, T, N, ...); losses (S,) by name."""
         raise NotImplementedError
 
     def features(self, obs: Tensor) -> Tensor:

@@ -52,5 +52,5 @@ class Priorities(nn.Module):
         """New errors of the sequences that begin at `index` (S, B): (S, B L), step after step."""
         error = error.unflatten(1, (index.shape[1], -1)).mean(2)
         priority = (error + 1e-6) ** self.exponent
-        self.largest = torch.maximum(self.largest, priority.amax(1, keepdim=True))
+        torch.maximum(self.largest, priority.amax(1, keepdim=True), out=self.largest)
         self.priority.scatter_(1, index, priority)

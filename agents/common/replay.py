@@ -43,9 +43,9 @@ class Replay(nn.Module):
 
     def __init__(self, seeds: int, capacity: int, obs_size: int, action_size: int, dtype: torch.dtype):
         super().__init__()
-        self.capacity, self.action_size = capacity, action_size
-        numbers = action_size + 3, torch.get_default_dtype()
-        for name, (size, kind) in {"obs": (obs_size, dtype), "next_obs": (obs_size, dtype), "numbers": numbers}.items():
+        self.capacity, self.action_size, usual = capacity, action_size, torch.get_default_dtype()
+        sizes = ("obs", obs_size, dtype), ("next_obs", obs_size, dtype), ("numbers", action_size + 3, usual)
+        for name, size, kind in sizes:
             zeros = np.zeros((seeds, capacity, size), str(kind).removeprefix("torch."))  # memory comes at first writing
             self.register_buffer(name, torch.from_numpy(zeros))
 

@@ -16,10 +16,9 @@ MAX_VALUES = 100_000  # of discrete observations, which become as many numbers
 def check_spaces(observation_space: gym.Space, action_space: gym.Space) -> None:
     """Raise ValueError for spaces that no agent knows."""
     for name, space in ("observation", observation_space), ("action", action_space):
-        if not isinstance(space, KINDS) or 0 in (space.shape or ()):
+        unbounded = name == "action" and isinstance(space, Box) and not space.is_bounded()
+        if not isinstance(space, KINDS) or 0 in (space.shape or ()) or unbounded:
             raise refused(name, space)
-    if isinstance(action_space, Box) and not action_space.is_bounded():
-        raise refused("action", action_space)
 
 
 def in_words(space: gym.Space) -> str:

@@ -56,8 +56,8 @@ class VecEnv:
         self.obs_size = int(np.prod(obs_shape))
         self.in_features = obs_shape if len(obs_shape) == 3 else self.obs_size  # of an image, or of O numbers
         self.action_size = int(np.prod(self.action_space.shape))  # type: ignore[arg-type]
-        self.returns = np.zeros(self.env.num_envs)  # of the episodes that are under way
-        self.finished = np.full(self.env.num_envs, np.nan)  # return of each environment's newest complete episode
+        # Returns of the episodes that are under way, and of each environment's newest complete one.
+        self.returns, self.finished = np.zeros(self.env.num_envs), np.full(self.env.num_envs, np.nan)
 
     def expect_actions(self, kind: type[gym.Space]) -> None:
         """Raise ValueError unless actions are of this kind."""

@@ -123,7 +123,10 @@ def test_random_actions_modes_and_rates_are_copied_too(name):
     np.testing.assert_array_equal(copied.predict(obs, None, None, False)[0], agent.predict(obs, None, None, False)[0])
     assert not any(module.training for module in copied.modules())
     assert not any(parameter.requires_grad for parameter in copied.policy.parameters())
-    assert next(child for child in copied.children() if hasattr(child, "learning_rate")).learning_rate == [0.5, 0.25]
+    assert next(child for child in copied.children() if hasattr(child, "learning_rate")).learning_rate.tolist() == [
+        0.5,
+        0.25,
+    ]
     copied.train()
     assert all(module.training for module in copied.modules())
 

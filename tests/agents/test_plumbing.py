@@ -176,12 +176,12 @@ def test_double_q_learning_takes_the_value_of_the_action_that_the_other_network_
     agent = make(DQN, seeds=1, double=double)
     constant(agent.policy.values)(0.0, 1.0)
     constant(agent.target_values)(5.0, 3.0)
-    agent.update(samples(0.0, 1.0, 0.5), 0)
-    assert agent.losses["loss"].item() == pytest.approx(target - 0.5)
+    losses = agent.update(samples(0.0, 1.0, 0.5), 0)
+    assert losses["loss"].item() == pytest.approx(target - 0.5)
     agent = make(DQN, seeds=1, double=double)
     constant(agent.policy.values)(0.0, 1.0)
-    agent.update(samples(1.0, 3.0, 0.0), 0)  # a termination: nothing of Q'
-    assert agent.losses["loss"].item() == pytest.approx(3 - 1 - 0.5)
+    losses = agent.update(samples(1.0, 3.0, 0.0), 0)  # a termination: nothing of Q'
+    assert losses["loss"].item() == pytest.approx(3 - 1 - 0.5)
 
 
 def test_dqns_target_moves_by_tau_every_so_many_steps():
@@ -218,6 +218,7 @@ def test_epsilon_falls_linearly():
 def test_targets_and_the_policy_move_as_often_as_the_paper_says(kind, every, monkeypatch):
     more = {"policy_delay": every} if kind is TD3 else {}
     agent = make(kind, learning_starts=0, num_updates=2, batch_size=4, tau=0.25, **more)
+    agent.recorded = False
     steps = count_calls(monkeypatch, agent.policy_optimizer, "step")
     moves = count_calls(monkeypatch, agents.sac if kind is SAC else agents.td3, "soft_update")
     agent.learn(9)
@@ -269,6 +270,7 @@ def test_n_steps_of_reward(kind, truncates):
 def test_each_epoch_of_ppo_takes_every_step_once_in_an_order_of_its_own(monkeypatch):
     agent = make(PPO, num_steps=10, batch_size=4, num_epochs=3)
     calls = count_calls(monkeypatch, on_policy, "gather_samples")
+    agent.recorded = False
     steps = count_calls(monkeypatch, agent.optimizer, "step")
     agent.learn(20)
     assert [index.shape[1] for index, *_ in calls] == [4, 4, 2] * 6
@@ -331,8 +333,8 @@ def test_reinforce_learns_from_episodes_whose_end_it_saw(baseline, expected):
     agent = make(REINFORCE, maker(One, "discrete"), seeds=1, num_steps=4, num_envs=1, baseline=baseline)
     constant(agent.policy.logits)(0.0, 0.0)
     constant(agent.critic)(3.0)
-    agent.update(rollout([1.0, 2.0, 100.0, 100.0], [0.0, 1.0, 0.0, 0.0]))
-    assert agent.losses["loss"].item() == pytest.approx(expected, rel=1e-5)
+    losses = agent.update(rollout([1.0, 2.0, 100.0, 100.0], [0.0, 1.0, 0.0, 0.0]))
+    assert losses["loss"].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_reinforce_learns_nothing_where_no_end_was_seen():

@@ -15,10 +15,11 @@ from tests.agents.probes import Forever, Later, Match, Mortal, One, Seen, maker
 GAMMA = 0.8
 COMMON = {"seeds": [3, 11], "network": partial(MLP, hidden=(32,)), "gamma": GAMMA, "learning_rate": 3e-3}
 PPO_SETTINGS = {"num_envs": 8, "num_steps": 32, "batch_size": 64, "learning_rate": 1e-3, "anneal_steps": 100_000}
-PPO_SETTINGS |= {"max_grad_norm": None}
+TANH = {"network": partial(MLP, hidden=(32,), activation="tanh")}  # ReLU without a bias learns nothing where obs is 0
+PPO_SETTINGS |= {"max_grad_norm": None} | TANH
 DQN_SETTINGS = {"learning_starts": 50, "tau": 0.05, "exploration_steps": 400, "final_epsilon": 0.2}
 DQN_SETTINGS |= {"batch_size": 128, "train_every": 1, "target_every": 1, "anneal_steps": 15_000}
-A2C_SETTINGS = {"num_envs": 8, "num_steps": 5, "gae_lambda": 0.9, "learning_rate": 1e-2, "anneal_steps": 24_000}
+A2C_SETTINGS = {"num_envs": 8, "num_steps": 5, "gae_lambda": 0.9, "learning_rate": 1e-2, "anneal_steps": 24_000} | TANH
 AGENTS = {
     "dqn": (DQN, "discrete", DQN_SETTINGS),
     "ppo discrete": (PPO, "discrete", PPO_SETTINGS),
@@ -27,7 +28,7 @@ AGENTS = {
     "reinforce discrete": (
         REINFORCE,
         "discrete",
-        {"num_steps": 10, "learning_rate": 1e-2, "anneal_steps": 24_000, "max_grad_norm": None},
+        {"num_steps": 10, "learning_rate": 1e-2, "anneal_steps": 24_000, "max_grad_norm": None} | TANH,
     ),
     "sac": (SAC, "continuous", {"learning_starts": 50, "tau": 0.05, "batch_size": 64}),
     "td3": (TD3, "continuous", {"learning_starts": 50, "tau": 0.05, "noise_std": 0.3, "batch_size": 64}),

@@ -411,7 +411,7 @@ def test_the_share_of_random_actions_travels(tmp_path):
     (lambda: PPO("Pendulum-v1", seeds=1)[0], {"use_sde": True}, "found state-dependent exploration"),
     (lambda: SAC("Pendulum-v1", seeds=1)[0], {"policy_kwargs": {"n_critics": 3}, "buffer_size": 10}, "n_critics 3"),
     (lambda: PPO("CartPole-v1", seeds=1)[0], {"policy_kwargs": {"net_arch": [8]}}, "policy_kwargs of another network"),
-    (lambda: PPO("CartPole-v1", seeds=1)[0], {"policy_kwargs": {"activation_fn": nn.Tanh}}, "of another network"),
+    (lambda: PPO("CartPole-v1", seeds=1)[0], {"policy_kwargs": {"activation_fn": nn.ReLU}}, "of another network"),
     (lambda: PPO("CartPole-v1", seeds=1)[0], {"policy_kwargs": {"activation_fn": nn.ELU}}, "found the activation ELU"),
     (lambda: PPO(partial(Foreign, OBS, Discrete(3, start=5)), seeds=1)[0], {}, "expected a start of 0"),
     (lambda: PPO(partial(Foreign, OBS, Box(0, 5, (2,), np.int64)), seeds=1)[0], {}, "found actions of int64"),

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from models import MLP, BatchNorm2d, Conv2d, Linear, replica
-from models.layers import channels_last, max_pool
+from models import MLP, BatchNorm2d, Conv2d, Linear, Value, replica
+from models.layers import channels_last, max_pool, orthogonal_
 from models.streams import generators
 
 SEEDS = [3, 11, 12]
@@ -36,6 +36,20 @@ def test_initial_weights_have_pytorchs_distribution():
         assert mine.abs().max() == pytest.approx(bound, rel=0.01)
         assert mine.std() == pytest.approx(bound / 3**0.5, rel=0.02)
         assert other.std() == pytest.approx(bound / 3**0.5, rel=0.1)
+
+
+def test_an_orthogonal_start(float64):
+    """W^T W is the square of the gain times 1, sqrt(2) of hidden layers and 0.5 of the last; a seed is itself alone."""
+    heads = [Value(MLP(5, (8, 3), seeds=seeds), 2, seeds=seeds) for seeds in ([4, 9], [9])]
+    for head, seeds in zip(heads, ([4, 9], [9]), strict=True):
+        orthogonal_(head, 0.5, generators(seeds))
+    for layer, gain in zip((*heads[0].trunk.hidden, heads[0].head), (2**0.5, 2**0.5, 0.5), strict=True):
+        weight = layer.weight.detach()
+        square = weight.mT @ weight if weight.shape[1] >= weight.shape[2] else weight @ weight.mT
+        torch.testing.assert_close(square, gain**2 * torch.eye(square.shape[1]).expand_as(square))
+        assert not layer.bias.any()
+    for both, alone in zip(heads[0].parameters(), heads[1].parameters(), strict=True):
+        torch.testing.assert_close(both[1:], alone, rtol=0, atol=0)
 
 
 def test_networks_can_share_a_stream_without_sharing_numbers():
