@@ -614,7 +614,7 @@ def plot_memory(findings: Findings) -> Figure:
                 color=looks(findings.networks)[name][0],
                 label=f"{name}, {when} training",
             )
-    panels[0].set(yscale="log", xlabel="angle number", ylabel="gradient at this input / gradient at the last input")
+    panels[0].set(yscale="log", xlabel="angle number", ylabel="gradient / gradient at the last input")
     early = findings.networks["elman"].gradient["before"]
     panels[0].set_title(
         f"the gradient vanishes: {early[0] / early[-1]:.0e} is\nleft at the first input of an Elman network"
@@ -633,7 +633,7 @@ def plot_memory(findings: Findings) -> Figure:
     swing.set_ylabel("angle, rad (dashed)")
     swing.grid(visible=False)
     forget = np.median(lstm_gates[1])
-    panels[1].set(xlabel="angle number", ylabel="gate (median of the units): 0 shut, 1 open", ylim=(0, 1))
+    panels[1].set(xlabel="angle number", ylabel="gate: 0 shut, 1 open (median)", ylim=(0, 1))
     panels[1].set_title(f"the LSTM's forget gate keeps {forget:.0%}\nof its state per step (median)")
     panels[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
     return figure
@@ -670,7 +670,7 @@ PAGE = Page(
         "networks": "From as many angles as in training, a larger flat network is best. From 200 angles the recurrent "
         "networks beat the flat one of their size, and one of three times their size.",
         "training": "A flat network is cheap: it reaches the error of a recurrent network in less processor time. Each "
-        "point is an epoch, and the band is the range of the seeds.",
+        "point is an epoch, and the band is the range of the seeds; --quick draws what was noted in that training.",
         "memory": "Left: the gradient at early inputs of an untrained Elman network is almost zero: it learns "
         "long times late; the LSTM loses less. Right: the forget gate stays open, so that the state lasts.",
         "estimates": "The nearer to the line, the better the estimate. The least-squares fit knows the pendulum's "
