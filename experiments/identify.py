@@ -1,17 +1,21 @@
 """Length and mass of a pendulum from its angles (4.1, problem 1): recurrent networks, many inputs to one output. A flat
-MLP reads all 100 angles at once; Elman network, GRU and LSTM read them one by one and answer after every step. They
-are compared with a least-squares fit of the physics and with the posterior mean, the limit for every estimator. The
-figures show the errors, their decrease with the number of angles, the gradients through time, and the estimates.
+network, an MLP, reads all angles at once; Elman network, GRU and LSTM read them group by group and answer after each.
+All are trained on at most 100 angles and tested on 200, too. The figures show the error against the number of angles,
+of parameters and of processor seconds, the gradients through time, and the estimates beside the best that is possible.
 
-A hanging, damped pendulum swings freely. 100 angles, one every 0.05 s, are measured with 0.01 rad of noise.
+A hanging, damped pendulum swings freely. An angle is measured every 0.05 s with 0.01 rad of noise, and 5 angles make a
+group. `--quick` trains nothing: it tests the networks that come with the package. They were
+trained and kept by `balancier identify --seeds 1 --keep experiments/networks`.
 
-S seed, n pendulums, B minibatch, T steps.
+S seed, n pendulums, B minibatch, T angles, G groups.
 """
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -22,31 +26,43 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from envs import datasets
-from experiments.common import plotting
-from experiments.common.command import Lesson, launch
-from experiments.common.estimators import HIGH, LOW, NOISE, PRIOR_STD, cramer_rao, least_squares_fit, posterior
-from experiments.common.flags import ParallelFlags, UsageError, at_least
-from experiments.common.parallel import Job, ProgressBar, duration, run_parallel
+from experiments.common import estimators, plotting
+from experiments.common.command import Lesson, Page, launch
+from experiments.common.estimators import HIGH, LOW, NOISE, PRIOR_STD, Limit, cramer_rao
+from experiments.common.flags import ParallelFlags, at_least
+from experiments.common.parallel import Job, duration, run_parallel
 from experiments.common.runs import Metric
-from models import LSTM, MLP, Adam, Readout, fit, replica
+from experiments.common.sequences import (
+    GROUP,
+    MOST_SHIPPED,
+    Flat,
+    check_shipped,
+    flat_parameters,
+    groups,
+    keep,
+    legend_below,
+    load_shipped,
+    log_error_axis,
+    looks,
+    num_parameters,
+    recurrent,
+    recurrent_parameters,
+    same_size,
+)
+from models import LSTM, Adam, Readout, fit, replica
 from models.fitting import triangle
 from models.recurrent import RECURRENT
 
-STEPS = 100
-SHORTEST = 20  # steps of the shortest sequence where lengths differ
+STEPS, LONGER, SHORTEST = 100, 200, 20  # angles: in training, in the longer sequences, in the shortest
+COUNTS = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 120, 140, 160, 180, 200)  # angles after which errors are drawn
 MIDDLE, HALF = (HIGH + LOW)[:2] / 2, (HIGH - LOW)[:2] / 2  # the networks estimate values in [-1, 1]
 TARGETS = ("length", "mass")
 UNITS = ("m", "kg")
 DAMPING = 0.2
 TEST_SEED = 10_000  # seed of the test pendulums; training takes the first seeds
-FLAT, ANY_LENGTH = "mlp", "mlp, any length"
-LOOKS = {
-    FLAT: (plotting.BLUE, "o"),
-    ANY_LENGTH: (plotting.SKY, "s"),
-    "elman": (plotting.PURPLE, "^"),
-    "gru": (plotting.GREEN, "D"),
-    "lstm": (plotting.YELLOW, "v"),
-}
+FLAT = "mlp"
+LARGER = ((120, 120, 120), (256, 256, 256))  # hidden layers of flat networks with more parameters
+LIMIT, UNDAMPED = "limit", "undamped"  # jobs that train no network of the comparison
 
 
 class Budget(NamedTuple):
@@ -60,11 +76,11 @@ class Budget(NamedTuple):
 
 
 BUDGETS = {
-    FLAT: Budget(200_000, 17, 512, 2e-3, 50),
-    ANY_LENGTH: Budget(100_000, 16, 512, 2e-3, 25),
-    "elman": Budget(16_000, 8, 128, 2e-3, 16),
-    "gru": Budget(16_000, 8, 128, 4e-3, 40),
-    "lstm": Budget(16_000, 8, 128, 4e-3, 50),
+    "elman": Budget(50_000, 8, 128, 2e-3, 24),
+    "gru": Budget(50_000, 8, 128, 4e-3, 31),
+    "lstm": Budget(50_000, 8, 128, 4e-3, 38),
+    FLAT: Budget(100_000, 20, 256, 2e-3, 11),
+    "larger": Budget(200_000, 12, 512, 2e-3, 26),
 }
 
 
@@ -72,25 +88,29 @@ BUDGETS = {
 class Identify(ParallelFlags):
     """Length and mass of a pendulum from its angles, by networks and by physics."""
 
-    seeds: Annotated[int, at_least(1)] = 2
-    """How many seeds (independent replicas) to train."""
-    pendulums: Annotated[int, at_least(1_000)] = 200_000
-    """Simulated pendulums that the MLP trains on; the recurrent networks take a tenth."""
+    seeds: Annotated[int, at_least(1)] = 3
+    """How many seeds (independent replicas) to train; --quick has the one that ships."""
+    pendulums: Annotated[int, at_least(1_000)] = 50_000
+    """Simulated pendulums that the recurrent networks train on; the flat ones take two to four times as many."""
     hidden: Annotated[int, at_least(1)] = 64
-    """Units of the recurrent networks."""
-    tests: Annotated[int, at_least(10)] = 2_000
-    """Test pendulums."""
-    limit_tests: Annotated[int, at_least(2)] = 200
-    """The first of them: for these, least-squares fit and posterior are computed."""
+    """Units of the GRU; the other networks get as many parameters."""
+    tests: Annotated[int, at_least(10)] = 600
+    """Test pendulums (at most 120 with --quick)."""
+    keep: Path | None = None
+    """Folder for the trained networks of the first seed."""
 
     @property
     def share(self) -> float:
-        """Share of the pendulums and epochs in BUDGETS."""
-        return (0.3 if self.quick else 1.0) * self.pendulums / 200_000
+        """Share of the pendulums in BUDGETS."""
+        return self.pendulums / 50_000
 
     @property
-    def limit_tests_to_run(self) -> int:
-        return min(self.limit_tests, 40) if self.quick else self.limit_tests
+    def trained_seeds(self) -> list[int]:
+        return [0] if self.quick else self.all_seeds
+
+    @property
+    def tests_to_run(self) -> int:
+        return min(self.tests, 120) if self.quick else self.tests
 
 
 @dataclass(frozen=True)
@@ -98,95 +118,125 @@ class Performance:
     """Root mean square errors of length and mass of one network, and where they come from."""
 
     parameters: int
-    seconds: float  # of training, all seeds
-    full: np.ndarray  # (S, 2), from all 100 steps
-    unequal: np.ndarray | None  # (S, 2), from a random number of steps of each pendulum; None if all are needed
-    by_length: dict[int, np.ndarray]  # number of steps -> (S, 2)
-    estimate: np.ndarray  # (S, n, 2), from all 100 steps
-    gradient: dict[str, np.ndarray]  # "before" and "after" training: (T,), norm of d loss / d x_t
-    gates: np.ndarray | None  # (3, T, hidden), of an LSTM on the widest swing: input, forget, output
+    seconds: float  # of the processor, for one seed
+    history: list[
+        tuple[float, np.ndarray]
+    ]  # processor seconds for one seed, and the estimates (S, n, 2) from 100 angles
+    unequal: np.ndarray  # (S, 2), from a random number of angles of each pendulum
+    by_length: dict[int, np.ndarray]  # number of angles -> (S, 2)
+    estimate: np.ndarray  # (S, n, 2), from 100 angles
+    gradient: dict[str, np.ndarray]  # "before" and "after" training: (G,), norm of d loss / d x_t
+    gates: np.ndarray | None  # (3, G, hidden), of an LSTM on the widest swing: input, forget, output
+    weights: dict[str, Tensor]  # of the first seed
 
 
 @dataclass(frozen=True)
 class Findings:
     seeds: list[int]
+    shipped: bool  # whether the networks are those of the package
     networks: dict[str, Performance]
-    undamped: np.ndarray  # (2,), error without damping, where the mass has no effect on the angles
-    angles: np.ndarray  # (n, T), measured
+    curves: dict[str, np.ndarray]  # (epochs, 1 + 2 S): processor seconds for one seed, errors of length and of mass
+    angles: np.ndarray  # (n, 2 T), measured
     truth: np.ndarray  # (n, 2), length and mass
-    fits: np.ndarray  # (limit tests, 4), least-squares fits
-    limit: np.ndarray  # (2,), error that the posterior mean has on average
-    posterior_error: np.ndarray  # (2,), error that it has here
-    effective_samples: float  # of the posterior, least of the pendulums
-    bound: np.ndarray  # (T, 2), Cramer-Rao bound after each step
+    limit: Limit  # of the first 100 angles
+    bound: np.ndarray  # (2 T, 2), about the limit after each angle
+    undamped: np.ndarray  # (2,), error without damping, where the mass has no effect on the angles
 
     @property
-    def fit_error(self) -> np.ndarray:
-        """Root mean square error of the least-squares fits, (2,)."""
-        return np.sqrt(((self.fits[:, :2] - self.truth[: len(self.fits)]) ** 2).mean(0))
+    def rmse(self) -> dict[str, np.ndarray]:
+        """Error (S, 2) of each network from 100 angles."""
+        return {name: self.limit.expected_error(network.estimate) for name, network in self.networks.items()}
 
     @property
-    def times_limit(self) -> dict[str, np.ndarray]:
-        """Error of each network divided by the limit, (2,), on the pendulums that the limit was computed for."""
-        count = len(self.fits)
-        return {
-            name: np.sqrt(((network.estimate[:, :count] - self.truth[:count]) ** 2).mean((0, 1))) / self.limit
-            for name, network in self.networks.items()
-        }
+    def unequal(self) -> dict[str, np.ndarray]:
+        return {name: network.unequal for name, network in self.networks.items()}
+
+    @property
+    def longer(self) -> dict[str, np.ndarray]:
+        return {name: network.by_length[LONGER] for name, network in self.networks.items()}
+
+    def best(self, errors: dict[str, np.ndarray]) -> str:
+        """The recurrent network with the smallest error of the length."""
+        return min(RECURRENT, key=lambda name: errors[name][:, 0].mean())
+
+    def flat_over_best(self, errors: dict[str, np.ndarray]) -> float:
+        """Error of the length, that of the flat network over that of the best recurrent one."""
+        return float(errors[FLAT][:, 0].mean() / errors[self.best(errors)][:, 0].mean())
 
 
 # Data
 
 
-def pendulums(count: int, seed: int, damping: float) -> tuple[Tensor, Tensor]:
-    """Angles (count, T) without noise, and length and mass (count, 2) in units of the prior's half range."""
-    angles, parameters = datasets.swings(count, STEPS, seed=seed, damping=damping)
+def pendulums(count: int, seed: int, damping: float, steps: int = STEPS) -> tuple[Tensor, Tensor]:
+    """Angles (count, steps) without noise, and length and mass (count, 2) in units of the prior's half range."""
+    angles, parameters = datasets.swings(count, steps, seed=seed, damping=damping)
     target = (np.stack([parameters[name] for name in TARGETS], 1) - MIDDLE) / HALF
     return as_tensor(angles), as_tensor(target)
 
 
-def measured(angles: Tensor, seed: int) -> Tensor:
-    """The angles with the noise of the instrument."""
-    return angles + NOISE * as_tensor(np.random.default_rng([seed, 1]).standard_normal(angles.shape))
+def unseen_pendulums(count: int, damping: float = DAMPING) -> tuple[Tensor, Tensor]:
+    """Angles (count, LONGER) with the noise of the instrument, and length and mass as above."""
+    angles, target = pendulums(count, TEST_SEED, damping, LONGER)
+    return angles + NOISE * as_tensor(np.random.default_rng([TEST_SEED, 1]).standard_normal(angles.shape)), target
 
 
 def as_tensor(x: np.ndarray) -> Tensor:
     return torch.tensor(x, dtype=torch.get_default_dtype())
 
 
-def random_lengths(count: int, seed: int) -> Tensor:
-    """Numbers of steps (count,), from SHORTEST to STEPS."""
-    return torch.from_numpy(np.random.default_rng(seed).integers(SHORTEST, STEPS + 1, count))
+def random_counts(count: int, seed: int) -> Tensor:
+    """Numbers of groups (count,), of SHORTEST to STEPS angles."""
+    return torch.from_numpy(np.random.default_rng(seed).integers(SHORTEST // GROUP, STEPS // GROUP + 1, count))
 
 
 # Networks
 
 
-class AnyLength(nn.Module):
-    """An MLP for sequences of unequal lengths: missing angles are zero, and a mask (S, B, T) marks the others."""
+class MaskedMLP(nn.Module):
+    """A flat network that reads the first `counts` (S, B) of the groups."""
 
-    def __init__(self, num_steps: int, hidden: Sequence[int], out_features: int, *, seeds: Any):
+    def __init__(self, hidden: Sequence[int], *, seeds: Any):
         super().__init__()
-        self.mlp = MLP(2 * num_steps, hidden, out_features, seeds=seeds)
+        self.flat = Flat(STEPS // GROUP, hidden, len(TARGETS), seeds=seeds)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        mask = (torch.arange(x.shape[-1]) < lengths[..., None]).to(x.dtype)  # (S, B, T)
-        return self.mlp(torch.cat([x * mask, mask], -1))
+    def forward(self, angles: Tensor, counts: Tensor) -> Tensor:
+        return self.flat(angles, torch.arange(STEPS // GROUP) < counts[..., None])
 
 
-def build(name: str, hidden: int, seeds: Sequence[int]) -> nn.Module:
-    if name == FLAT:
-        return MLP(STEPS, (256, 256, 256), 2, seeds=seeds)
-    if name == ANY_LENGTH:
-        return AnyLength(STEPS, (256, 256, 256), 2, seeds=seeds)
-    trunk = RECURRENT[name](1, hidden, seeds=seeds)
-    return Readout(trunk, 2, every_step=True, seeds=[seed + 1000 for seed in seeds])
+class GroupReader(nn.Module):
+    """A recurrent network that answers after every group: angles (S, B, T) -> answers (S, B, G, 2)."""
+
+    def __init__(self, name: str, hidden: int, *, seeds: Sequence[int]):
+        super().__init__()
+        self.readout = Readout(
+            recurrent(name, hidden, seeds=seeds), 2, every_step=True, seeds=[seed + 1000 for seed in seeds]
+        )
+
+    def forward(self, angles: Tensor) -> Tensor:
+        return self.readout(groups(angles))
+
+
+def sizes(flags: Identify) -> dict[str, tuple[int, ...]]:
+    """Units of each network's layers. `mlp` and the recurrent networks have as many parameters as the GRU."""
+    wanted = recurrent_parameters("gru", flags.hidden, 2)
+    found: dict[str, tuple[int, ...]] = {
+        name: (same_size(lambda size, name=name: recurrent_parameters(name, size, 2), wanted),) for name in RECURRENT
+    }
+    found[FLAT] = (same_size(lambda size: flat_parameters(STEPS // GROUP, (size, size), 2), wanted),) * 2
+    larger = {flat_parameters(STEPS // GROUP, layers, 2): layers for layers in LARGER}
+    return found | {
+        f"{FLAT}_{count}": layers for count, layers in larger.items() if count < MOST_SHIPPED or not flags.quick
+    }
+
+
+def build(name: str, layers: Sequence[int], seeds: Sequence[int]) -> nn.Module:
+    return GroupReader(name, layers[0], seeds=seeds) if name in RECURRENT else MaskedMLP(layers, seeds=seeds)
 
 
 def every_step_loss(output: Tensor, target: Tensor) -> Tensor:
     """Squared error of the answers after all steps, (S,); later steps have larger weights."""
-    error = (output - target[:, :, None]).square().mean(-1)  # (S, B, T)
-    weight = torch.linspace(0, 1, error.shape[-1]) ** 2
+    error = (output - target[:, :, None]).square().mean(-1)  # (S, B, G)
+    weight = torch.arange(1.0, error.shape[-1] + 1)
     return (error * (weight / weight.sum())).sum(-1).mean(1)
 
 
@@ -194,169 +244,208 @@ def last_step_loss(output: Tensor, target: Tensor) -> Tensor:
     return (output - target).square().mean((1, 2))
 
 
-def train(job: Job, report: Callable[[float], None]) -> Performance:
-    """Train one network with all its seeds and test it, in a process of its own."""
-    flags, name, damping, share = job.settings
-    angles, truth = pendulums(flags.tests, TEST_SEED, damping)
-    angles = measured(angles, TEST_SEED)
-    network = build(name, flags.hidden, job.seeds)
-    gradient = {"before": gradient_norm(network, angles[:200], truth[:200])} if name in RECURRENT else {}
-    seconds = train_network(network, name, damping, share, job, report)
+def budget_of(name: str) -> Budget:
+    return BUDGETS.get(name, BUDGETS["larger"])
+
+
+def work(job: Job, report: Callable[[float], None]) -> "Performance | Limit":
+    """One job, in a process of its own: estimate with the physics, or train and test a network with all its seeds."""
+    flags, name, damping = job.settings
+    angles, truth = unseen_pendulums(flags.tests_to_run, damping)
+    if name == LIMIT:
+        observed = angles[:, :STEPS].numpy().astype(np.float64)
+        return estimators.limit(observed, advance=lambda: report(job.cost / len(observed)))
+    network = build(name, sizes(flags)[name], job.seeds)
+    gradient = {"before": gradient_norm(network, angles, truth)} if name in RECURRENT else {}
+    history: list[tuple[float, np.ndarray]] = []
+    if flags.quick:
+        weights, notes = load_shipped(f"identify_{job.name}")
+        network.load_state_dict(weights)
+        seconds = notes["seconds"]
+        report(job.cost)
+    else:
+        seconds = train(network, job, report, angles, history)
+    network.eval()
     if name in RECURRENT:
-        gradient["after"] = gradient_norm(network, angles[:200], truth[:200])
-    by_length, estimate = errors_by_length(name, network, angles, truth)
-    unequal = None
-    if name != FLAT:
-        unequal = rmse(estimates(name, network, angles, random_lengths(flags.tests, TEST_SEED)), truth)
+        gradient["after"] = gradient_norm(network, angles, truth)
     return Performance(
-        parameters=sum(parameter[0].numel() for parameter in network.parameters()),
+        parameters=num_parameters(network),
         seconds=seconds,
-        full=by_length[STEPS],
-        unequal=unequal,
-        by_length=by_length,
-        estimate=estimate,
+        unequal=rmse(estimates(name, network, angles, random_counts(len(angles), TEST_SEED)), truth),
+        by_length={count: rmse(estimates(name, network, angles, count // GROUP), truth) for count in COUNTS},
+        estimate=in_units(estimates(name, network, angles, STEPS // GROUP)),
         gradient=gradient,
         gates=gates(network, angles),
+        history=history,
+        weights={key: tensor[:1].clone() for key, tensor in network.state_dict().items()},
     )
 
 
-def train_network(
-    network: nn.Module, name: str, damping: float, share: float, job: Job, report: Callable[[float], None]
+def train(
+    network: nn.Module,
+    job: Job,
+    report: Callable[[float], None],
+    angles: Tensor,
+    history: list[tuple[float, np.ndarray]],
 ) -> float:
-    """Train on noisy swings, with new noise in every minibatch; the processor seconds that it took."""
-    budget, recurrent, first_seed = BUDGETS[name], name in RECURRENT, job.seeds[0]
-    count, epochs = round(budget.pendulums * share), max(2, round(budget.epochs * share))
-    angles, target = pendulums(count, first_seed + 1, damping)
-    inputs = (angles, random_lengths(count, first_seed)) if name == ANY_LENGTH else (angles,)
+    """Train on noisy swings, with new noise in every minibatch; the processor seconds that it took for one seed.
+
+    `history` takes the estimates for the test pendulums after every epoch.
+    """
+    flags, name, damping = job.settings
+    budget, first_seed, seeds = budget_of(name), job.seeds[0], len(job.seeds)
+    count = round(budget.pendulums * flags.share)
+    epochs = max(1, budget.epochs // (4 if job.name == UNDAMPED else 1))
+    swings, target = pendulums(count, first_seed + 1, damping)
+    counts = random_counts(count, first_seed)
+    counts[np.arange(count) % 4 > 0] = STEPS // GROUP  # three quarters of the sequences have the full length
+    inputs = (swings,) if name in RECURRENT else (swings, counts)
     generator = torch.Generator().manual_seed(first_seed)
+    torch.manual_seed(first_seed)  # of the noise on the states
+    began = time.process_time()
 
-    def noisy(x: Tensor, epoch: float) -> Tensor:
-        x = x + NOISE * torch.randn(x.shape, generator=generator)
-        return x[..., None] if recurrent else x
+    def after_epoch(*_: Any) -> None:
+        seconds = (time.process_time() - began) / seeds
+        network.eval()
+        history.append((seconds, in_units(estimates(name, network, angles, STEPS // GROUP))))
+        report(job.cost / epochs)
 
-    return fit(
-        network,
-        TensorDataset(*inputs, target),
-        every_step_loss if recurrent else last_step_loss,
-        seeds=job.seeds,
-        epochs=epochs,
-        batch_size=budget.batch_size,
-        learning_rate=budget.learning_rate,
-        optimizer=partial(Adam, max_grad_norm=1.0) if recurrent else Adam,
-        schedule=triangle(epochs, 0.1),
-        augment=noisy,
-        callback=lambda *_: report(job.cost / epochs),
-    ).seconds
+    return (
+        fit(
+            network,
+            TensorDataset(*inputs, target),
+            every_step_loss if name in RECURRENT else last_step_loss,
+            seeds=job.seeds,
+            epochs=epochs,
+            batch_size=budget.batch_size,
+            learning_rate=budget.learning_rate,
+            optimizer=partial(Adam, max_grad_norm=1.0),
+            schedule=triangle(epochs, 0.1),
+            augment=lambda x, _: x + NOISE * torch.randn(x.shape, generator=generator),
+            callback=after_epoch,
+        ).seconds
+        / seeds
+    )
 
 
 # Test
 
 
+def in_units(estimate: Tensor) -> np.ndarray:
+    """Estimates in m and kg, within the range that pendulums have."""
+    return estimate.clamp(-1, 1).numpy() * HALF + MIDDLE
+
+
 def rmse(estimate: Tensor, truth: Tensor) -> np.ndarray:
     """Root mean square error of length (m) and mass (kg), (S, 2)."""
-    return (estimate - truth).square().mean(1).sqrt().numpy() * HALF
+    return (estimate.clamp(-1, 1) - truth).square().mean(1).sqrt().numpy() * HALF
 
 
-def estimates(name: str, network: nn.Module, angles: Tensor, lengths: Tensor) -> Tensor:
-    """Each seed's estimates from the first `lengths` (n,) steps of the angles (n, T); (S, n, 2)."""
-    seeds = len(next(network.parameters()))
+def estimates(name: str, network: nn.Module, angles: Tensor, counts: Tensor | int) -> Tensor:
+    """Each seed's estimates (S, n, 2) from the first `counts` (n,) groups of the angles (n, 2 T).
+
+    A flat network that has fewer inputs reads the last of these groups.
+    """
+    seeds, longest = len(next(network.parameters())), STEPS // GROUP
+    counts = torch.as_tensor(counts).expand(len(angles))
     with torch.no_grad():
-        x = angles.expand(seeds, -1, -1)
-        if name == FLAT:
-            return network(x)
-        if name == ANY_LENGTH:
-            return network(x, lengths.expand(seeds, -1))
-        return network(x[..., None])[:, torch.arange(len(angles)), lengths - 1]
-
-
-def errors_by_length(
-    name: str, network: nn.Module, angles: Tensor, truth: Tensor
-) -> tuple[dict[int, np.ndarray], np.ndarray]:
-    """Errors (S, 2) after 10, 20, ... steps, and the estimates (S, n, 2) after all."""
-    errors, estimate = {}, torch.zeros(0)
-    for steps in [STEPS] if name == FLAT else range(10, STEPS + 1, 10):
-        estimate = estimates(name, network, angles, torch.full((len(angles),), steps))
-        errors[steps] = rmse(estimate, truth)
-    return errors, estimate.numpy() * HALF + MIDDLE
+        if name in RECURRENT:
+            x = angles[:, : int(counts.max()) * GROUP].expand(seeds, -1, -1)
+            return network(x)[:, torch.arange(len(angles)), counts - 1]
+        first = (counts - longest).clamp(min=0)[:, None] * GROUP + torch.arange(STEPS)  # (n, T)
+        x = angles.gather(1, first).expand(seeds, -1, -1)
+        return network(x, counts.clamp(max=longest).expand(seeds, -1))
 
 
 def gradient_norm(network: nn.Module, angles: Tensor, truth: Tensor) -> np.ndarray:
-    """How much the last answer of the first seed depends on the input of each step: norm of d loss / d x_t, (T,)."""
-    x = angles[None, ..., None].clone().requires_grad_()
-    loss = last_step_loss(replica(network, 0)(x)[:, :, -1], truth[None])
+    """How much the last answer of the first seed depends on each group of 200 angles: norm of d loss / d x_t, (G,)."""
+    readout: Any = replica(network, 0).eval().readout
+    x = groups(angles[None, :200]).requires_grad_()
+    loss = last_step_loss(readout(x)[:, :, -1], truth[None, :200])
     (gradient,) = torch.autograd.grad(loss.sum(), x)
-    return gradient[0, ..., 0].norm(dim=0).numpy()
+    return gradient[0].norm(dim=(0, 2)).numpy()
 
 
 def gates(network: nn.Module, angles: Tensor) -> np.ndarray | None:
-    """Gates of an LSTM's first seed during the widest swing, (3, T, hidden); None for other networks."""
-    if not (isinstance(network, Readout) and isinstance(network.trunk, LSTM)):
+    """Gates of an LSTM's first seed during the widest swing, (3, G, hidden); None for other networks."""
+    if not (isinstance(network, GroupReader) and isinstance(network.readout.trunk, LSTM)):
         return None
-    seeds = len(next(network.parameters()))
+    seeds, trunk = len(next(network.parameters())), network.readout.trunk
     with torch.no_grad():
-        x = angles[angles[:, 0].abs().argmax()][None, :, None].expand(seeds, -1, -1, -1)
-        return np.stack([gate[0, 0].numpy() for gate in network.trunk.gates(x, network.trunk(x)[0])])
+        x = groups(angles[angles[:, 0].abs().argmax(), :STEPS][None]).expand(seeds, -1, -1, -1)
+        return np.stack([gate[0, 0].numpy() for gate in trunk.gates(x, trunk(x)[0])])
 
 
 # The lesson
 
 
 def plan(flags: Identify) -> list[Job]:
-    """The networks, the most expensive first, and last the one that learns from undamped pendulums."""
+    """The networks, the most expensive first, then the limit, and last a network for undamped pendulums."""
 
-    def job(name: str, damping: float, share: float) -> Job:
-        cost = BUDGETS[name].seconds * share**2 * (0.5 + 0.5 * flags.seeds)
-        return Job(name, tuple(flags.all_seeds), cost, (flags, name, damping, share))
+    def job(name: str, cost: float, network: str, damping: float = DAMPING) -> Job:
+        return Job(name, tuple(flags.trained_seeds), cost, (flags, network, damping))
 
-    jobs = sorted((job(name, DAMPING, flags.share) for name in BUDGETS), key=lambda job: -job.cost)
-    return [*jobs, job(ANY_LENGTH, 0.0, 0.25 * flags.share)]
+    def cost(name: str) -> float:
+        return 0.2 if flags.quick else budget_of(name).seconds * flags.share * flags.seeds
 
-
-def check(flags: Identify) -> None:
-    if flags.limit_tests > flags.tests:
-        raise UsageError(f"--limit-tests: found {flags.limit_tests}, expected at most --tests, {flags.tests}")
+    jobs = sorted((job(name, cost(name), name) for name in sizes(flags)), key=lambda job: -job.cost)
+    return [*jobs, job(LIMIT, 0.07 * flags.tests_to_run, LIMIT), job(UNDAMPED, cost(FLAT) / 4, FLAT, 0.0)]
 
 
 def measure(flags: Identify) -> Findings:
     jobs = plan(flags)
-    *performances, undamped = run_parallel(train, jobs, flags.processes)
-    by_name = {job.name: performance for job, performance in zip(jobs, performances, strict=False)}
-    angles, target = pendulums(flags.tests, TEST_SEED, DAMPING)
-    truth, angles = target.numpy() * HALF + MIDDLE, measured(angles, TEST_SEED).numpy()
-    count = flags.limit_tests_to_run
-    observed = angles.astype(np.float64)[:count]
-    with ProgressBar(count, "least-squares fits") as progress:
-        fits = least_squares_fit(observed, advance=progress.advance)
-    mean, std, effective_samples = posterior(observed, fits)
-    swings, parameters = datasets.swings(2_000, STEPS, seed=TEST_SEED + 1)
+    results = run_parallel(work, jobs, 1 if flags.quick else flags.processes)
+    by_name: dict[str, Any] = {job.name: result for job, result in zip(jobs, results, strict=True)}
+    limit, undamped = by_name.pop(LIMIT), by_name.pop(UNDAMPED)
+    networks: dict[str, Performance] = {name: by_name[name] for name in sizes(flags)}
+    for network in networks.values():  # the same error as in the table
+        network.by_length[STEPS] = limit.expected_error(network.estimate)
+    angles, target = unseen_pendulums(flags.tests_to_run)
+    swings, parameters = datasets.swings(len(angles), LONGER, seed=TEST_SEED, damping=DAMPING)
     unknown = np.stack([parameters["length"], parameters["mass"], swings[:, 0], parameters["speed"]], 1)
+    if flags.quick:
+        curves = {name: np.array(load_shipped(f"identify_{name}")[1]["curve"]) for name in networks}
+    else:
+        curves = {name: curve(network, limit) for name, network in networks.items()}
+    if flags.keep is not None:
+        small = {name: network for name, network in networks.items() if network.parameters < MOST_SHIPPED}
+        for name, network in (small | {UNDAMPED: undamped}).items():
+            first = curves[name][:, :3] if name in curves else np.zeros(0)
+            notes = {"seconds": round(network.seconds, 1), "curve": np.round(first, 4).tolist()}
+            keep(flags.keep, f"identify_{name}", network.weights, notes)
     return Findings(
-        seeds=flags.all_seeds,
-        networks={name: by_name[name] for name in BUDGETS},
-        undamped=undamped.full.mean(0),
-        angles=angles,
-        truth=truth,
-        fits=fits,
-        limit=np.sqrt((std**2).mean(0)),
-        posterior_error=np.sqrt(((mean - truth[:count]) ** 2).mean(0)),
-        effective_samples=float(effective_samples.min()),
-        bound=cramer_rao(unknown, STEPS),
+        seeds=flags.trained_seeds,
+        shipped=flags.quick,
+        networks=networks,
+        curves=curves,
+        angles=angles.numpy(),
+        truth=target.numpy() * HALF + MIDDLE,
+        limit=limit,
+        bound=cramer_rao(unknown, LONGER),
+        undamped=undamped.by_length[STEPS].mean(0),
     )
 
 
+def curve(network: Performance, limit: Limit) -> np.ndarray:
+    """Processor seconds and errors after each epoch, (epochs, 1 + 2 S)."""
+    return np.array([[seconds, *limit.expected_error(estimate).ravel()] for seconds, estimate in network.history])
+
+
 def forecast(flags: Identify) -> str:
-    processes = flags.processes
-    seconds = sum(job.cost for job in plan(flags)) / processes + 10 + flags.limit_tests_to_run / 6
-    return f"about {duration(seconds)}, {processes} processes"
+    processes = 1 if flags.quick else flags.processes
+    seconds = sum(job.cost for job in plan(flags)) / processes + 6
+    shipped = "networks that come with the package, " if flags.quick else ""
+    return f"{shipped}about {duration(seconds)}, {processes} process{'es' * (processes > 1)}"
 
 
 # Output
 
 
 def metrics(findings: Findings) -> Iterable[Metric]:
-    for name, network in findings.networks.items():
+    for name, error in findings.rmse.items():
         for index, target in enumerate(TARGETS):
-            yield STEPS, f"{name}/rmse_{target}", network.full[:, index], findings.seeds
+            yield STEPS, f"{name}/rmse_{target}", error[:, index], findings.seeds
+            yield LONGER, f"{name}/rmse_{target}", findings.longer[name][:, index], findings.seeds
 
 
 def named(values: np.ndarray) -> dict[str, float]:
@@ -364,44 +453,65 @@ def named(values: np.ndarray) -> dict[str, float]:
     return {name: round(float(value), 5) for name, value in zip(TARGETS, values, strict=True)}
 
 
+def means(errors: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """The mean over the seeds of each network's errors."""
+    return {name: named(error.mean(0)) for name, error in errors.items()}
+
+
 def result(findings: Findings) -> dict[str, Any]:
-    networks = findings.networks
-    unequal = {name: network.unequal for name, network in networks.items() if network.unequal is not None}
+    networks, limit = findings.networks, findings.limit
+    times_limit = {name: error / limit.error for name, error in findings.rmse.items()}
+    vanished = {name: network.gradient["before"] for name, network in networks.items() if name in RECURRENT}
     return {
-        "rmse": {name: named(network.full.mean(0)) for name, network in networks.items()},
-        "rmse_unequal_lengths": {name: named(error.mean(0)) for name, error in unequal.items()},
-        "limit": named(findings.limit),
-        "times_limit": {name: named(ratio) for name, ratio in findings.times_limit.items()},
-        "posterior_mean": named(findings.posterior_error),
-        "least_squares": named(findings.fit_error),
-        "cramer_rao": named(findings.bound[-1]),
+        "rmse": means(findings.rmse),
+        "unequal_rmse": means(findings.unequal),
+        "longer_rmse": means(findings.longer),
+        "flat_over_best_recurrent": {
+            "equal": round(findings.flat_over_best(findings.rmse), 3),
+            "unequal": round(findings.flat_over_best(findings.unequal), 3),
+            "longer": round(findings.flat_over_best(findings.longer), 3),
+        },
+        "limit": named(limit.error),
+        "times_limit": means(times_limit),
+        "least_squares": named(limit.expected_error(limit.fits[:, :2])),
+        "cramer_rao": named(findings.bound[STEPS - 1]),
         "prior": named(PRIOR_STD[:2]),
         "undamped": named(findings.undamped),
-        "effective_draws": round(findings.effective_samples, 1),
+        "first_gradient_over_last": {name: float(norm[0] / norm[-1]) for name, norm in vanished.items()},
+        "effective_draws": round(float(limit.effective_samples.min()), 1),
         "parameters": {name: network.parameters for name, network in networks.items()},
         "train_seconds": {name: round(network.seconds, 1) for name, network in networks.items()},
+        "networks": "shipped" if findings.shipped else "trained",
     }
 
 
 def table(findings: Findings) -> Table:
-    columns = "estimator", "parameters", "seconds", "length, m", "x limit", "mass, kg", "x limit", "unequal lengths"
-    table = Table(*columns)
+    title = "Networks that come with the package (one seed)" if findings.shipped else None
+    table = Table("estimator", "parameters", "s per seed", title=title)
+    for column in ("length, m", "x limit", "mass, kg", "x limit", "length, m: unequal", "200 angles"):
+        table.add_column(column, justify="right")
+    limit = findings.limit.error
 
-    def add(name: str, error: np.ndarray, parameters: str, seconds: str, unequal: str, times: np.ndarray) -> None:
-        length, mass = [f"{error[0]:.4f}", f"{times[0]:.2f}"], [f"{error[1]:.3f}", f"{times[1]:.2f}"]
-        table.add_row(name, parameters, seconds, *length, *mass, unequal)
+    def add(name: str, error: np.ndarray, parameters: str = "", seconds: str = "", *others: str) -> None:
+        pairs = [
+            text for value, least in zip(error, limit, strict=True) for text in (f"{value:.4f}", f"{value / least:.2f}")
+        ]
+        table.add_row(name, parameters, seconds, *pairs, *others)
 
     for name, network in findings.networks.items():
-        unequal = "-"
-        if network.unequal is not None:
-            length, mass = network.unequal.mean(0)
-            unequal = f"{length:.3f} m, {mass:.3f} kg"
-        size, seconds = f"{network.parameters:,}", f"{network.seconds:.0f}"
-        add(name, network.full.mean(0), size, seconds, unequal, findings.times_limit[name])
-    add("least squares", findings.fit_error, "4", "", "-", findings.fit_error / findings.limit)
-    add("limit (posterior mean)", findings.limit, "", "", "-", np.ones(2))
-    add("prior (without angles)", PRIOR_STD, "", "", "-", PRIOR_STD[:2] / findings.limit)
+        others = [f"{errors[name][:, 0].mean():.4f}" for errors in (findings.unequal, findings.longer)]
+        add(name, findings.rmse[name].mean(0), f"{network.parameters:,}", f"{network.seconds:.0f}", *others)
+    add("least squares", findings.limit.expected_error(findings.limit.fits[:, :2]), "4")
+    add("limit (posterior mean)", limit)
+    add("prior (without angles)", PRIOR_STD[:2])
+    elman = findings.networks["elman"].gradient["before"]
     table.caption = (
+        f"Error of the length, mlp over the best recurrent network: {findings.flat_over_best(findings.rmse):.2f} from "
+        f"{STEPS} angles, {findings.flat_over_best(findings.unequal):.2f} from {SHORTEST} to {STEPS} angles, "
+        f"{findings.flat_over_best(findings.longer):.2f} from {LONGER} angles, of which mlp reads the last {STEPS} "
+        f"(from the first {STEPS} alone, its error stays {findings.rmse[FLAT][:, 0].mean():.3f} m).\n"
+        f"Vanishing gradient: in an untrained Elman network the first group of {LONGER} angles counts "
+        f"{elman[0] / elman[-1]:.0e} of what the last counts.\n"
         f"Without damping and torque the angles do not depend on the mass: the error is {findings.undamped[1]:.3f} kg, "
         f"the standard deviation of the prior {PRIOR_STD[1]:.3f} kg."
     )
@@ -413,103 +523,165 @@ def table(findings: Findings) -> Table:
 
 def figures(findings: Findings) -> dict[str, Figure]:
     return {
-        "networks": plot_networks(findings),
         "lengths": plot_lengths(findings),
+        "networks": plot_networks(findings),
+        "training": plot_training(findings),
         "memory": plot_memory(findings),
         "estimates": plot_estimates(findings),
     }
 
 
-def plot_networks(findings: Findings) -> Figure:
-    """Error against training time; the number of parameters beside each network's name."""
-    figure, panels = plotting.new(2, width=7.5, height=5.5)
+def plot_lengths(findings: Findings) -> Figure:
+    """Error against the number of angles seen, beyond the training's, too."""
+    figure, panels = plotting.new(2, width=7.5, height=7.5)
+    best = findings.best(findings.longer)
     for index, panel in enumerate(panels):
         for name, network in findings.networks.items():
-            color, marker = LOOKS[name]
-            error = network.full[:, index]
-            seconds = network.seconds / len(error)
-            label = f"{name} ({network.parameters:,})"
-            panel.plot([seconds] * len(error), error, marker, color=color, markersize=11, label=label)
-        levels = (
-            ("prior", PRIOR_STD[index], ":"),
-            ("least squares", findings.fit_error[index], "-."),
-            ("limit", findings.limit[index], "--"),
-        )
-        for name, level, style in levels:
-            panel.axhline(level, color="black", linestyle=style, linewidth=1.8, label=name)
-        panel.set(xscale="log", yscale="log", xlabel="training, processor seconds per seed")
+            color, marker = looks(findings.networks)[name]
+            errors = np.stack([error[:, index] for error in network.by_length.values()])  # (lengths, S)
+            style = {"marker": marker, "markersize": 7, "linestyle": "-" if name in RECURRENT else "--"}
+            plotting.mean_band(panel, list(network.by_length), errors, name, color, **style)
+        steps = np.arange(5, LONGER + 1)
+        panel.plot(steps, findings.bound[steps - 1, index], "k-.", linewidth=1.8, label="limit, about")
+        panel.axhline(PRIOR_STD[index], color="black", linestyle=":", label="prior (knows no angle)")
+        panel.axvspan(STEPS, LONGER, color=plotting.GRAY, alpha=0.12)
+        panel.set(xlabel="angles seen (gray: longer than in training)")
+        log_error_axis(panel)
         panel.set_ylabel(f"error of the {TARGETS[index]}, {UNITS[index]} (RMS)")
-        best = min(findings.networks, key=lambda name: findings.networks[name].full[:, index].mean())
-        ratio = findings.times_limit[best][index]
-        panel.set_title(f"{TARGETS[index]}: {best} is best, {ratio:.1f} times the limit")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        errors = [findings.longer[name][:, index].mean() for name in (best, FLAT)]
+        panel.set_title(
+            f"{TARGETS[index]} from {LONGER} angles:\n{best} {errors[0]:.3f}, {FLAT} {errors[1]:.3f} {UNITS[index]}"
+        )
+    legend_below(figure, findings.shipped)
     return figure
 
 
-def plot_lengths(findings: Findings) -> Figure:
-    """Error against the number of angles, above the Cramer-Rao bound."""
-    figure, panels = plotting.new(2, width=7.5, height=5.5)
-    for index, panel in enumerate(panels):
+def plot_networks(findings: Findings) -> Figure:
+    """Error of the length against the number of parameters, for equal, unequal and longer sequences."""
+    figure, panels = plotting.new(3, width=5.4, height=8.0, sharey=True)
+    cases = {
+        f"{STEPS} angles": findings.rmse,
+        f"{SHORTEST} to {STEPS} angles": findings.unequal,
+        f"{LONGER} angles": findings.longer,
+    }
+    for panel, (words, errors) in zip(panels, cases.items(), strict=True):
         for name, network in findings.networks.items():
-            color, marker = LOOKS[name]
-            lengths = list(network.by_length)
-            errors = np.stack([error[:, index] for error in network.by_length.values()])  # (lengths, S)
-            style = {"marker": marker, "markersize": 9, "color": color}
-            panel.plot(lengths, errors.mean(1), label=f"{name}, all steps only" if name == FLAT else name, **style)
-        steps = np.arange(5, STEPS + 1)
-        panel.plot(steps, findings.bound[steps - 1, index], "k--", label="Cramer-Rao")
-        panel.axhline(PRIOR_STD[index], color="black", linestyle=":", label="prior")
-        panel.set(
-            yscale="log",
-            xlabel="number of angles (0.05 s each)",
-            title=f"{TARGETS[index]} from sequences of any length",
-        )
+            color, marker = looks(findings.networks)[name]
+            lengths = errors[name][:, 0]
+            panel.plot([network.parameters] * len(lengths), lengths, marker, color=color, markersize=12, label=name)
+        ratio = findings.flat_over_best(errors)
+        panel.set(xscale="log", xlabel="parameters", xlim=(8e3, 3e5))
+        log_error_axis(panel)
+        panel.set_title(f"{words}: the error of {FLAT}\nis {ratio:.2f} times that of {findings.best(errors)}")
+    panels[0].axhline(findings.limit.error[0], color="black", linestyle="-.", label=f"limit from {STEPS} angles")
+    panels[0].set_ylabel("error of the length, m (RMS)")
+    legend_below(figure, findings.shipped)
+    return figure
+
+
+def plot_training(findings: Findings) -> Figure:
+    """Error from 100 angles against the processor seconds of training."""
+    figure, panels = plotting.new(2, width=7.5, height=7.0)
+    for index, panel in enumerate(panels):
+        for name, curve in findings.curves.items():
+            color, marker = looks(findings.networks)[name]
+            style = {"marker": marker, "markersize": 8, "linestyle": "-" if name in RECURRENT else "--"}
+            plotting.mean_band(panel, curve[:, 0].tolist(), curve[:, 1 + index :: 2], name, color, **style)
+        panel.axhline(findings.limit.error[index], color="black", linestyle="-.", label="limit")
+        panel.set(xscale="log", xlabel="training, processor seconds for one seed")
+        log_error_axis(panel)
         panel.set_ylabel(f"error of the {TARGETS[index]}, {UNITS[index]} (RMS)")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        at_end = {name: curve[-1, 1 + index :: 2].mean() for name, curve in findings.curves.items()}
+        best = min(at_end, key=at_end.__getitem__)
+        panel.set_title(
+            f"{TARGETS[index]}, {STEPS} angles:\n{best} is best, {findings.curves[best][-1, 0]:.0f} s of training"
+        )
+    legend_below(figure, findings.shipped)
     return figure
 
 
 def plot_memory(findings: Findings) -> Figure:
     """How far back the gradient of each recurrent network reaches, and the LSTM's gates during a swing."""
-    figure, panels = plotting.new(2, width=7.5, height=5.5)
+    figure, panels = plotting.new(2, width=7.5, height=6.5)
+    angles = GROUP * np.arange(1, LONGER // GROUP + 1)
     for name in ("elman", "lstm"):
         for when, style in (("before", ":"), ("after", "-")):
             norm = findings.networks[name].gradient[when]
-            panels[0].plot(norm, style, color=LOOKS[name][0], label=f"{name}, {when} training")
-    panels[0].set(yscale="log", xlabel="step t", ylabel="norm of d loss / d x_t")
+            panels[0].plot(
+                angles,
+                norm / norm[-1],
+                style,
+                color=looks(findings.networks)[name][0],
+                label=f"{name}, {when} training",
+            )
+    panels[0].set(yscale="log", xlabel="angle number", ylabel="gradient / gradient at the last input")
     early = findings.networks["elman"].gradient["before"]
-    panels[0].set_title(f"gradient: half way back, Elman's is {early[STEPS // 2] / early[-1]:.0e} at first")
-    panels[0].legend()
+    panels[0].set_title(
+        f"the gradient vanishes: {early[0] / early[-1]:.0e} is\nleft at the first input of an Elman network"
+    )
+    panels[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     lstm_gates = findings.networks["lstm"].gates
     assert lstm_gates is not None
-    for gate, name, color in zip(lstm_gates, ("input", "forget", "output"), plotting.COLORS, strict=False):
-        plotting.quantile_band(panels[1], range(STEPS), gate, f"{name} gate", color, (0.1, 0.5, 0.9))
+    steps = angles[: STEPS // GROUP]
+    colors = plotting.BLUE, plotting.YELLOW, plotting.PURPLE
+    for gate, name, color in zip(lstm_gates, ("input", "forget", "output"), colors, strict=True):
+        panels[1].plot(steps, np.median(gate, 1), color=color, label=f"{name} gate")
     swing = panels[1].twinx()
-    widest = findings.angles[np.abs(findings.angles[:, 0]).argmax()]
-    swing.plot(widest, color=plotting.GRAY, linewidth=1.5, linestyle="--")
-    swing.set_ylabel("angle, rad")
+    widest = findings.angles[np.abs(findings.angles[:, 0]).argmax(), :STEPS]
+    swing.plot(np.arange(1, STEPS + 1), widest, color=plotting.GRAY, linewidth=1.5, linestyle="--")
+    swing.spines["right"].set_visible(True)
+    swing.set_ylabel("angle, rad (dashed)")
     swing.grid(visible=False)
-    panels[1].set(xlabel="step t", ylabel="openness: median, 10 to 90 % of units", ylim=(0, 1))
-    panels[1].set_title("LSTM gates over one swing (dashed)")
-    panels[1].legend(loc="lower right", ncols=3)
+    forget = np.median(lstm_gates[1])
+    panels[1].set(xlabel="angle number", ylabel="gate: 0 shut, 1 open (median)", ylim=(0, 1))
+    panels[1].set_title(f"the LSTM's forget gate keeps {forget:.0%}\nof its state per step (median)")
+    panels[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
     return figure
 
 
 def plot_estimates(findings: Findings) -> Figure:
     """Estimates against truth: the best network and the least-squares fit."""
-    networks, truth, fits = findings.networks, findings.truth, findings.fits
-    best = min(networks, key=lambda name: (networks[name].full.mean(0) / PRIOR_STD[:2]).sum())
-    figure, panels = plotting.new(2, width=6.5, height=5.8)
+    truth, fits, errors = findings.truth, findings.limit.fits, findings.rmse
+    best = min(errors, key=lambda name: (errors[name].mean(0) / PRIOR_STD[:2]).sum())
+    figure, panels = plotting.new(2, width=6.5, height=6.5)
     for index, panel in enumerate(panels):
         panel.plot([LOW[index], HIGH[index]], [LOW[index], HIGH[index]], "k-", lw=1)
-        panel.plot(truth[:500, index], networks[best].estimate[0, :500, index], ".", color=plotting.BLUE, label=best)
-        panel.plot(truth[: len(fits), index], fits[:, index], "x", color=plotting.ORANGE, label="least squares")
-        panel.set(
-            xlabel=f"true {TARGETS[index]}, {UNITS[index]}", ylabel=f"estimate, {UNITS[index]}", title=TARGETS[index]
-        )
-    panels[0].legend()
+        panel.plot(truth[:, index], findings.networks[best].estimate[0, :, index], ".", color=plotting.BLUE, label=best)
+        panel.plot(truth[:, index], fits[:, index], "x", color=plotting.ORANGE, label="least squares")
+        times = errors[best].mean(0)[index] / findings.limit.error[index]
+        panel.set(xlabel=f"true {TARGETS[index]}, {UNITS[index]}", ylabel=f"estimate, {UNITS[index]}")
+        panel.set_title(f"{TARGETS[index]}: {best} has\n{times:.1f} times the limit")
+    legend_below(figure, findings.shipped)
     return figure
 
+
+PAGE = Page(
+    question="Which network tells a pendulum's length and mass best from its angles, a flat or a recurrent one?",
+    formula=(
+        r"flat: $y = f(x_1, \ldots, x_T)$; one answer: $h_{t+1} = f_1(h_t, x_t)$, $y = f_2(h_{t+1}, x_{t+1})$",
+        r"Elman: $h_t = \tanh(W_x x_t + W_h h_{t-1} + b_h)$, $y_t = W h_t + b_y$",
+        r"LSTM gates: $i_t, f_t, o_t = \sigma(W x_t + U h_{t-1} + b)$ with $\sigma(z) = 1 / (1 + e^{-z})$",
+        r"LSTM state: $c_t = f_t \, c_{t-1} + i_t \tanh(W_g x_t + U_g h_{t-1} + b_g)$, $h_t = o_t \tanh(c_t)$",
+        r"vanishing gradient: $\partial h_T / \partial h_t = \prod_{k=t+1}^{T} \mathrm{diag}(1 - h_k^2) \, W_h$",
+    ),
+    captions={
+        "lengths": "Up to 100 angles, the length of the training's sequences, the errors of all networks fall. Beyond, "
+        "the recurrent networks read on and lose little, while the flat ones (dashed) leave out all but the last 100.",
+        "networks": "From as many angles as in training, a larger flat network is best. From 200 angles the recurrent "
+        "networks beat the flat one of their size, and one of three times their size.",
+        "training": "A flat network is cheap: it reaches the error of a recurrent network in less processor time. Each "
+        "point is an epoch, and the band is the range of the seeds; --quick draws what was noted in that training.",
+        "memory": "Left: the gradient at early inputs of an untrained Elman network is almost zero: it learns "
+        "long times late; the LSTM loses less. Right: the forget gate stays open, so that the state lasts.",
+        "estimates": "The nearer to the line, the better the estimate. The least-squares fit knows the pendulum's "
+        "equations and finds the length almost exactly; the mass shows in the damping alone and stays uncertain.",
+    },
+    what_if=(
+        ("balancier identify --hidden 16", "all networks get worse: which one loses least?"),
+        ("balancier identify --pendulums 5000", "with few pendulums, does the flat network overfit first?"),
+        ("balancier forecast", "the same pendulums, but the network predicts their next angles"),
+    ),
+)
 
 LESSON = Lesson(
     flags=Identify,
@@ -520,7 +692,8 @@ LESSON = Lesson(
     forecast=forecast,
     next_command="balancier forecast, which predicts the same pendulums",
     metrics=metrics,
-    check=check,
+    check=check_shipped,
+    page=PAGE,
 )
 
 

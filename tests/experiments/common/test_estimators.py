@@ -6,9 +6,11 @@ from envs import datasets
 from experiments.common.estimators import (
     NOISE,
     PRIOR_STD,
+    Limit,
     cramer_rao,
     information,
     least_squares_fit,
+    limit,
     posterior,
     simulate,
 )
@@ -56,3 +58,21 @@ def test_a_fit_reports_each_pendulum():
     calls = []
     least_squares_fit(pendulums(3)[0], advance=lambda: calls.append(1))
     assert len(calls) == 3
+
+
+def test_no_estimate_is_better_than_the_limit():
+    angles, unknown = pendulums(6, seed=5)
+    found = limit(angles + NOISE * np.random.default_rng(2).standard_normal(angles.shape))
+    np.testing.assert_allclose(found.error, np.sqrt((found.std**2).mean(0)))
+    for estimate in (unknown[:, :2], found.fits[:, :2], found.mean + 0.01):
+        assert (found.expected_error(estimate) > found.error).all()
+    np.testing.assert_allclose(found.expected_error(found.mean + 3 * found.std), np.sqrt(10) * found.error)
+    assert (np.abs(found.mean - unknown[:, :2]) < 5 * found.std).all()
+
+
+def test_the_error_expected_of_an_estimate_is_its_error_on_average():
+    generator = np.random.default_rng(0)
+    mean, std, estimate = np.ones((1, 2)), np.full((1, 2), 0.3), np.array([[1.4, 0.8]])
+    truth = mean + std * generator.standard_normal((100_000, 2))
+    expected = Limit(estimate, mean, std, np.ones(1)).expected_error(estimate)
+    np.testing.assert_allclose(np.sqrt(((estimate - truth) ** 2).mean(0)), expected, rtol=0.01)
