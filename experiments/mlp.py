@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from experiments.common import plotting
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import Flags, above, at_least
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Metric

@@ -26,7 +26,7 @@ from torch.utils.data import TensorDataset
 
 from envs.datasets import Standardize
 from experiments.common import plotting
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import Flags, UsageError, at_least
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Metric
