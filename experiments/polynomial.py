@@ -441,13 +441,6 @@ def figures(findings: Findings) -> dict[str, Figure]:
     }
 
 
-def canvas(columns: int, rows: int, title: str, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure of 16:9 that says its lesson."""
-    figure, panels = plotting.new(columns, rows, width=14 / columns, height=7.9 / rows, **options)
-    figure.suptitle(title, fontsize=18)
-    return figure, panels
-
-
 def typical(error: np.ndarray) -> int:
     """The data set whose error (S,) is nearest to the median."""
     return int(np.abs(error - np.median(error)).argmin())
@@ -479,10 +472,11 @@ def plot_fits(findings: Findings) -> Figure:
     """Fits of a few orders to few points, one of which passes through all of them."""
     train, validation = (np.median(error, 0) for error in findings.errors_with(FEW))
     best = validation.argmin()
-    figure, panels = canvas(
-        *(2, 2),
+    figure, panels = plotting.slide(
         f"{FEW} points: order {best} has the least error on new points ({validation[best]:.2f});\nlower orders underfit"
         + f", order 9 meets every point and overfits ({validation[-1]:.2f})" * int(best < ORDERS[-1]),
+        2,
+        2,
         sharex=True,
         sharey=True,
     )
@@ -505,11 +499,12 @@ def plot_errors(findings: Findings) -> Figure:
     """Errors on training and validation points against the order, and of the largest order against their number."""
     train, validation = findings.errors_with(FEW)
     middle, sizes = np.median(validation, 0), np.median(findings.largest_order(1), 1)
-    figure, panels = canvas(
-        *(2, 1),
+    figure, panels = plotting.slide(
         "The training error falls with M; the validation error is least\n"
         f"at M = {middle.argmin()} ({middle.min():.2f}). At M = 9 it is {middle[-1]:.2f}, "
         f"and {sizes[-1]:.2f} with {SIZES[-1]:,} points",
+        2,
+        1,
         sharey=True,
     )
     for panel, x, first, second in (
@@ -532,10 +527,11 @@ def plot_errors(findings: Findings) -> Figure:
 def plot_sizes(findings: Findings) -> Figure:
     """The largest order on more and more points: one fit, and the range of the fits to the other data sets."""
     error = np.median(findings.largest_order(1), 1)
-    figure, panels = canvas(
-        *(2, 2),
+    figure, panels = plotting.slide(
         "Big data reduce overfitting: the validation error of M = 9 falls\n"
         f"from {error[0]:.2f} with {FEW} points to {error[-1]:.2f} with {SIZES[-1]:,}",
+        2,
+        2,
         sharex=True,
         sharey=True,
     )
@@ -557,10 +553,11 @@ def plot_sizes(findings: Findings) -> Figure:
 def plot_generalization(findings: Findings) -> Figure:
     """Lagrange's polynomials through all points, and fits outside the range of their data."""
     ends = ", ".join(f"{power_of_ten(findings.distance[order, -1])} (M = {order})" for order in SHOWN[1:])
-    figure, panels = canvas(
-        *(2, 1),
+    figure, panels = plotting.slide(
         "Difficulty 3, generalization: a polynomial can pass through all points and fail between them;\n"
         f"outside the data, at x = {WIDE[-1]:g}, it is wrong by {ends}",
+        2,
+        1,
     )
     colors = (plotting.PURPLE, plotting.SKY, plotting.ORANGE, "black")
     seed = typical(findings.errors_with(FEW)[1][:, -1])
@@ -591,9 +588,10 @@ def plot_exercise(findings: Findings) -> Figure:
     if test[3] < test[1] / 2:
         lesson = "Difficulty 1, expressivity: orders 1 and 2 cannot follow a sine, orders 3 and 8 can;\n"
         lesson += f"gradient descent has test errors of {ends}"
-    figure, panels = canvas(
-        *(2, 2),
+    figure, panels = plotting.slide(
         lesson,
+        2,
+        2,
         sharex=True,
         sharey=True,
     )
@@ -618,10 +616,11 @@ def plot_exercise(findings: Findings) -> Figure:
 def plot_test_set(findings: Findings) -> Figure:
     """Training and test errors of the exercise's polynomials against their order."""
     test = np.median(rms(findings.descent, findings.test), 0)
-    figure, [panel] = canvas(
-        *(1, 1),
+    figure, [panel] = plotting.slide(
         f"A test set of {NEW_POINTS:,} points chooses the order: gradient descent has {test[1]:.2f} with M = 1,\n"
         f"and {test.min():.2f} at best, with M = {test.argmin()} (noise {findings.noise:g})",
+        1,
+        1,
     )
     for name, weight, color in (
         ("least squares", findings.fit, plotting.BLUE),
@@ -657,10 +656,11 @@ def plot_descent(findings: Findings) -> Figure:
     small, good, large = findings.rates
     slow = float(np.median(findings.ratio[-1, :, 0, 3]))
     times = f" ({slow:.0f} times the least error at M = 3)" if np.isfinite(slow) else ""
-    figure, panels = canvas(
-        *(2, 2),
+    figure, panels = plotting.slide(
         f"Difficulty 2, training: at rate {small:g} descent is slow{times},\n"
         f"at {large:g} {findings.diverged[:, 2].mean():.0%} of all runs diverge",
+        2,
+        2,
         sharex=True,
         sharey=True,
     )
@@ -681,10 +681,11 @@ def plot_bound(findings: Findings) -> Figure:
     """Descent just below and just above the bound, and the bound of every order beside the three rates."""
     below, above = findings.converged_below.mean(), findings.diverged[:, 4].mean()
     bound = np.median(findings.bound[:, 3])
-    figure, panels = canvas(
-        *(2, 1),
+    figure, panels = plotting.slide(
         "Descent converges below 2/K, where K is the largest curvature of L:\n"
         f"{below:.0%} of all runs converge at 0.99 · 2/K, {above:.0%} diverge at 1.01 · 2/K",
+        2,
+        1,
     )
     names = [""] * 3 + [f"rate {margin:g} · 2/K = {margin * bound:.3f}" for margin in MARGINS]
     descent_curves(findings, panels[0], 3, (3, 4), names)
