@@ -458,7 +458,7 @@ def plot_minibatches(findings: Findings) -> Figure:
     _, small, *_, full = ends
     figure, panels = plotting.slide(
         f"Minibatches learn more from each epoch, because they update more often: after {count} epochs\n"
-        f"{ends[small]:.1f} times the noise floor ({small}), {ends[full]:.0f} times ({full})",
+        f"{ends[small]:.1f} times the noise floor ({small}), {ends[full]:.3g} times ({full})",
         2,
         sharey=True,
     )

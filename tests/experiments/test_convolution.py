@@ -84,13 +84,6 @@ def test_shuffled_pixels_are_the_same_pixels():
     assert convolution.shuffled(data, order).tensors[0].tolist() == [[3, 0, 2, 1, 7, 4, 6, 5, 11, 8, 10, 9]]
 
 
-def test_the_padding_of_the_drawn_picture_makes_no_border():
-    """The background of the picture is 0, as the padding, so that no edge is found where there is none."""
-    output = convolution.convolve(1 - convolution.portrait(32), convolution.KERNELS["Sobel, downwards"], padding=1)
-    border = np.concatenate([output[0], output[-1], output[:, 0], output[:, -1]])
-    assert np.abs(border).max() < 1e-6 < 1 < np.abs(output).max()
-
-
 @pytest.fixture(scope="module")
 def findings():
     return convolution.measure(convolution.Convolution(quick=True, seeds=1))
@@ -131,6 +124,14 @@ def test_a_dense_layer_needs_many_times_the_parameters(result):
 def test_feature_maps_are_those_of_one_picture(findings):
     assert findings.picture.shape == (3, 32, 32)
     assert [maps.shape for maps in findings.feature_maps] == [(8, 16, 16), (16, 8, 8), (32, 4, 4)]
+
+
+def test_the_padding_of_the_drawn_picture_makes_no_border(findings):
+    """The background of the picture is 0, as the padding, so that no edge is found where there is none."""
+    panel = convolution.figures(findings)["stride_padding_pooling"].axes[1]
+    output = np.asarray(panel.images[0].get_array())
+    border = np.concatenate([output[0], output[-1], output[:, 0], output[:, -1]])
+    assert np.abs(border).max() < 1e-6 < 1 < np.abs(output).max()
 
 
 def test_the_files_of_a_run(findings, tmp_path, monkeypatch):
