@@ -513,7 +513,7 @@ PAGE = Page(
     ),
     captions={
         "rgb": "A color picture is three matrices, one for red, green and blue; the rod is darkest in green and blue. "
-        "Shuffling takes the neighbors apart: the convolutional network loses accuracy, the dense one learns as before.",
+        "Shuffling parts the neighbors: the convolutional network loses accuracy, the dense one learns as before.",
         "kernels": "Each output pixel is the sum of kernel weights times the pixels under them. Blur averages, Laplace "
         "marks all edges, and each Sobel marks the edges of one direction.",
         "stride_padding_pooling": "The line below each picture computes its size. Stride and pooling keep the shape of "
