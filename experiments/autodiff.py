@@ -1,6 +1,6 @@
 """Automatic differentiation (3.2): the two gradients of the course, three ways to compute a gradient, and gradient
-descent that ends in local minima. The figures show the error of finite differences against their step size, the time of
-one gradient against the number of parameters, and the paths of gradient descent from many starts.
+descent that ends in local minima. The figures show the error of finite differences against their step size, how often
+each way evaluates the cost, and the paths of gradient descent from many starts.
 
 The gradient is that of a cost: the mean squared error of a small network, y = v . tanh(w x + b). Its H hidden units
 have P = 3 H parameters. The three ways are finite differences, automatic differentiation by torch (autograd), and the
@@ -11,30 +11,31 @@ A seed decides one set of points and parameters.
 S seed, N points, H hidden units, P parameters, E step sizes, K starts, T iterations.
 """
 
+import inspect
 import math
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from envs.sources import curve
 from experiments.common import plotting
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import Flags, above, at_least
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Metric
 from models.streams import normal, stream
 
 POINTS = 30
-SIZES = (3, 12, 30, 120, 300, 1_200, 3_000)  # parameters whose gradient is timed
+SIZES = (3, 12, 30, 120, 300, 1_200, 3_000)  # parameters whose gradient's evaluations are counted
 KINDS = "forward", "central"  # finite differences
 EPSILONS = np.logspace(-15, 0, 61)
 TRAIN, WEIGHTS = 320, 321  # random streams
@@ -61,11 +62,12 @@ class Findings:
     seeds: list[int]
     parameters: int  # of the network whose gradient is checked
     learning_rate: float
-    square_gradient: float
-    product_gradient: list[float]
+    square_gradient: Tensor  # (1,)
+    product_gradient: Tensor  # (2,)
     difference_errors: dict[str, np.ndarray]  # kind and precision -> relative error (E, S)
     autograd_error: np.ndarray  # (S,)
-    seconds: dict[str, dict[int, float]]  # way to the gradient -> parameters -> time; with "cost", of the cost
+    evaluations: dict[str, dict[int, int]]  # way to the gradient -> parameters -> how often the cost was computed
+    backward_passes: dict[str, int]  # way to the gradient -> passes for one gradient, of any number of parameters
     path: np.ndarray  # (T + 1, K), x of gradient descent from every start
 
     @property
@@ -77,23 +79,17 @@ class Findings:
 # The two examples of the course
 
 
-def square_gradient() -> float:
-    """Gradient of x^2 at 3.1."""
-    x = torch.tensor(3.1, requires_grad=True)
-    y = x**2
-    y.backward()
-    assert x.grad is not None
-    return x.grad.item()
+def square_gradient() -> Tensor:
+    point = torch.tensor([3.1], requires_grad=True)
+    square = point**2
+    return torch.autograd.grad(square, point)[0]  # 2 x
 
 
-def product_gradient() -> list[float]:
-    """Gradient of the scalar product a . x with respect to x; it is a."""
-    a = torch.tensor([5.5, 7.7])
-    x = torch.tensor([1.0, 2.0], requires_grad=True)
-    y = a @ x
-    y.backward()
-    assert x.grad is not None
-    return x.grad.tolist()
+def product_gradient() -> Tensor:
+    point = torch.tensor([3.1, 2.0], requires_grad=True)
+    factors = torch.tensor([5.5, 7.7])
+    product = factors @ point
+    return torch.autograd.grad(product, point)[0]  # the factors
 
 
 # One cost, and three ways to its gradient
@@ -115,23 +111,25 @@ def gradient_by_hand(parameters: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return torch.cat([(inner * x[..., None]).sum(-2), inner.sum(-2), (residual[..., None] * hidden).sum(-2)], -1)
 
 
-def gradient_by_autograd(parameters: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """One backward pass for any number of parameters, (S, P)."""
+Cost = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def gradient_by_autograd(parameters: Tensor, x: Tensor, y: Tensor, cost: Cost = cost) -> Tensor:
+    """One evaluation of the cost and one backward pass for any number of parameters, (S, P)."""
     parameters = parameters.detach().requires_grad_()
     return torch.autograd.grad(cost(parameters, x, y).sum(), parameters)[0]
 
 
-def gradient_by_differences(parameters: Tensor, x: Tensor, y: Tensor, epsilon: float, central: bool = False) -> Tensor:
-    """(C(p + e) - C(p)) / epsilon, or (C(p + e) - C(p - e)) / (2 epsilon), for one parameter after another; (S, P)."""
-    columns, middle = [], cost(parameters, x, y)
-    for index in range(parameters.shape[-1]):
-        upper, lower = parameters.clone(), parameters.clone()
-        upper[..., index] += epsilon
-        lower[..., index] -= epsilon
-        if central:
-            columns.append((cost(upper, x, y) - cost(lower, x, y)) / (2 * epsilon))
-        else:
-            columns.append((cost(upper, x, y) - middle) / epsilon)
+def gradient_by_differences(
+    parameters: Tensor, x: Tensor, y: Tensor, epsilon: float, central: bool = False, cost: Cost = cost
+) -> Tensor:
+    """(C(p + e) - C(p)) / e, or (C(p + e) - C(p - e)) / (2 e), for one parameter after another; (S, P)."""
+    steps = epsilon * torch.eye(parameters.shape[-1], dtype=parameters.dtype)  # (P, P), one row a parameter
+    if central:
+        columns = [(cost(parameters + e, x, y) - cost(parameters - e, x, y)) / (2 * epsilon) for e in steps]
+    else:
+        middle = cost(parameters, x, y)
+        columns = [(cost(parameters + e, x, y) - middle) / epsilon for e in steps]
     return torch.stack(columns, -1)
 
 
@@ -166,35 +164,35 @@ def best_step(errors: np.ndarray) -> tuple[int, float]:
     return int(median.argmin()), float(median.min())
 
 
-METHODS: dict[str, Callable[..., Tensor]] = {
-    "cost": cost,
-    "finite differences": lambda parameters, x, y: gradient_by_differences(parameters, x, y, 1e-6, central=True),
+WAYS: dict[str, Callable[..., Tensor]] = {
+    "forward differences": partial(gradient_by_differences, epsilon=1e-6),
+    "central differences": partial(gradient_by_differences, epsilon=1e-6, central=True),
     "autograd": gradient_by_autograd,
-    "by hand": gradient_by_hand,
 }
 
 
-def seconds_of(function: Callable[[], Any], least: float = 0.05) -> float:
-    """Shortest time of a call; calls are repeated for at least `least` seconds in all."""
-    function()
-    shortest, total = math.inf, 0.0
-    while total < least:
-        began = time.perf_counter()
-        function()
-        seconds = time.perf_counter() - began
-        shortest, total = min(shortest, seconds), total + seconds
-    return shortest
+class Counted:
+    """The cost, which counts its evaluations and the backward passes through it."""
+
+    def __init__(self):
+        self.evaluations = self.backward_passes = 0
+
+    def __call__(self, parameters: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        self.evaluations += 1
+        value = cost(parameters, x, y)
+        if value.requires_grad:
+            value.register_hook(self.count_backward)
+        return value
+
+    def count_backward(self, gradient: Tensor) -> None:
+        self.backward_passes += 1
 
 
-def timings(seed: int, sizes: Sequence[int], callback: Callable[[], None]) -> dict[str, dict[int, float]]:
-    """Seconds of one gradient of one seed: method -> number of parameters -> seconds; with "cost", of the cost."""
-    seconds: dict[str, dict[int, float]] = {name: {} for name in METHODS}
-    for size in sizes:
-        numbers = problem([seed], size // 3)
-        for name, method in METHODS.items():
-            seconds[name][size] = seconds_of(lambda method=method, numbers=numbers: method(*numbers))
-        callback()
-    return seconds
+def count(way: Callable[..., Tensor], seed: int, size: int) -> Counted:
+    """What one gradient with `size` parameters takes."""
+    counted = Counted()
+    way(*problem([seed], size // 3), cost=counted)
+    return counted
 
 
 # Gradient descent on a curve with several minima
@@ -232,12 +230,14 @@ def gradient_descent(starts: Tensor, learning_rate: float, iterations: int) -> T
 
 
 def measure(flags: Autodiff) -> Findings:
-    sizes = SIZES[:-2] if flags.quick else SIZES
     numbers = problem(flags.all_seeds, flags.hidden)
-    with ProgressBar(1 + len(sizes), "gradients") as progress:
+    counts: dict[str, dict[int, Counted]] = {}
+    with ProgressBar(1 + len(WAYS), "gradients") as progress:
         errors = difference_errors(*numbers)
         progress.advance()
-        seconds = timings(flags.seed, sizes, progress.advance)
+        for name, way in WAYS.items():
+            counts[name] = {size: count(way, flags.seed, size) for size in SIZES}
+            progress.advance()
     starts = torch.linspace(*RANGE, flags.starts, dtype=torch.float64)
     return Findings(
         seeds=flags.all_seeds,
@@ -247,13 +247,14 @@ def measure(flags: Autodiff) -> Findings:
         product_gradient=product_gradient(),
         difference_errors=errors,
         autograd_error=relative_error(gradient_by_autograd(*numbers), gradient_by_hand(*numbers)),
-        seconds=seconds,
+        evaluations={name: {size: each.evaluations for size, each in sizes.items()} for name, sizes in counts.items()},
+        backward_passes={name: sizes[SIZES[-1]].backward_passes for name, sizes in counts.items()},
         path=gradient_descent(starts, flags.learning_rate, flags.iterations).numpy(),
     )
 
 
 def forecast(flags: Autodiff) -> str:
-    return f"{flags.seeds} seeds, about {duration(4 if flags.quick else 8)}"
+    return f"{flags.seeds} seeds, about {duration(3 + 0.12 * flags.hidden)}"
 
 
 # Output
@@ -269,12 +270,13 @@ def result(findings: Findings) -> dict[str, Any]:
     best = {name: best_step(errors) for name, errors in findings.difference_errors.items()}
     bottoms, reached = minima(LINE), findings.minimum_reached
     return {
-        "square_gradient": findings.square_gradient,
-        "product_gradient": findings.product_gradient,
+        "square_gradient": findings.square_gradient.item(),
+        "product_gradient": findings.product_gradient.numpy(),
         "best_step": {name: EPSILONS[index] for name, (index, _) in best.items()},
         "best_relative_error": {name: error for name, (_, error) in best.items()},
         "autograd_relative_error": np.median(findings.autograd_error),
-        "seconds_per_gradient": findings.seconds,
+        "evaluations": findings.evaluations,
+        "backward_passes": findings.backward_passes,
         "minima": bottoms,
         "starts_ending_in": [(reached == index).sum() for index in range(len(bottoms))],
         "share_of_global_minimum": (reached == np.argmin(wavy(bottoms))).mean(),
@@ -282,107 +284,145 @@ def result(findings: Findings) -> dict[str, Any]:
 
 
 def table(findings: Findings) -> Table:
-    """The gradients of the course, and below them the three ways to a gradient."""
-    sizes = list(findings.seconds["cost"])
-    sizes = [sizes[0], sizes[len(sizes) // 2], sizes[-1]]
-
-    def milliseconds(name: str) -> list[str]:
-        return [f"{1e3 * findings.seconds[name][size]:,.2f} ms" for size in sizes]
-
-    columns = "way to the gradient", "relative error (median)", "at step size"
-    ways = Table(*columns, *(f"P = {size:,}" for size in sizes))
-    for name in ("forward, float64", "central, float64"):
-        index, error = best_step(findings.difference_errors[name])
-        times = milliseconds("finite differences") if name.startswith("central") else []
-        ways.add_row(f"differences, {name}", f"{error:.0e}", f"{EPSILONS[index]:.0e}", *times)
-    ways.add_row("autograd", f"{np.median(findings.autograd_error):.0e}", "-", *milliseconds("autograd"))
-    ways.add_row("by hand", "reference", "-", *milliseconds("by hand"))
-    first, second = findings.product_gradient
+    """The code of the course's gradients with their results, and below it the three ways to a gradient."""
+    sizes = SIZES[0], SIZES[2], SIZES[-1]
+    columns = "way to the gradient", "relative error", "at step size"
+    title = "P parameters: evaluations of the cost for one gradient"
+    ways = Table(*columns, *(f"P = {size:,}" for size in sizes), "backward passes", title=title)
+    for kind in KINDS:
+        index, error = best_step(findings.difference_errors[f"{kind}, float64"])
+        ways.add_row(f"{kind} differences", f"{error:.0e}", f"{EPSILONS[index]:.0e}", *counts(findings, kind, sizes))
+    error = np.median(findings.autograd_error)
+    ways.add_row("autograd", f"{error:.0e}", "-", *counts(findings, "autograd", sizes))
+    ways.add_row("chain rule by hand", "reference", "-", *["-"] * 4)
     both = Table.grid()
-    both.add_row(f"x = 3.1, y = x**2, y.backward(): x.grad = {findings.square_gradient:.1f}")
-    both.add_row(f"a = (5.5, 7.7), x = (1, 2), y = a @ x, y.backward(): x.grad = ({first:.1f}, {second:.1f})")
+    for function, gradient in (
+        (square_gradient, findings.square_gradient),
+        (product_gradient, findings.product_gradient),
+    ):
+        both.add_row(Text(inspect.getsource(function).rstrip()))
+        both.add_row(Text(f">>> {function.__name__}()\n{gradient}\n"))
     both.add_row(ways)
     return both
+
+
+def counts(findings: Findings, way: str, sizes: Sequence[int]) -> list[str]:
+    """Evaluations of the cost for each number of parameters, and backward passes."""
+    name = f"{way} differences" if way in KINDS else way
+    return [*(f"{findings.evaluations[name][size]:,}" for size in sizes), str(findings.backward_passes[name])]
 
 
 # Figures
 
 
 def figures(findings: Findings) -> dict[str, Figure]:
-    return {"gradients": plot_gradients(findings), "local_minima": plot_minima(findings)}
+    return {
+        "gradients": plot_gradients(findings),
+        "evaluations": plot_evaluations(findings),
+        "local_minima": plot_minima(findings),
+    }
 
 
 def plot_gradients(findings: Findings) -> Figure:
-    """Error of finite differences against their step; time of a gradient against the number of parameters."""
-    figure, panels = plotting.new(2, width=8.5, height=6)
-    plot_errors(panels[0], findings)
-    plot_times(panels[1], findings.seconds)
-    return figure
-
-
-def plot_errors(axes: Axes, findings: Findings) -> None:
+    """Error of finite differences against their step, beside that of autograd."""
     errors, automatic = findings.difference_errors, float(np.median(findings.autograd_error))
-    colors = plotting.BLUE, plotting.GREEN, plotting.SKY, plotting.YELLOW
+    (forward, forward_error), (central, central_error) = (best_step(errors[f"{k}, float64"]) for k in KINDS)
+    figure, [panel] = plotting.slide(
+        f"Autograd is exact to rounding ({automatic:.0e}). Differences have errors of {forward_error:.0e} (forward)\n"
+        f"and {central_error:.0e} (central) at the best of all steps, and more at any other"
+    )
+    colors = plotting.BLUE, plotting.PURPLE, plotting.SKY, plotting.YELLOW
     for (name, error), color in zip(errors.items(), colors, strict=True):
         shown = np.where(error > 0, error, np.nan)
         style = "--" if name.endswith("32") else "-"
-        plotting.quantile_band(axes, EPSILONS.tolist(), shown, name, color, (0.1, 0.5, 0.9), linestyle=style)
-    axes.axhline(max(automatic, 1e-17), color=plotting.ORANGE, label="autograd, float64")
-    axes.set(xscale="log", yscale="log", ylim=(1e-17, 1e2), xlabel="step size ε")
-    axes.set_ylabel("relative error of the gradient")
-    (forward, forward_error), (central, central_error) = (best_step(errors[f"{k}, float64"]) for k in KINDS)
-    axes.set_title(
-        f"{findings.parameters} parameters: best steps {EPSILONS[forward]:.0e} and {EPSILONS[central]:.0e}\n"
-        f"with errors {forward_error:.0e} and {central_error:.0e}, autograd {automatic:.0e}"
-    )
-    axes.text(1e-15, 4, "float32: p + ε = p", fontsize=13)
-    axes.legend(loc="lower left", ncols=2)
+        plotting.quantile_band(panel, EPSILONS.tolist(), shown, name, color, (0.1, 0.5, 0.9), linestyle=style)
+    for index, error, color in ((forward, forward_error, plotting.BLUE), (central, central_error, plotting.PURPLE)):
+        panel.plot(EPSILONS[index], error, "o", color=color, markersize=11)
+    panel.axhline(max(automatic, 1e-17), color="black", label="autograd, float64")
+    panel.set(xscale="log", yscale="log", ylim=(1e-17, 1e2), xlabel="step size ε (dots: best steps)")
+    panel.set_ylabel("relative error of the gradient")
+    panel.set_title(f"{findings.parameters} parameters, {len(findings.seeds)} seeds: median, 10 to 90 %")
+    panel.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
 
 
-def plot_times(axes: Axes, seconds: dict[str, dict[int, float]]) -> None:
-    colors = "black", plotting.BLUE, plotting.ORANGE, plotting.GREEN
-    for (name, times), color in zip(seconds.items(), colors, strict=True):
-        style, label = ("--", "only the cost") if name == "cost" else ("-", name)
-        axes.plot(list(times), list(times.values()), color=color, marker="o", linestyle=style, label=label)
-    largest = max(seconds["cost"])
-    ratio = {name: times[largest] / seconds["cost"][largest] for name, times in seconds.items()}
-    axes.set(xscale="log", yscale="log", xlabel="parameters P", ylabel="time of one gradient, s")
-    axes.set_title(
-        f"P = {largest:,}: autograd takes {ratio['autograd']:.1f} costs,\n"
-        f"finite differences {ratio['finite differences']:,.0f}"
+def plot_evaluations(findings: Findings) -> Figure:
+    """How often the cost is computed for one gradient, against the number of parameters."""
+    largest = {name: sizes[SIZES[-1]] for name, sizes in findings.evaluations.items()}
+    figure, [panel] = plotting.slide(
+        f"One gradient with {SIZES[-1]:,} parameters: differences evaluate the cost "
+        f"{largest['forward differences']:,} or {largest['central differences']:,} times,\n"
+        f"autograd {largest['autograd']} time, with {findings.backward_passes['autograd']} backward pass"
     )
-    axes.legend(loc="upper left")
+    rules = {"forward differences": "P + 1", "central differences": "2 P", "autograd": "1, and 1 backward pass"}
+    colors = plotting.BLUE, plotting.PURPLE, "black"
+    for (name, sizes), color, marker in zip(findings.evaluations.items(), colors, "os^", strict=True):
+        label = f"{name}: {rules[name]}"
+        panel.plot(list(sizes), list(sizes.values()), color=color, marker=marker, markersize=9, label=label)
+    panel.set(xscale="log", yscale="log", xlabel="parameters P", ylabel="evaluations of the cost for one gradient")
+    panel.legend(loc="upper left")
+    return figure
 
 
 def plot_minima(findings: Findings) -> Figure:
     """The curve with starts and ends, and the paths between them."""
-    figure, panels = plotting.new(2, width=8.5, height=6)
     path, bottoms, reached = findings.path, minima(LINE), findings.minimum_reached
     lowest = int(np.argmin(wavy(bottoms)))
-    colors = [plotting.GREEN if end == lowest else plotting.ORANGE if end >= 0 else plotting.GRAY for end in reached]
-    panels[0].plot(LINE, wavy(LINE), color=plotting.GRAY)
+    number, elsewhere = (reached == lowest).sum(), (reached < 0).sum()
+    figure, panels = plotting.slide(
+        f"Not convex: {number} of {len(reached)} starts reach the lowest of {len(bottoms)} minima,\n"
+        f"{len(reached) - number - elsewhere} end in a local minimum" + (f", {elsewhere} in none" if elsewhere else ""),
+        2,
+    )
+    names = "lowest minimum", "local minimum", "no minimum"
+    shades = plotting.BLUE, plotting.ORANGE, plotting.GRAY
+    kinds = [0 if end == lowest else 1 if end >= 0 else 2 for end in reached]
+    panels[0].plot(LINE, wavy(LINE), color=plotting.GRAY, label="L(x) = x²/10 + sin 3x")
     hollow = {"markersize": 9, "markerfacecolor": "white", "markeredgewidth": 2}
-    for start, end, color in zip(path[0], path[-1], colors, strict=True):
-        panels[0].plot(start, wavy(start), "o", color=color, **hollow)
-        panels[0].plot(end, wavy(end), "v", color=color, markersize=13)
-    panels[0].plot([], [], "o", color="black", markerfacecolor="white", markeredgewidth=2, label="start")
+    for start, end, kind in zip(path[0], path[-1], kinds, strict=True):
+        panels[0].plot(start, wavy(start), "o", color=shades[kind], **hollow)
+        panels[0].plot(end, wavy(end), "v", color=shades[kind], markersize=13)
+    panels[0].plot([], [], "o", color="black", label="start", **hollow)
     panels[0].plot([], [], "v", color="black", markersize=11, label="end")
-    height = wavy(LINE)
-    panels[0].set(xlim=(LINE[0], LINE[-1]), ylim=(height.min() - 0.3, height.max() + 0.8))
-    panels[0].set(xlabel="x", ylabel="x²/10 + sin 3x")
-    panels[0].set_title(f"{len(bottoms)} local minima; the lowest at x = {bottoms[lowest]:.2f}")
-    panels[0].legend(loc="upper center", ncols=2)
-    for column, color in zip(path.T, colors, strict=True):
-        panels[1].plot(column, color=color, linewidth=2)
+    panels[0].set(xlim=(LINE[0], LINE[-1]), xlabel="x", ylabel="L(x)")
+    panels[0].set_title(f"the lowest minimum is at x = {bottoms[lowest]:.2f}")
+    for column, kind in zip(path.T, kinds, strict=True):
+        panels[1].plot(column, color=shades[kind], linewidth=2)
+    for kind in sorted(set(kinds)):
+        panels[1].plot([], [], color=shades[kind], label=f"ends in: {names[kind]}")
     for index, bottom in enumerate(bottoms):
-        color = plotting.GREEN if index == lowest else "black"
-        panels[1].axhline(bottom, color=color, linestyle="--", linewidth=1.2)
+        panels[1].axhline(bottom, color=shades[index != lowest], linestyle="--", linewidth=1.2)
     panels[1].set(xlabel="iteration", ylabel="x", xlim=(0, len(path) - 1), ylim=(LINE[0], LINE[-1]))
-    count, elsewhere = (reached == lowest).sum(), (reached < 0).sum()
-    title = f"rate {findings.learning_rate:g}: {count} of {len(reached)} starts reach the lowest"
-    panels[1].set_title(title + (f", {elsewhere} none" if elsewhere else ""))
+    panels[1].set_title(f"learning rate {findings.learning_rate:g} (dashed: minima)")
+    for panel in panels:
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
     return figure
 
+
+PAGE = Page(
+    question="How does a program compute a gradient, at what cost, and where does gradient descent end?",
+    formula=(
+        r"$\nabla_\theta L = \left[\frac{\partial L}{\partial \theta_0}, "
+        r"\frac{\partial L}{\partial \theta_1}, \ldots\right]^T$",
+        r"forward: $\frac{\partial L}{\partial \theta_i} \approx "
+        r"\frac{L(\theta + \epsilon e_i) - L(\theta)}{\epsilon}$, "
+        r"central: $\frac{L(\theta + \epsilon e_i) - L(\theta - \epsilon e_i)}{2 \epsilon}$",
+        r"$\theta^{k+1} = \theta^k - \eta \nabla_\theta L(\theta^k)$",
+    ),
+    captions={
+        "gradients": "With a large step the formula of finite differences is wrong, with a small step rounding is. "
+        "Even at the best step (dots) they are far less exact than autograd, which has no step at all.",
+        "evaluations": "Finite differences compute the cost once or twice for every parameter. Autograd computes it "
+        "once and goes backward through it once, for any number of parameters.",
+        "local_minima": "Each start goes down to the minimum on its own side of the maxima, and stays there. Only a "
+        "convex cost, which has one minimum, makes the end independent of the start.",
+    },
+    what_if=(
+        ("balancier autodiff --learning-rate 0.25", "the rate is above 2/K at the minima: descent ends in none"),
+        ("balancier autodiff --learning-rate 0.001", "100 steps are too few: most paths are still on their way"),
+        ("balancier autodiff --hidden 1", "three parameters: the errors of the three ways stay as they are"),
+    ),
+)
 
 LESSON = Lesson(
     flags=Autodiff,
@@ -393,6 +433,7 @@ LESSON = Lesson(
     forecast=forecast,
     next_command="balancier autodiff --learning-rate 0.25, above the bound: which starts still converge?",
     metrics=metrics,
+    page=PAGE,
 )
 
 

@@ -1,16 +1,20 @@
 """Multilayer perceptrons (3.3): the parts of a network, and regression of a wavy curve from noisy points. The figures
-show how the error depends on the width, on the learning rate and on the minibatches, and how networks with different
-activations extrapolate outside the range of the data.
+show how the error depends on the width, on epochs and learning rate and on the minibatches, how minibatches leave local
+minima, and how networks with different activations extrapolate outside the range of the data.
 
 The truth is y = sin(1.5 pi x) + 0.5 x, with x in [-1, 1]. The noise is normal with standard deviation 0.1. So even the
-best possible network has a mean squared error of 0.1^2 = 0.01 on new points: this is the noise floor.
+best possible network has a mean squared error of 0.1^2 = 0.01 on new points: this is the noise floor. N, the number of
+points, is given with the problem. The width M of the hidden layer, the epochs and the learning rate are choices of the
+training (hyper-parameters).
 
 A seed decides the initial weights of one network and the order of its training points. The networks of all seeds train
-side by side on the same points. The networks of all learning rates do, too, because each network has its own rate.
+side by side on the same points. The networks of all learning rates do, too, because each network has its own rate. One
+network trains in plain PyTorch as well, and becomes the same as with `models.fit`.
 
-S seed, E epochs.
+S seed, E epochs, B minibatch, K starts.
 """
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,28 +22,40 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
-from torch import Tensor
-from torch.utils.data import TensorDataset
+from rich.text import Text
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from experiments.common import plotting
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import Flags, above, at_least
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Metric
 from models import MLP, SGD, fit, squared_error
+from models.fitting import ROLE
 from models.networks import ACTIVATIONS
+from models.streams import permutations, stream
 
 NOISE = 0.1
-FORMULAS = {"sigmoid": "1 / (1 + exp(-a))", "tanh": "tanh(a)", "relu": "max(0, a)"}
+FORMULAS = {"sigmoid": "1 / (1 + exp(-a))", "tanh": "2 / (1 + exp(-2 a)) - 1", "relu": "max(0, a)"}
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
 WIDTH = 32  # where widths are not compared
 RATES = (1e-4, 1e-3, 1e-2, 1e-1)
-TEST_POINTS = 1_000
+BATCH = 50  # points of a minibatch, where these are not compared
+VALIDATION_POINTS = 1_000
+PLAIN_EPOCHS = 20  # of the training in plain PyTorch
 WIDE = np.linspace(-1.5, 1.5, 300)  # x where the activations are compared
 LINE = np.linspace(-1, 1, 300)  # x where the widths are compared
 SHOWN = {1: plotting.PURPLE, 2: plotting.YELLOW, 4: plotting.GREEN, 32: plotting.BLUE}  # widths whose fits are drawn
+STARTS = np.linspace(0.5, 20, 40)  # of the single weight in sin(w x)
+WEIGHTS = np.linspace(0, 21, 4_201)  # where its loss is drawn and its minima are found
+STEPS, STEP_SIZE = 4_000, 1.0  # of its gradient descent
+BATCHES = (1, 2, 5, 10, 50)  # sizes of its minibatches; all points are the last
+DATA, DESCENT = 372, 370  # random streams
 
 
 @dataclass(frozen=True)
@@ -60,19 +76,20 @@ class Mlp(Flags):
 
 @dataclass(frozen=True)
 class Training:
-    """Networks of all seeds after one training."""
+    """Networks of all seeds after one training, and mean squared errors (E, S)."""
 
     network: MLP
-    error: np.ndarray  # (E, S), mean squared error on test points after each epoch
+    train: np.ndarray  # on the training points, while learning
+    validation: np.ndarray  # after each epoch
 
     @property
     def final(self) -> np.ndarray:
-        """Error after the last epoch, (S,)."""
-        return self.error[-1]
+        """Validation error after the last epoch, (S,)."""
+        return self.validation[-1]
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Outputs (S, B) at x (B,)."""
-        inputs = as_tensor(x)[:, None].expand(self.error.shape[1], -1, -1)
+        inputs = as_tensor(x)[:, None].expand(self.validation.shape[1], -1, -1)
         with torch.no_grad():
             return self.network(inputs)[..., 0].numpy()
 
@@ -86,20 +103,91 @@ class Findings:
     rates: Training  # one network for each learning rate and seed: the seeds of the first rate, of the second, ...
     rate_seeds: list[int]  # of the networks in `rates`
     activations: dict[str, Training]
-    optimizers: dict[str, Training]  # SGD with smaller and larger minibatches
+    optimizers: dict[str, Training]  # Adam, and SGD with smaller and larger minibatches
+    batch_sizes: list[int]  # of these
+    parabola: float  # validation error of the best parabola, in which every network with activation a^2 ends
+    plain_difference: float  # largest difference between the weights of plain PyTorch and of `fit`
+    ends: dict[int, np.ndarray]  # batch size -> weight of sin(w x) at the end of descent from all STARTS, (K,)
 
     @property
     def error_by_rate(self) -> dict[float, np.ndarray]:
-        """(E, S) for each learning rate."""
-        return dict(zip(RATES, np.split(self.rates.error, len(RATES), 1), strict=True))
+        """Validation errors (E, S) for each learning rate."""
+        return dict(zip(RATES, np.split(self.rates.validation, len(RATES), 1), strict=True))
 
     @property
-    def error_by_batches(self) -> dict[str, np.ndarray]:
-        """(E, S) for each optimizer and size of the minibatches."""
-        everything = "all 200 at once" if len(self.x) == 200 else "all at once"
-        names = "SGD, batches of 10", "SGD, batches of 50", f"gradient descent, {everything}"
-        errors = {name: training.error for name, training in zip(names, self.optimizers.values(), strict=True)}
-        return {"Adam, batches of 50": self.widths[WIDTH].error, **errors}
+    def epochs(self) -> int:
+        """Of every training but the last, which has more."""
+        return len(self.widths[WIDTH].train)
+
+    @property
+    def reached(self) -> dict[int, int]:
+        """Batch size -> how many of the STARTS reached the lowest minimum of the loss of sin(w x)."""
+        lowest = WEIGHTS[self.loss.argmin()]
+        return {size: int((np.abs(ends - lowest) < 0.5).sum()) for size, ends in self.ends.items()}
+
+    @property
+    def loss(self) -> np.ndarray:
+        """Loss of sin(w x) on all points at WEIGHTS."""
+        return sine_loss(WEIGHTS, self.x, sine(self.x, self.y))
+
+
+# The network in plain PyTorch
+
+
+class PlainMLP(nn.Module):
+    """One hidden layer: y = W2 relu(W1 x + b1) + b2, or another activation."""
+
+    def __init__(self, inputs: int, width: int, outputs: int, activation: Callable[[Tensor], Tensor] = torch.relu):
+        super().__init__()
+        self.hidden = nn.Linear(inputs, width)
+        self.out = nn.Linear(width, outputs)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.activation(self.hidden(x)))
+
+
+class PointSet(Dataset):
+    """Pairs of an input and an output."""
+
+    def __init__(self, x: Tensor, y: Tensor):
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.x[index], self.y[index]
+
+
+def train_plain(network: nn.Module, data: Dataset, epochs: Sequence[list[list[int]]], learning_rate: float) -> None:
+    """Minibatch training; `epochs` are the batches of each, lists of indices."""
+    optimizer = torch.optim.Adam(network.parameters(), learning_rate)
+    for batches in epochs:
+        for x, y in DataLoader(data, batch_sampler=batches):
+            loss = F.mse_loss(network(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
+def plain_difference(data: TensorDataset, seed: int, learning_rate: float) -> float:
+    """Largest difference between the weights that `train_plain` and `fit` find from the same start; in float64."""
+    x, y = (tensor.double() for tensor in data.tensors)
+    ours = MLP(1, (WIDTH,), 1, activation="tanh", seeds=[seed]).double()
+    plain = PlainMLP(1, WIDTH, 1, torch.tanh).double()
+    layers = [(plain.hidden, ours.hidden[0]), (plain.out, ours.out)]
+    for theirs, layer in layers:
+        theirs.weight.data.copy_(layer.weight[0].T)  # type: ignore[union-attr,index]
+        theirs.bias.data.copy_(layer.bias[0])  # type: ignore[union-attr,index]
+    orders = [permutations([seed], (ROLE, epoch), 1, len(x))[0, 0] for epoch in range(PLAIN_EPOCHS)]
+    if len(x) <= BATCH:
+        orders = [torch.arange(len(x))] * PLAIN_EPOCHS  # all points in one minibatch are not shuffled
+    train_plain(plain, PointSet(x, y), [[b.tolist() for b in order.split(BATCH)] for order in orders], learning_rate)
+    settings = {"batch_size": BATCH, "learning_rate": learning_rate, "epochs": PLAIN_EPOCHS}
+    fit(ours, TensorDataset(x, y), squared_error, seeds=[seed], **settings)
+    pairs = [(a.weight.T, b.weight[0]) for a, b in layers] + [(a.bias, b.bias[0]) for a, b in layers]  # type: ignore[union-attr,index]
+    return max(float((a - b).abs().max().detach()) for a, b in pairs)
 
 
 # Data and training
@@ -123,7 +211,7 @@ def as_tensor(x: np.ndarray) -> Tensor:
 
 def train(
     data: TensorDataset,
-    test: TensorDataset,
+    validation: TensorDataset,
     advance: Callable[..., None],
     seeds: list[int],
     width: int = WIDTH,
@@ -131,39 +219,90 @@ def train(
     **settings: Any,
 ) -> Training:
     """Train one network for each seed; `settings` are those of `fit`, and `advance` is called after each epoch."""
-    network = MLP(1, (width,), 1, activation=activation, seeds=seeds)
-    settings = {"batch_size": 50, **settings}
-    history = fit(network, data, squared_error, seeds=seeds, validation=test, callback=lambda *_: advance(), **settings)
-    return Training(network, history.validation["loss"])
+    network, settings = MLP(1, (width,), 1, activation=activation, seeds=seeds), {"batch_size": BATCH, **settings}
+    settings |= {"validation": validation, "callback": lambda *_: advance()}
+    history = fit(network, data, squared_error, seeds=seeds, **settings)
+    return Training(network, history.train["loss"], history.validation["loss"])
+
+
+def best_parabola(data: TensorDataset, validation: TensorDataset) -> float:
+    """Validation error of the parabola that fits the training points best."""
+    (x, y), (new_x, new_y) = ([tensor[:, 0].numpy() for tensor in part.tensors] for part in (data, validation))
+    return float(np.square(np.polyval(np.polyfit(x, y, min(2, len(x) - 1)), new_x) - new_y).mean())
+
+
+# A single weight, whose loss has local minima
+
+
+def sine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The points without their slope: noisy values of sin(1.5 pi x)."""
+    return y - 0.5 * x
+
+
+def sine_loss(weight: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Mean squared error of sin(w x) for weights (K,) on points (N,), or on points (K, B) of their own."""
+    return np.square(np.sin(weight[:, None] * x) - y).mean(1)
+
+
+def sine_descent(x: np.ndarray, y: np.ndarray, batch_size: int, generator: np.random.Generator) -> np.ndarray:
+    """Gradient descent on random minibatches, or on all points, from all STARTS; the last weights (K,)."""
+    weight = STARTS.copy()
+    for _ in range(STEPS):
+        indices = generator.integers(len(x), size=(len(weight), batch_size)) if batch_size < len(x) else slice(None)
+        inputs, targets = x[indices], y[indices]  # (K, B) or (N,)
+        phase = weight[:, None] * inputs
+        weight = weight - STEP_SIZE * (2 * (np.sin(phase) - targets) * np.cos(phase) * inputs).mean(1)
+    return weight
+
+
+# The lesson
 
 
 def measure(flags: Mlp) -> Findings:
-    generator = np.random.default_rng(flags.seed)
-    data, test = sample(generator, flags.points), sample(generator, TEST_POINTS)
+    generator = stream(flags.seed, DATA)
+    data, validation = sample(generator, flags.points), sample(generator, VALIDATION_POINTS)
+    x, y = (tensor[:, 0].numpy() for tensor in data.tensors)
     seeds, rate_seeds = flags.all_seeds, list(range(flags.seed, flags.seed + flags.seeds * len(RATES)))
-    num_trainings = len(WIDTHS) + 1 + len(FORMULAS) + 3
+    batches = {f"SGD, batches of {size}": size for size in (10, BATCH) if size < flags.points}
+    batches[f"gradient descent, all {flags.points}"] = flags.points
+    sizes = [size for size in BATCHES if size < flags.points] + [flags.points]
+    *smaller, whole = batches
+    many_epochs = flags.epochs_to_run * -(-flags.points // 10)  # as many updates as with the smallest minibatches
+    num_trainings = len(WIDTHS) + 1 + len(FORMULAS) + len(smaller) + 3  # the last takes as long as three
     with ProgressBar(num_trainings * flags.epochs_to_run, "training") as progress:
 
-        def run(name: str, seeds: list[int] = seeds, **settings: Any) -> Training:
+        def run(name: str, seeds: list[int] = seeds, share: float = 1.0, **settings: Any) -> Training:
             settings = {"learning_rate": flags.learning_rate, "epochs": flags.epochs_to_run, **settings}
-            return train(data, test, lambda: progress.advance(1.0, name), seeds, **settings)
+            return train(data, validation, lambda: progress.advance(share, name), seeds, **settings)
 
         widths = {width: run(f"width {width}", width=width) for width in WIDTHS}
         rates = run("rates", rate_seeds, learning_rate=np.repeat(RATES, flags.seeds))
         activations = {name: run(name, activation=name) for name in FORMULAS}
-        optimizers = {
-            name: run(name, optimizer=SGD, learning_rate=0.1, batch_size=batch_size)
-            for name, batch_size in (("SGD 10", 10), ("SGD 50", 50), ("all", None))
-        }
-    x, y = (tensor[:, 0].numpy() for tensor in data.tensors)
-    return Findings(seeds, x, y, widths, rates, rate_seeds, activations, optimizers)
+        sgd = {"optimizer": SGD, "learning_rate": 0.1}
+        optimizers = {name: run(name, batch_size=batches[name], **sgd) for name in smaller}
+        share = 3 * flags.epochs_to_run / many_epochs
+        optimizers[whole] = run(whole, share=share, batch_size=None, epochs=many_epochs, **sgd)
+    return Findings(
+        seeds=seeds,
+        x=x,
+        y=y,
+        widths=widths,
+        rates=rates,
+        rate_seeds=rate_seeds,
+        activations=activations,
+        optimizers={f"Adam, batches of {min(BATCH, flags.points)}": widths[WIDTH]} | optimizers,
+        batch_sizes=[min(BATCH, flags.points), *batches.values()],
+        parabola=best_parabola(data, validation),
+        plain_difference=plain_difference(data, flags.seed, flags.learning_rate),
+        ends={size: sine_descent(x, sine(x, y), size, stream(flags.seed, DESCENT, size)) for size in sizes},
+    )
 
 
 # Output
 
 
 def forecast(flags: Mlp) -> str:
-    return f"{flags.seeds} seeds, about {duration(0.014 * flags.epochs_to_run * (6 + flags.seeds))}"
+    return f"{flags.seeds} seeds, about {duration(3 + 0.007 * flags.epochs_to_run * (6 + flags.seeds))}"
 
 
 def metrics(findings: Findings) -> Iterable[Metric]:
@@ -171,7 +310,8 @@ def metrics(findings: Findings) -> Iterable[Metric]:
     trainings |= {"rates": findings.rates, **findings.activations, **findings.optimizers}
     for name, training in trainings.items():
         seeds = findings.rate_seeds if name == "rates" else findings.seeds
-        yield len(training.error), name, training.final, seeds
+        yield len(training.train), f"{name}, training", training.train[-1], seeds
+        yield len(training.train), name, training.final, seeds
 
 
 def result(findings: Findings) -> dict[str, Any]:
@@ -179,35 +319,55 @@ def result(findings: Findings) -> dict[str, Any]:
         """Over the seeds, of errors (E, S) after the last epoch."""
         return round(float(np.median(error[-1])), 5)
 
+    optimizers = findings.optimizers
     return {
-        "mse_by_width": {str(width): median(training.error) for width, training in findings.widths.items()},
+        "mse_by_width": {str(width): median(training.validation) for width, training in findings.widths.items()},
+        "training_mse_by_width": {str(width): median(training.train) for width, training in findings.widths.items()},
         "mse_by_rate": {f"{rate:g}": median(error) for rate, error in findings.error_by_rate.items()},
-        "mse_by_activation": {name: median(training.error) for name, training in findings.activations.items()},
-        "mse_by_batches": {name: median(error) for name, error in findings.error_by_batches.items()},
+        "mse_by_activation": {name: median(training.validation) for name, training in findings.activations.items()},
+        "mse_by_batches": {name: median(each.validation[: findings.epochs]) for name, each in optimizers.items()},
+        "mse_of_all_points_after_as_many_updates": median(list(optimizers.values())[-1].validation),
+        "mse_of_a_parabola": findings.parabola,
+        "starts_in_the_lowest_minimum": {"of": len(STARTS)} | findings.reached,
+        "plain_pytorch_difference": findings.plain_difference,
         "noise": NOISE**2,
     }
 
 
-def parameters_table(network: MLP) -> Table:
-    """Shapes and numbers of the parameters in each layer, for one seed."""
-    table = Table("layer", "weights", "biases", "parameters")
-    for name, layer in (("hidden", network.hidden[0]), ("output", network.out)):
-        weight, bias = layer.weight[0], layer.bias[0]  # type: ignore[union-attr,index]
-        table.add_row(name, f"{tuple(weight.T.shape)}", f"{tuple(bias.shape)}", str(weight.numel() + bias.numel()))
-    return table
-
-
 def table(findings: Findings) -> Table:
-    """The parts of a network, and the error for each width."""
-    errors = Table("width", "parameters", "MSE on test points, over the noise floor of 0.01 (median, worst seed)")
+    """The parts of a network, a question about them, the errors for each width, and the answer."""
+    plain, ours = PlainMLP(3, 32, 2), MLP(3, (32,), 2, seeds=1)
+    networks = Table("PyTorch: print(PlainMLP(3, 32, 2))", "ours: print(MLP(3, (32,), 2, seeds=1))")
+    networks.add_row(Text(str(plain)), Text(str(ours)))
+    for name, part, layer in (("W1", plain.hidden, ours.hidden[0]), ("W2", plain.out, ours.out)):
+        shapes = tuple(part.weight.shape), tuple(layer.weight.shape)  # type: ignore[union-attr,arg-type]
+        networks.add_row(f"{name}: {shapes[0]}, one row an output", f"{name}: {shapes[1]}: seeds, inputs, outputs")
+    vector = torch.tensor([-1.0, 0.0, 2.0])
+    activations = Table("activation", "formula", f"of the vector {vector.tolist()}, element by element")
+    for name, formula in FORMULAS.items():
+        outputs = ", ".join(f"{value:.3f}" for value in ACTIVATIONS[name](vector).tolist())
+        activations.add_row(name, formula, outputs)
+    errors = Table("M, hidden units", "parameters", "training", "validation (median)", "validation (worst seed)")
+    errors.title = f"Mean squared errors over the noise floor of {NOISE**2:g}"
     for width, training in findings.widths.items():
-        ratio = training.final / NOISE**2
-        errors.add_row(str(width), str(3 * width + 1), f"{np.median(ratio):.2f}, {ratio.max():.2f}")
+        median, ratio = np.median(training.train[-1]) / NOISE**2, training.final / NOISE**2
+        errors.add_row(str(width), str(3 * width + 1), f"{median:.2f}", f"{np.median(ratio):.2f}", f"{ratio.max():.2f}")
+    biases = [tuple(part.bias.shape) for part in (plain.hidden, plain.out)]
+    count = sum(parameter.numel() for parameter in plain.parameters())
     stacked = Table.grid()
-    stacked.add_row("The 3-32-2 network: y = W2 tanh(W1 x + b1) + b2")
-    stacked.add_row(parameters_table(MLP(3, (32,), 2, activation="tanh", seeds=1)))
-    stacked.add_row("Activations: " + ", ".join(f"{name}(a) = {formula}" for name, formula in FORMULAS.items()))
+    stacked.add_row("A network 3-32-2 with ReLU: y = W2 max(0, W1 x + b1) + b2")
+    stacked.add_row(networks)
+    stacked.add_row("Question: which sizes do the bias vectors b1 and b2 have? (The answer is below.)")
+    stacked.add_row(activations)
     stacked.add_row(errors)
+    stacked.add_row(Text(f"\nTraining in plain PyTorch:\n{inspect.getsource(train_plain)}"))
+    stacked.add_row(
+        f"After {PLAIN_EPOCHS} epochs its weights differ from those of models.fit by {findings.plain_difference:.0e}.\n"
+    )
+    stacked.add_row(
+        f"Answer: b1 has the shape {biases[0]} and b2 {biases[1]}, one number for each output of the layer. "
+        f"With them, the network has {count} parameters."
+    )
     return stacked
 
 
@@ -217,63 +377,183 @@ def table(findings: Findings) -> Table:
 def figures(findings: Findings) -> dict[str, Figure]:
     return {
         "widths": plot_widths(findings),
-        "rates_and_batches": plot_curves(findings),
+        "rates": plot_rates(findings),
+        "minibatches": plot_minibatches(findings),
+        "local_minima": plot_local_minima(findings),
         "activations": plot_activations(findings),
     }
 
 
+def times_floor(error: np.ndarray) -> float:
+    """The median of errors (S,), in units of the noise floor."""
+    return float(np.median(error)) / NOISE**2
+
+
+def draw_floor(panel: Axes) -> None:
+    panel.axhline(NOISE**2, color="black", linestyle="--", linewidth=1.5, label=f"noise floor, {NOISE**2:g}")
+
+
 def plot_widths(findings: Findings) -> Figure:
-    """The functions that networks of several widths learn, and their error against the width."""
-    figure, panels = plotting.new(2, width=7.5)
-    count = len(findings.x)
-    panels[0].plot(findings.x, findings.y, ".", color=plotting.GRAY, alpha=0.5, label=f"{count} points")
+    """The functions that networks of several widths learn, and their errors against the width."""
+    count, (first, *_, last) = len(findings.x), (times_floor(each.final) for each in findings.widths.values())
+    figure, panels = plotting.slide(
+        f"Universal approximation: with a wider layer the validation error falls from {first:.0f} times\n"
+        f"the noise floor (M = {WIDTHS[0]}) to {last:.1f} times (M = {WIDTHS[-1]})",
+        2,
+    )
+    panels[0].plot(findings.x, findings.y, ".", color=plotting.GRAY, alpha=0.5, label=f"N = {count} points")
     for width, color in SHOWN.items():
         prediction = findings.widths[width].predict(LINE)
-        panels[0].plot(LINE, np.median(prediction, 0), color=color, label=f"{width} hidden")
-    panels[0].set(title="more units, finer curves", xlabel="x", ylabel="y (median network)")
-    panels[0].legend(ncols=2)
-    error = np.stack([training.final for training in findings.widths.values()])  # (widths, S)
-    plotting.quantile_band(panels[1], WIDTHS, error, "median, range of seeds", plotting.BLUE, marker="o")
-    panels[1].axhline(NOISE**2, color="black", linestyle="--", label="noise floor")
+        panels[0].plot(LINE, np.median(prediction, 0), color=color, label=f"M = {width}")
+    panels[0].set(title="outputs (median of the seeds)", xlabel="x", ylabel="y")
+    for name, color, marker in (("train", plotting.BLUE, "o"), ("validation", plotting.ORANGE, "s")):
+        error = np.stack([getattr(training, name)[-1] for training in findings.widths.values()])  # (widths, S)
+        label = {"train": "training"}.get(name, name)
+        plotting.quantile_band(panels[1], WIDTHS, error, label, color, marker=marker)
+    panels[1].axhline(findings.parabola, color=plotting.PURPLE, linestyle=":", label="activation a² (a parabola)")
+    draw_floor(panels[1])
     panels[1].set_xscale("log", base=2)
     panels[1].set_yscale("log")
     panels[1].set_xticks(WIDTHS, [str(width) for width in WIDTHS])
-    panels[1].set(xlabel="hidden units", ylabel="mean squared error, test points")
-    panels[1].set_title("error against width")
-    panels[1].legend()
+    panels[1].set(xlabel="M, hidden units", ylabel="mean squared error", title="median and range of the seeds")
+    for panel in panels:
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
     return figure
 
 
-def plot_curves(findings: Findings) -> Figure:
-    """Error against epochs for several learning rates, and for several sizes of the minibatches."""
-    figure, panels = plotting.new(2, width=7.5)
-    groups = {f"{rate:g}": error for rate, error in findings.error_by_rate.items()}, findings.error_by_batches
-    for panel, group, title in zip(panels, groups, ("learning rate of Adam", "minibatches"), strict=True):
-        for (name, error), color in zip(group.items(), plotting.COLORS, strict=False):
-            epochs = range(1, len(error) + 1)
-            plotting.quantile_band(panel, epochs, error, name, color, (0.1, 0.5, 0.9), linewidth=1.8)
-        panel.axhline(NOISE**2, color="black", linestyle="--", linewidth=1.5)
-        panel.set(xlabel="epoch", title=title, yscale="log", xscale="log")
-        panel.legend()
-    panels[0].set_ylabel("mean squared error, test points")
+def plot_rates(findings: Findings) -> Figure:
+    """Training and validation error against epochs, and validation error for several learning rates."""
+    ends = {rate: times_floor(error[-1]) for rate, error in findings.error_by_rate.items()}
+    best = min(ends, key=lambda rate: ends[rate])
+    figure, panels = plotting.slide(
+        f"Epochs and learning rate: {best:g} ends at {ends[best]:.1f} times the noise floor,\n"
+        f"{RATES[0]:g} is too slow and ends at {ends[RATES[0]]:.0f} times",
+        2,
+        sharey=True,
+    )
+    training = findings.widths[WIDTH]
+    epochs, quantiles = range(1, len(training.train) + 1), (0.1, 0.5, 0.9)
+    for name, error, color in (
+        ("training", training.train, plotting.BLUE),
+        ("validation", training.validation, plotting.ORANGE),
+    ):
+        plotting.quantile_band(panels[0], epochs, error, name, color, quantiles, linewidth=1.8)
+    panels[0].set_title(f"M = {WIDTH}, N = {len(findings.x)}: both errors")
+    colors = plotting.SKY, plotting.PURPLE, plotting.BLUE, plotting.ORANGE
+    for (rate, error), color in zip(findings.error_by_rate.items(), colors, strict=True):
+        plotting.quantile_band(panels[1], epochs, error, f"rate {rate:g}", color, quantiles, linewidth=1.8)
+    panels[1].set_title("validation error by learning rate (Adam)")
+    panels[0].set_ylabel("mean squared error (median, 10 to 90 %)")
+    for panel in panels:
+        draw_floor(panel)
+        panel.set(xlabel="epochs", yscale="log", xscale="log")
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
+    return figure
+
+
+def plot_minibatches(findings: Findings) -> Figure:
+    """Training error for several sizes of the minibatches, against epochs and against updates."""
+    count = findings.epochs
+    ends = {name: times_floor(training.train[count - 1]) for name, training in findings.optimizers.items()}
+    _, small, *_, full = ends
+    figure, panels = plotting.slide(
+        f"Minibatches learn more from each epoch, because they update more often: after {count} epochs\n"
+        f"{ends[small]:.1f} times the noise floor ({small}), {ends[full]:.3g} times ({full})",
+        2,
+        sharey=True,
+    )
+    colors = "black", plotting.BLUE, plotting.PURPLE, plotting.ORANGE
+    for (name, training), size, color in zip(findings.optimizers.items(), findings.batch_sizes, colors, strict=False):
+        epochs = np.arange(1, len(training.train) + 1)
+        for panel, x in zip(panels, (epochs, epochs * -(-len(findings.x) // size)), strict=True):
+            style = {"linewidth": 1.8, "linestyle": ":" if name.startswith("Adam") else "-"}
+            plotting.quantile_band(panel, x.tolist(), training.train, name, color, (0.1, 0.5, 0.9), **style)
+    for panel, name in zip(panels, ("epochs", "updates of the weights"), strict=True):
+        draw_floor(panel)
+        panel.set(xlabel=name, yscale="log", xscale="log", title=f"against {name}")
+    panels[0].set_ylabel("training error (median, 10 to 90 %)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def plot_local_minima(findings: Findings) -> Figure:
+    """The loss of a single weight, where descent ends on it, and the starts that reach the lowest minimum."""
+    reached, loss, lowest = findings.reached, findings.loss, WEIGHTS[findings.loss.argmin()]
+    small, full = min(reached), max(reached)
+    figure, panels = plotting.slide(
+        f"Local minima: {reached[full]} of {len(STARTS)} starts reach the lowest one with all points in each step,\n"
+        f"{reached[small]} of {len(STARTS)} with minibatches of {small}",
+        2,
+    )
+    panels[0].plot(WEIGHTS, loss, color=plotting.GRAY, label="loss of sin(w x) on all points")
+    for size, color, marker, lift in ((full, plotting.ORANGE, "v", 0.04), (small, plotting.BLUE, "o", 0.1)):
+        ends = findings.ends[size]
+        heights = np.interp(ends, WEIGHTS, loss) + lift
+        label = f"ends, {'all points' if size == full else f'minibatches of {size}'}"
+        panels[0].plot(ends, heights, marker, color=color, markersize=9, label=label)
+    panels[0].set(xlabel="weight w", ylabel="loss", xlim=(WEIGHTS[0], WEIGHTS[-1]), ylim=(0, 1.25 * loss.max()))
+    panels[0].set_title(f"the lowest minimum is at w = {lowest:.2f}")
+    panels[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+    panels[1].plot(list(reached), list(reached.values()), "o-", color=plotting.BLUE, markersize=9)
+    panels[1].set(xlabel="points in a minibatch", xscale="log", ylim=(0, len(STARTS) + 2))
+    panels[1].set_xticks(list(reached), [str(size) for size in reached])
+    panels[1].minorticks_off()
+    panels[1].set_ylabel(f"starts in the lowest minimum, of {len(STARTS)}")
+    panels[1].set_title(f"{STEPS:,} steps at learning rate {STEP_SIZE:g}")
     return figure
 
 
 def plot_activations(findings: Findings) -> Figure:
     """The three activations with their formulas, and the functions that networks with them learn."""
-    figure, panels = plotting.new(2, width=7.5)
+    errors = ", ".join(f"{times_floor(each.final):.1f} ({name})" for name, each in findings.activations.items())
+    figure, panels = plotting.slide(
+        f"All three activations fit the data, with {errors} times the noise floor;\n"
+        "outside the data each goes on in its own way",
+        2,
+    )
     a = torch.linspace(-4, 4, 200)
-    for (name, training), color in zip(findings.activations.items(), plotting.COLORS, strict=False):
-        panels[0].plot(a, ACTIVATIONS[name](a), color=color, label=f"{name}: {FORMULAS[name]}")
-        plotting.quantile_band(panels[1], WIDE.tolist(), training.predict(WIDE).T, name, color, (0.1, 0.5, 0.9))
-    panels[1].plot(WIDE, truth(WIDE), color="black", linestyle="--", label="truth")
+    styles = (plotting.BLUE, "-"), (plotting.PURPLE, "--"), (plotting.YELLOW, "-.")
+    for (name, training), (color, style) in zip(findings.activations.items(), styles, strict=True):
+        panels[0].plot(a, ACTIVATIONS[name](a), color=color, linestyle=style, label=f"{name}: {FORMULAS[name]}")
+        outputs = training.predict(WIDE).T
+        plotting.quantile_band(panels[1], WIDE.tolist(), outputs, name, color, (0.1, 0.5, 0.9), linestyle=style)
+    panels[1].plot(WIDE, truth(WIDE), color="black", linestyle=":", label="truth")
     panels[1].axvspan(-1, 1, color=plotting.GRAY, alpha=0.12)
-    panels[0].set(xlabel="a", title="activations", ylim=(-1.2, 3.2))
-    panels[1].set(xlabel="x (gray: range of the data)", title="fits, and how they extrapolate", ylim=(-3, 3))
-    for panel in panels:
-        panel.legend()
+    panels[0].set(xlabel="a", ylabel="activation of a", title="activations", ylim=(-1.2, 3.2))
+    panels[1].set(xlabel="x (gray: range of the data)", ylabel="y (median, 10 to 90 % of seeds)", ylim=(-3, 3))
+    panels[1].set_title(f"networks with M = {WIDTH}")
+    panels[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+    panels[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4)
     return figure
 
+
+PAGE = Page(
+    question="What is a multilayer perceptron made of, and how do its width, epochs, learning rate and minibatches "
+    "change what it learns? Which sizes do the bias vectors of a 3-32-2 network have?",
+    formula=(
+        r"layer $i$: $s^{(i)} = \sigma(W^{(i)} e^{(i)} + b^{(i)})$, "
+        r"one neuron: $s_j^{(i)} = \sigma(w_j^{(i)} \cdot e^{(i)} + b_j^{(i)})$",
+        r"network: $y = W^{(2)} \sigma(W^{(1)} x + b^{(1)}) + b^{(2)}$",
+        r"$\sigma(a) = \frac{1}{1 + e^{-a}}$ (sigmoid), $\frac{2}{1 + e^{-2a}} - 1$ (tanh), $\max(0, a)$ (ReLU)",
+    ),
+    captions={
+        "widths": "One hidden unit bends once, two bend twice, and from about four on the network follows the curve. A "
+        "polynomial activation such as a² makes a parabola at any width (dotted line): the theorem excludes it.",
+        "rates": "Training and validation error fall together as long as the network does not overfit. A small "
+        "learning rate needs more epochs; a large one makes the error jump.",
+        "minibatches": "Left: after the same number of epochs, small minibatches are far ahead. Right: after as many "
+        "updates, descent on all points gets as far: this network has no bad minimum to leave; the next figure has.",
+        "local_minima": "The loss of this single weight has several minima, and descent on all points ends in the one "
+        "next to its start. The noise of minibatches of one point throws the weight out of the bad ones.",
+        "activations": "Left: the three functions, each applied to every element of a vector. Right: inside the gray "
+        "range the networks agree; outside, ReLU goes on straight and the others level off.",
+    },
+    what_if=(
+        ("balancier mlp --points 30", "wide networks overfit: their training error goes below the noise floor"),
+        ("balancier mlp --learning-rate 0.1", "the errors jump from epoch to epoch"),
+        ("balancier mlp --epochs 50", "too few epochs: the widest networks are not at the noise floor yet"),
+    ),
+)
 
 LESSON = Lesson(
     flags=Mlp,
@@ -284,6 +564,7 @@ LESSON = Lesson(
     forecast=forecast,
     next_command="balancier mlp --points 30, and see which widths overfit",
     metrics=metrics,
+    page=PAGE,
 )
 
 

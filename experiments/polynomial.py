@@ -1,13 +1,17 @@
-"""Polynomials (3.1, 3.2): fits of a noisy sine by least squares and by gradient descent. The figures show underfitting
-and overfitting, the effect of the number of points, the learning rates at which gradient descent converges, and the
-fits outside the range of the data.
+"""Polynomials (3.1, 3.2, 3.a): fits of a noisy sine by least squares and by gradient descent. The figures show under-
+and overfitting, the effect of the number of points, Lagrange's polynomials, fits outside the range of the data, the
+orders and learning rates of the exercise, and the largest rate at which gradient descent converges.
 
-A polynomial of order M has M + 1 weights. Gradient descent on its mean squared error converges if the learning rate is
-below 2/K, where K is the largest eigenvalue of the Hessian. The lesson takes three learning rates for all orders, and
-two more for each order: one just below and one just above its bound 2/K.
+A polynomial of order M has M + 1 weights, and L is its mean squared error. Gradient descent converges if the learning
+rate is below 2/K. K is the largest curvature of L: the largest eigenvalue of its Hessian.
+
+There are two kinds of points. The figures of under- and overfitting have evenly spaced points with more noise, as the
+book's do (Bishop 2006). The exercise has N random points, and gradient descent runs on them: at three learning rates
+for all orders, and at two more for each order, just below and just above its bound 2/K.
 
 A seed is a data set: it decides the points and their noise. Gradient descent runs once for all data sets, learning
-rates and orders side by side. One combination of the three is called a replica.
+rates and orders side by side. One combination of the three is called a replica. Numbers in titles and tables are
+medians over the data sets; the data set that is drawn is the one whose error is nearest to the median.
 
 S seed, N points, R learning rates, M orders (0 to 9), W weights of a polynomial (lowest power first), T records.
 """
@@ -30,21 +34,22 @@ from torch import Tensor
 from agents.common.config import NOT_NEGATIVE
 from envs.sources import curve
 from experiments.common import plotting
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import Flags, above, at_least
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Metric
-from models.streams import stream
+from models.streams import normal, stream
 
 ORDERS = range(10)
-SHOWN = (0, 1, 3, 9)  # orders whose fits are drawn
+SHOWN = (0, 1, 3, 9)  # orders that under- and overfitting are shown with
+EXERCISE = (1, 2, 3, 8)  # orders of the exercise
 MARGINS = (0.99, 1.01)  # of the bound 2/K: just below and just above
-SIZES = (15, 30, 100, 1000)  # numbers of points that the largest order is fitted to
 FEW = 10  # points: as many as the largest order has weights
-TEST_POINTS = 1_000
+SIZES = (FEW, 15, 100, 1000)  # numbers of evenly spaced points that the largest order is fitted to
 NODES = (4, 7, 10)  # numbers of points for Lagrange's polynomials
+NEW_POINTS = 1_000  # in a validation or test set
 DIVERGED = 1e6  # training error at which a replica has diverged and is not updated any more
-TRAIN, TEST, NODE = 310, 311, 312  # random streams
+TRAIN, TEST, EVEN, VALIDATION = 310, 311, 312, 313  # random streams
 LINE = np.linspace(0, 1, 400)
 WIDE = np.linspace(-0.5, 1.5, 801)  # half of it outside the range of the data
 QUANTILES = (0.1, 0.5, 0.9)
@@ -52,12 +57,14 @@ QUANTILES = (0.1, 0.5, 0.9)
 
 @dataclass(frozen=True)
 class Polynomial(Flags):
-    """Polynomials: least squares, gradient descent and its largest rate, under- and overfitting, extrapolation."""
+    """Polynomials: under- and overfitting, least squares, gradient descent and its largest rate, extrapolation."""
 
-    points: Annotated[int, at_least(FEW)] = 30
-    """Training points N, at least as many as the largest order has weights."""
+    points: Annotated[int, at_least(2)] = 30
+    """Random points N of the exercise, which gradient descent runs on."""
     noise: Annotated[float, NOT_NEGATIVE] = 0.1
-    """Standard deviation of the noise on y = sin(2 pi x)."""
+    """Standard deviation of the noise on y = sin(2 pi x), for the exercise's points."""
+    few_noise: Annotated[float, NOT_NEGATIVE] = 0.3
+    """The same for the evenly spaced points, which show under- and overfitting."""
     iterations: Annotated[int, at_least(100)] = 100_000
     """Steps of gradient descent."""
     learning_rates: Annotated[tuple[float, float, float], above(0)] = (0.01, 0.5, 2.0)
@@ -83,22 +90,29 @@ class Points:
 @dataclass(frozen=True)
 class Findings:
     seeds: list[int]
-    noise: float
-    train: dict[int, Points]  # by number of points; gradient descent runs on one of them
-    test: Points
+    noise: float  # of the exercise's points
+    few_noise: float  # of the evenly spaced points
+    even: dict[int, Points]  # evenly spaced points, by their number
+    validation: Points  # new points with the noise of these
     fits: dict[int, Tensor]  # (S, M, W), least squares on each of them
-    points: int  # N, of gradient descent
+    train: Points  # the exercise's
+    test: Points
+    fit: Tensor  # (S, M, W), least squares on the exercise's points
     rates: tuple[float, float, float]
     iterations: list[int]  # (T,), at which the training error was recorded
     weight: Tensor  # (S, R, M, W), gradient descent; the rates are the three and those beside the bound
     history: Tensor  # (T, S, R, M), its training error
     curvature: Tensor  # (S, M, 2), smallest and largest eigenvalue of the Hessian
-    nodes: dict[int, tuple[np.ndarray, np.ndarray]]  # x and y of equidistant points, by their number
 
     @property
-    def fit(self) -> Tensor:
-        """Least squares on the points of gradient descent, (S, M, W)."""
-        return self.fits[self.points]
+    def points(self) -> int:
+        """N, of the exercise."""
+        return self.train.x.shape[1]
+
+    @property
+    def nodes(self) -> list[int]:
+        """Numbers of points for Lagrange's polynomials; N is one of them unless it is large."""
+        return sorted({*NODES, *([self.points] if self.points in self.even else [])})
 
     @property
     def bound(self) -> np.ndarray:
@@ -113,12 +127,17 @@ class Findings:
     @cached_property
     def least(self) -> Tensor:
         """Training error of least squares, (S, M)."""
-        return errors(self.fit, self.train[self.points])
+        return errors(self.fit, self.train)
+
+    @property
+    def exact(self) -> np.ndarray:
+        """Whether polynomials of each order pass through all points of the exercise, (M,)."""
+        return np.array(ORDERS) >= self.points - 1
 
     @property
     def ratio(self) -> np.ndarray:
-        """Training error of gradient descent over that of least squares, (T, S, R, M)."""
-        return (self.history / self.least[:, None]).numpy()
+        """Training error of gradient descent over that of least squares, (T, S, R, M); NaN where the latter is 0."""
+        return np.where(self.exact, np.nan, (self.history / self.least[:, None]).numpy())
 
     @property
     def diverged(self) -> np.ndarray:
@@ -143,21 +162,26 @@ class Findings:
 
     @property
     def distance(self) -> np.ndarray:
-        """RMS distance over the seeds between least squares and the truth, (M, points of WIDE)."""
+        """RMS distance over the seeds between the exercise's least squares and the truth, (M, points of WIDE)."""
         return np.sqrt(np.square(values(self.fit, WIDE) - truth(WIDE)).mean(0))
 
     def errors_with(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """RMS training and test errors of least squares on `count` points, (S, M) each."""
-        return rms(self.fits[count], self.train[count]), rms(self.fits[count], self.test)
+        """RMS training and validation errors of least squares on `count` evenly spaced points, (S, M) each."""
+        return rms(self.fits[count], self.even[count]), rms(self.fits[count], self.validation)
 
     def largest_order(self, part: int) -> np.ndarray:
-        """RMS errors of the largest order for each of SIZES: training (0) or test (1), (SIZES, S)."""
+        """RMS errors of the largest order for each of SIZES: training (0) or validation (1), (SIZES, S)."""
         return np.stack([self.errors_with(count)[part][:, -1] for count in SIZES])
 
     def arrival(self, seed: int) -> int | None:
         """First recorded iteration at which order 3, at the second rate, is within 1 % of least squares."""
         near = np.flatnonzero(self.ratio[:, seed, 1, 3] <= 1.01)
         return self.iterations[near[0]] if len(near) else None
+
+    def missed(self, count: int) -> float:
+        """Largest distance between Lagrange's polynomials and the `count` points that they pass through."""
+        points = zip(self.even[count].x.numpy(), self.even[count].y.numpy(), strict=True)
+        return max(float(np.abs(lagrange(x, y, x) - y).max()) for x, y in points)
 
 
 # Data, fits and errors
@@ -172,6 +196,12 @@ def sample(seeds: Sequence[int], role: int, count: int, noise: float) -> Points:
     sets = [curve(noise).draw(stream(seed, role, count), count) for seed in seeds]
     x, y = (torch.tensor(np.stack(part), dtype=torch.float64).flatten(1) for part in zip(*sets, strict=True))
     return Points(x, y)
+
+
+def evenly_spaced(seeds: Sequence[int], count: int, noise: float) -> Points:
+    """`count` points at equal distances for each seed, from 0 to 1."""
+    x = torch.linspace(0, 1, count, dtype=torch.float64).expand(len(seeds), -1)
+    return Points(x, torch.from_numpy(truth(x.numpy())) + noise * normal(seeds, (EVEN, count), (count,)).double())
 
 
 def powers(x: Tensor) -> Tensor:
@@ -197,7 +227,8 @@ def least_squares(points: Points) -> Tensor:
 def curvatures(points: Points) -> Tensor:
     """Smallest and largest eigenvalue of the Hessian 2 X'X / N of the mean squared error, (S, M, 2).
 
-    They come from the singular values of X, because rounding could make the smallest eigenvalue negative.
+    They come from the singular values of X, because rounding could make the smallest eigenvalue negative. Where there
+    are fewer points than weights, the smallest is that of the directions in which the error changes at all.
     """
     singular = [torch.linalg.svdvals(points.powers[..., : order + 1])[:, [-1, 0]] for order in ORDERS]
     return 2 / points.x.shape[1] * torch.stack(singular, 1).square()
@@ -245,12 +276,6 @@ def lagrange(nodes: np.ndarray, values: np.ndarray, x: np.ndarray) -> np.ndarray
     return factors.prod(-1) @ values
 
 
-def noisy_nodes(flags: Polynomial, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Equidistant points with the noise of the first seed, x and y (count,)."""
-    x = np.linspace(0, 1, count)
-    return x, truth(x) + flags.noise * stream(flags.seed, NODE, count).standard_normal(count)
-
-
 def rms(weight: Tensor, points: Points) -> np.ndarray:
     """Root mean squared errors (RMS) of polynomials (S, ..., W), (S, ...)."""
     return errors(weight, points).sqrt().numpy()
@@ -270,25 +295,28 @@ def learning_rates(flags: Polynomial, curvature: Tensor) -> Tensor:
 
 def measure(flags: Polynomial) -> Findings:
     seeds = flags.all_seeds
-    train = {count: sample(seeds, TRAIN, count, flags.noise) for count in sorted({flags.points, FEW, *SIZES})}
-    points = train[flags.points]
-    curvature = curvatures(points)
+    counts = {*SIZES, *NODES, *([flags.points] if flags.points < len(ORDERS) else [])}
+    even = {count: evenly_spaced(seeds, count, flags.few_noise) for count in sorted(counts)}
+    train = sample(seeds, TRAIN, flags.points, flags.noise)
+    curvature = curvatures(train)
     rates, steps = learning_rates(flags, curvature), record_steps(flags.iterations_to_run)
     with ProgressBar(flags.iterations_to_run, f"gradient descent, {rates.numel()} replicas") as progress:
-        weight, history = joint_step(points, rates, steps, progress.advance)
+        weight, history = joint_step(train, rates, steps, progress.advance)
     return Findings(
         seeds=seeds,
         noise=flags.noise,
+        few_noise=flags.few_noise,
+        even=even,
+        validation=sample(seeds, VALIDATION, NEW_POINTS, flags.few_noise),
+        fits={count: least_squares(part) for count, part in even.items()},
         train=train,
-        test=sample(seeds, TEST, TEST_POINTS, flags.noise),
-        fits={count: least_squares(part) for count, part in train.items()},
-        points=flags.points,
+        test=sample(seeds, TEST, NEW_POINTS, flags.noise),
+        fit=least_squares(train),
         rates=flags.learning_rates,
         iterations=steps,
         weight=weight,
         history=history,
         curvature=curvature,
-        nodes={count: noisy_nodes(flags, count) for count in NODES},
     )
 
 
@@ -296,7 +324,7 @@ def measure(flags: Polynomial) -> Findings:
 
 
 def forecast(flags: Polynomial) -> str:
-    seconds = flags.iterations_to_run * (60e-6 + 8e-6 * flags.seeds) + 4
+    seconds = flags.iterations_to_run * (60e-6 + 18e-6 * flags.seeds) + 5
     return f"{flags.seeds} data sets, about {duration(seconds)}"
 
 
@@ -311,68 +339,88 @@ def metrics(findings: Findings) -> Iterable[Metric]:
 
 def result(findings: Findings) -> dict[str, Any]:
     ratio, diverged = findings.ratio[-1, :, 1, 3], findings.diverged
-    (train, test), (few_train, few_test) = findings.errors_with(findings.points), findings.errors_with(FEW)
+    few_train, few_validation = findings.errors_with(FEW)
     shares = zip(findings.rates, diverged[:, :3].mean((0, 2)), strict=True)
-    sizes = zip(SIZES, findings.largest_order(1), strict=True)
-    nodes = findings.nodes.items()
+    last = zip(findings.rates, np.swapaxes(findings.history[-1, :, :3].numpy(), 0, 1), strict=True)
     return {
         "gd_over_ls": rounded(np.median(ratio)),
         "gd_over_ls_by_seed": [rounded(value) for value in ratio],
         "gd_iterations_to_1_percent": [findings.arrival(seed) for seed in range(len(findings.seeds))],
         "condition_number": rounded(np.median(findings.condition[:, 3])),
+        "largest_curvature_by_order": {
+            str(order): rounded(2 / np.median(findings.bound[:, order])) for order in ORDERS
+        },
         "rate_bound": rounded(np.median(findings.bound[:, 3])),
+        "rate_bound_by_order": by_order(findings.bound),
         "converged_below_bound": rounded(findings.converged_below.mean()),
         "diverged_above_bound": rounded(diverged[:, 4].mean()),
         "diverged_by_rate": {f"{rate:g}": rounded(share) for rate, share in shares},
-        "train_rms_by_order": by_order(train),
-        "test_rms_by_order": by_order(test),
+        "train_mse_by_rate_and_order": {f"{rate:g}": by_order(error) for rate, error in last},
+        "train_rms_by_order": by_order(rms(findings.fit, findings.train)),
+        "test_rms_by_order": by_order(rms(findings.fit, findings.test)),
         "gd_test_rms_by_order": by_order(rms(findings.descent, findings.test)),
         "few_points": {
             "points": FEW,
             "train_mse_by_order": by_order(few_train**2),
             "train_rms_by_order": by_order(few_train),
-            "test_rms_by_order": by_order(few_test),
+            "test_rms_by_order": by_order(few_validation),
         },
-        "test_rms_by_points": {str(count): rounded(np.median(error)) for count, error in sizes},
-        "lagrange_miss": {str(count): float(np.abs(lagrange(x, y, x) - y).max()) for count, (x, y) in nodes},
+        "test_rms_by_points": {
+            str(count): rounded(np.median(error)) for count, error in zip(SIZES, findings.largest_order(1), strict=True)
+        },
+        "lagrange_miss": {str(count): findings.missed(count) for count in findings.nodes},
         "extrapolation_rms": {str(order): rounded(findings.distance[order, -1]) for order in SHOWN[1:]},
     }
 
 
 def table(findings: Findings) -> Table:
-    small, good, large = (f"{rate:g}" for rate in findings.rates)
-    columns = ("M", "condition", "2/K", f"GD/LS at {small}", f"GD/LS at {good}", f"diverged at {large}")
-    columns += ("LS train RMS", "LS test RMS", "GD test RMS")
-    table = Table(*columns, title="Medians over the data sets; GD: gradient descent, LS: least squares")
-    rms_errors = *findings.errors_with(findings.points), rms(findings.descent, findings.test)
-    for order in ORDERS:
-        ratios = np.median(findings.ratio[-1, :, :2, order], 0)
-        cells = [f"{np.median(findings.condition[:, order]):.2g}", f"{np.median(findings.bound[:, order]):.3f}"]
-        cells += [f"{ratio:.3g}" for ratio in ratios] + [f"{findings.diverged[:, 2, order].mean():.0%}"]
-        cells += [f"{np.median(error[:, order]):.3f}" for error in rms_errors]
-        table.add_row(str(order), *cells)
+    both = Table.grid()
+    both.add_row(few_points_table(findings))
+    both.add_row(exercise_table(findings))
+    return both
+
+
+def few_points_table(findings: Findings) -> Table:
+    """Training and validation errors of least squares on few points."""
+    title = f"{FEW} evenly spaced points, noise {findings.few_noise:g}: RMS errors of least squares"
+    table = Table("M", *map(str, ORDERS), title=title)
+    for name, error in zip(("training", "validation"), findings.errors_with(FEW), strict=True):
+        table.add_row(name, *(f"{value:.2f}" for value in np.median(error, 0)))
     return table
 
 
-def rounded(value: Any) -> float:
-    """Six significant digits."""
-    return float(f"{float(value):.6g}")
+def exercise_table(findings: Findings) -> Table:
+    """Gradient descent beside least squares, for every order."""
+    small, good, large = (f"{rate:g}" for rate in findings.rates)
+    columns = "M", "K", "2/K", "condition", "L, least squares", f"L at {small}", f"L at {good}", f"diverged at {large}"
+    title = f"{findings.points} random points, noise {findings.noise:g}: L is the training error (mean squared)"
+    table = Table(*columns, "test RMS, LS", "test RMS, GD", title=title)
+    tested = rms(findings.fit, findings.test), rms(findings.descent, findings.test)
+    last = findings.history[-1].median(0).values  # (R, M)
+    for order in ORDERS:
+        bound = np.median(findings.bound[:, order])
+        cells = [f"{2 / bound:.2f}", f"{bound:.3f}", f"{np.median(findings.condition[:, order]):.1e}"]
+        cells += [f"{findings.least[:, order].median():.4f}"]
+        cells += [f"{error:.4f}" if error < DIVERGED else "diverged" for error in last[:2, order].tolist()]
+        cells += [f"{findings.diverged[:, 2, order].mean():.0%}"]
+        table.add_row(str(order), *cells, *(f"{np.median(error[:, order]):.3f}" for error in tested))
+    return table
 
 
-def to_hundred(value: float) -> str:
-    """A large number for a title, to the nearest hundred."""
-    return f"{round(float(value), -2):,.0f}"
+def rounded(value: Any) -> float | None:
+    """Six significant digits; None for NaN."""
+    return None if np.isnan(value) else float(f"{float(value):.6g}")
 
 
 def power_of_ten(value: float) -> str:
-    """A number for a title: 0.24, 1.95, 18.5, and powers of ten below 0.01 and from 1000 on."""
-    if 0.01 <= abs(value) < 1000 or value == 0:
+    """A number for a title: 0.24, 1.95, 18.5, and powers of ten from 1000 on."""
+    if abs(value) < 1000:
         return f"{value:.2f}" if abs(value) < 10 else f"{value:.3g}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return rf"${mantissa}\cdot 10^{{{int(exponent)}}}$"
 
 
-def by_order(values: np.ndarray) -> dict[str, float]:
+def by_order(values: np.ndarray) -> dict[str, float | None]:
     """Medians over the seeds of (S, M)."""
     return {str(order): rounded(value) for order, value in enumerate(np.median(values, 0))}
 
@@ -382,40 +430,32 @@ def by_order(values: np.ndarray) -> dict[str, float]:
 
 def figures(findings: Findings) -> dict[str, Figure]:
     return {
-        "fits": plot_fits(findings, findings.points, with_descent=True),
-        f"fits_{FEW}_points": plot_fits(findings, FEW, with_descent=False),
-        "learning_rates": plot_learning_rates(findings),
+        "fits": plot_fits(findings),
         "errors": plot_errors(findings),
         "points": plot_sizes(findings),
-        "outside": plot_outside(findings),
+        "generalization": plot_generalization(findings),
+        "exercise": plot_exercise(findings),
+        "test_set": plot_test_set(findings),
+        "descent": plot_descent(findings),
+        "bound": plot_bound(findings),
     }
 
 
-def plot_fits(findings: Findings, count: int, with_descent: bool) -> Figure:
-    """Fits of a few orders to the first data set of `count` points."""
-    figure, panels = plotting.new(2, 2, height=4.6, sharex=True, sharey=True)
-    x, y = findings.train[count].x[0], findings.train[count].y[0]
-    train, test = (error[0] for error in findings.errors_with(count))
-    for panel, order in zip(panels, SHOWN, strict=True):
-        panel.plot(LINE, truth(LINE), color=plotting.GREEN, label="sin 2πx")
-        panel.plot(LINE, values(findings.fits[count][0, order], LINE), color=plotting.BLUE, label="least squares")
-        if with_descent:
-            descent = values(findings.descent[0, order], LINE)
-            panel.plot(LINE, descent, color=plotting.ORANGE, linestyle="--", label="gradient descent")
-        if with_descent and findings.diverged[0, 1, order]:
-            rate = MARGINS[0] * findings.bound[0, order]
-            note = f"descent at {MARGINS[0]:g} · 2/K = {rate:.3f}:\nit diverges at {findings.rates[1]:g}"
-            panel.text(0.02, 0.04, note, transform=panel.transAxes, fontsize=13)
-        panel.plot(x, y, "o", color="black", markersize=5, label=f"{len(x)} points")
-        panel.set_title(f"M = {order}: RMS {power_of_ten(train[order])}, on new points {power_of_ten(test[order])}")
-    finish_panels(figure, panels)
-    return figure
+def typical(error: np.ndarray) -> int:
+    """The data set whose error (S,) is nearest to the median."""
+    return int(np.abs(error - np.median(error)).argmin())
 
 
-def finish_panels(figure: Figure, panels: Sequence[Axes]) -> None:
+def draw_points(panel: Axes, points: Points, seed: int, label: str = "") -> None:
+    size = 7 if points.x.shape[1] <= 100 else 2
+    label = label or f"{points.x.shape[1]} points"
+    panel.plot(points.x[seed], points.y[seed], "o", color="black", markersize=size, label=label)
+
+
+def finish_panels(figure: Figure, panels: Sequence[Axes], limit: float) -> None:
     """Limits, labels and one legend for the four panels of a figure."""
     for panel in panels:
-        panel.set_ylim(-1.7, 1.7)
+        panel.set_ylim(-limit, limit)
     for panel in panels[2:]:
         panel.set_xlabel("x")
     for panel in panels[::2]:
@@ -423,133 +463,278 @@ def finish_panels(figure: Figure, panels: Sequence[Axes]) -> None:
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
 
 
-def plot_learning_rates(findings: Findings) -> Figure:
-    """Learning curves of order 3 at the three rates and beside the bound, and the last training error of all orders."""
-    figure, panels = plotting.new(3, width=6.8, height=5.8)
-    _, good, large = findings.rates
-    ratio = np.where(findings.history >= DIVERGED, np.nan, findings.ratio)  # a curve ends where its replica diverged
-    colors = (plotting.BLUE, plotting.GREEN, plotting.ORANGE, plotting.BLUE, plotting.ORANGE)
-    labels = [f"rate {rate:g}" for rate in findings.rates] + [f"{margin:g} · 2/K" for margin in MARGINS]
-    for panel, shown in zip(panels, ((0, 1, 2), (3, 4)), strict=False):
-        for rate in shown:
-            panel.plot(findings.iterations[1:], ratio[1:, :, rate, 3], color=colors[rate], alpha=0.5, linewidth=1.5)
-            panel.plot([], [], color=colors[rate], label=labels[rate])
-        panel.axhline(1, color="black", linestyle="--", linewidth=1.5, label="least squares")
-        panel.set(xscale="log", yscale="log", ylim=(0.7, 1e5), xlabel="iteration")
-        panel.legend(loc="upper right")
-    panels[0].set_ylabel("training error over least squares")
-    times = [step for step in map(findings.arrival, range(len(findings.seeds))) if step is not None]
-    arrival = "1 % not reached"
-    if times:
-        arrival = f"1 % reached after {to_hundred(np.median(times))} (worst {to_hundred(max(times))})"
-    condition = to_hundred(np.median(findings.condition[:, 3]))
-    panels[0].set_title(f"M = 3, condition {condition}. At rate {good:g},\n{arrival}")
-    below, above = findings.converged_below.mean(), findings.diverged[:, 4].mean()
-    panels[1].set_title(
-        f"M = 3, bound 2/K = {np.median(findings.bound[:, 3]):.2f}. Of all orders,\n"
-        f"{below:.0%} converge below, {above:.0%} diverge above"
+def limit_of(curves: Iterable[np.ndarray]) -> float:
+    """How far an axis reaches so that the curves stay on it, up to 4."""
+    return min(1.08 * max(1.5, *(float(np.abs(curve).max()) for curve in curves)), 4.0)
+
+
+def plot_fits(findings: Findings) -> Figure:
+    """Fits of a few orders to few points, one of which passes through all of them."""
+    train, validation = (np.median(error, 0) for error in findings.errors_with(FEW))
+    best = validation.argmin()
+    figure, panels = plotting.slide(
+        f"{FEW} points: order {best} has the least error on new points ({validation[best]:.2f});\nlower orders underfit"
+        + f", order 9 meets every point and overfits ({validation[-1]:.2f})" * int(best < ORDERS[-1]),
+        2,
+        2,
+        sharex=True,
+        sharey=True,
     )
-    for rate in (0, 1):
-        last = ratio[-1, :, rate].T  # (M, S)
-        if np.isfinite(last).any(1).all():
-            plotting.quantile_band(panels[2], ORDERS, last, labels[rate], colors[rate], QUANTILES, marker="o")
-    panels[2].axhline(1, color="black", linestyle="--", linewidth=1.5, label="least squares")
-    panels[2].set(xlabel="order M", xticks=list(ORDERS), yscale="log", ylabel="training error over least squares")
-    diverged, last_iteration = findings.diverged[:, 2].mean(), findings.iterations[-1]
-    panels[2].set_title(f"all orders after {last_iteration:,} iterations\n(at rate {large:g}, {diverged:.0%} diverged)")
-    panels[2].legend(loc="upper left")
+    seed = typical(findings.errors_with(FEW)[1][:, -1])
+    curves = values(findings.fits[FEW][seed], LINE)  # (M, B)
+    for panel, order in zip(panels, SHOWN, strict=True):
+        panel.plot(LINE, truth(LINE), color=plotting.GREEN, label="truth, sin 2πx")
+        panel.plot(LINE, curves[order], color=plotting.BLUE, label="polynomial of order M")
+        draw_points(panel, findings.even[FEW], seed)
+        kind = "underfits" if validation[order] > validation[best] and order < best else ""
+        kind = "overfits" if validation[order] > validation[best] and order > best else kind
+        panel.set_title(
+            f"M = {order}{' ' * bool(kind)}{kind}: training {train[order]:.2f}, validation {validation[order]:.2f}"
+        )
+    finish_panels(figure, panels, limit_of(curves[list(SHOWN)]))
     return figure
 
 
 def plot_errors(findings: Findings) -> Figure:
-    """Errors on training and test points against the order, for many and for few points, and against their number."""
-    figure, panels = plotting.new(3, width=6.8, height=5.6)
-    train, test = findings.errors_with(findings.points)
-    few_train, few_test = findings.errors_with(FEW)
-    descent = rms(findings.descent, findings.test)
-    for panel, x, error, label, color in (
-        (panels[0], ORDERS, train.T, "training", plotting.BLUE),
-        (panels[0], ORDERS, test.T, "new points", plotting.ORANGE),
-        (panels[0], ORDERS, descent.T, "new points, by descent", plotting.GREEN),
-        (panels[1], ORDERS, few_train.T, "training", plotting.BLUE),
-        (panels[1], ORDERS, few_test.T, "new points", plotting.ORANGE),
-        (panels[2], SIZES, findings.largest_order(0), "training", plotting.BLUE),
-        (panels[2], SIZES, findings.largest_order(1), "new points", plotting.ORANGE),
-    ):
-        plotting.quantile_band(panel, x, error, label, color, QUANTILES, marker="o")
-    for panel in panels:
-        if findings.noise > 0:
-            panel.axhline(findings.noise, color="black", linestyle="--", linewidth=1.5, label="noise")
-        panel.set(yscale="log", xlabel="order M", xticks=list(ORDERS))
-        panel.legend()
-    panels[0].set_ylabel("RMS error (median, 10 to 90 %)")
-    panels[0].set_ylim(top=panels[0].get_ylim()[1] * 3)  # room for the legend
-    median = np.median(test, 0)
-    best = f"{median.min():.2f} (M = {median.argmin()})"
-    panels[0].set_title(f"N = {findings.points}: on new points\n{best} becomes {median[-1]:.2f} (M = 9)")
-    train_median, median = np.median(few_train, 0), np.median(few_test, 0)
-    best = f"{median.min():.2f} (M = {median.argmin()})"
-    panels[1].set_title(
-        f"N = {FEW}: {best} becomes {power_of_ten(median[-1])},\nthe training error {power_of_ten(train_median[-1])}"
+    """Errors on training and validation points against the order, and of the largest order against their number."""
+    train, validation = findings.errors_with(FEW)
+    middle, sizes = np.median(validation, 0), np.median(findings.largest_order(1), 1)
+    figure, panels = plotting.slide(
+        "The training error falls with M; the validation error is least\n"
+        f"at M = {middle.argmin()} ({middle.min():.2f}). At M = 9 it is {middle[-1]:.2f}, "
+        f"and {sizes[-1]:.2f} with {SIZES[-1]:,} points",
+        2,
+        1,
+        sharey=True,
     )
-    panels[2].set_xscale("log")
-    panels[2].set_xticks(SIZES, [str(size) for size in SIZES])
-    panels[2].minorticks_off()
-    first, *_, last = np.median(findings.largest_order(1), 1)
-    panels[2].set(xlabel="points N")
-    panels[2].set_title(f"M = 9, new points: {first:.2f} with {SIZES[0]},\n{last:.2f} with {SIZES[-1]} training points")
+    for panel, x, first, second in (
+        (panels[0], ORDERS, train.T, validation.T),
+        (panels[1], SIZES, findings.largest_order(0), findings.largest_order(1)),
+    ):
+        plotting.quantile_band(panel, x, first, "training", plotting.BLUE, QUANTILES, marker="o")
+        plotting.quantile_band(panel, x, second, "validation", plotting.ORANGE, QUANTILES, marker="s")
+        panel.axhline(findings.few_noise, color="black", linestyle="--", linewidth=1.5, label="noise of the data")
+    panels[0].set(xlabel="order M", xticks=list(ORDERS), title=f"N = {FEW} points")
+    panels[0].set_ylabel("RMS error (median, 10 to 90 % of data sets)")
+    panels[0].set_ylim(0, 1.15 * float(np.quantile(validation, 0.9, 0).max()))
+    panels[1].set(xscale="log", xlabel="number of points N", title="order M = 9")
+    panels[1].set_xticks(SIZES, [f"{size:,}" for size in SIZES])
+    panels[1].minorticks_off()
+    panels[1].legend(loc="upper right")
     return figure
 
 
 def plot_sizes(findings: Findings) -> Figure:
     """The largest order on more and more points: one fit, and the range of the fits to the other data sets."""
-    figure, panels = plotting.new(2, 2, height=4.6, sharex=True, sharey=True)
-    test = np.median(findings.largest_order(1), 1)
-    for panel, count, error in zip(panels, SIZES, test, strict=True):
+    error = np.median(findings.largest_order(1), 1)
+    figure, panels = plotting.slide(
+        "Big data reduce overfitting: the validation error of M = 9 falls\n"
+        f"from {error[0]:.2f} with {FEW} points to {error[-1]:.2f} with {SIZES[-1]:,}",
+        2,
+        2,
+        sharex=True,
+        sharey=True,
+    )
+    drawn = []
+    for panel, count, validation in zip(panels, SIZES, error, strict=True):
         fits = values(findings.fits[count][:, -1], LINE)  # (S, B)
         low, high = np.quantile(fits, [0.1, 0.9], 0)
-        panel.fill_between(LINE, low, high, color=plotting.SKY, alpha=0.4, linewidth=0, label="data sets, 10 to 90 %")
-        x, y = findings.train[count].x[0], findings.train[count].y[0]
-        panel.plot(x, y, ".", color="black", markersize=8 if count <= 100 else 3, label="one data set")
-        panel.plot(LINE, truth(LINE), color=plotting.GREEN, label="sin 2πx")
-        panel.plot(LINE, fits[0], color=plotting.BLUE, label="its fit")
-        panel.set_title(f"M = 9, N = {count}: RMS on new points {error:.3g}")
-    finish_panels(figure, panels)
+        seed = typical(findings.errors_with(count)[1][:, -1])
+        drawn.append(fits[seed])
+        panel.fill_between(LINE, low, high, color=plotting.SKY, alpha=0.4, linewidth=0, label="10 to 90 % of data sets")
+        draw_points(panel, findings.even[count], seed, "one data set")
+        panel.plot(LINE, truth(LINE), color=plotting.GREEN, label="truth, sin 2πx")
+        panel.plot(LINE, drawn[-1], color=plotting.BLUE, label="its polynomial, M = 9")
+        panel.set_title(f"N = {count:,}: validation {validation:.2f}")
+    finish_panels(figure, panels, limit_of(drawn))
     return figure
 
 
-def plot_outside(findings: Findings) -> Figure:
+def plot_generalization(findings: Findings) -> Figure:
     """Lagrange's polynomials through all points, and fits outside the range of their data."""
-    figure, panels = plotting.new(3, width=6.8, height=5.6)
-    colors = dict(zip(SHOWN[1:], (plotting.PURPLE, plotting.BLUE, plotting.ORANGE), strict=True))
-    for (count, (x, y)), color in zip(findings.nodes.items(), colors.values(), strict=True):
-        panels[0].plot(LINE, lagrange(x, y, LINE), color=color, label=f"{count} points, order {count - 1}")
-        panels[0].plot(x, y, "o", color=color, markersize=8)
-    x, y = findings.nodes[NODES[-1]]
-    largest = np.abs(lagrange(x, y, LINE) - truth(LINE)).max()
-    panels[0].set_title(
-        f"Lagrange: order n-1 passes through n points;\norder {len(x) - 1} strays by {largest:.1f} between them"
+    ends = ", ".join(f"{power_of_ten(findings.distance[order, -1])} (M = {order})" for order in SHOWN[1:])
+    figure, panels = plotting.slide(
+        "Difficulty 3, generalization: a polynomial can pass through all points and fail between them;\n"
+        f"outside the data, at x = {WIDE[-1]:g}, it is wrong by {ends}",
+        2,
+        1,
     )
-    for order, color in colors.items():
+    colors = (plotting.PURPLE, plotting.SKY, plotting.ORANGE, "black")
+    seed = typical(findings.errors_with(FEW)[1][:, -1])
+    for count, color, marker in zip(findings.nodes, colors, "os^D", strict=False):
+        x, y = findings.even[count].x[seed].numpy(), findings.even[count].y[seed].numpy()
+        label = f"{count} points, order {count - 1}"
+        panels[0].plot(LINE, lagrange(x, y, LINE), color=color, label=label, linewidth=2)
+        panels[0].plot(x, y, marker, color=color, markersize=9)
+    panels[0].set(xlabel="x", ylabel="y", title="Lagrange: order n - 1 passes through all n points")
+    for order, color in zip(SHOWN[1:], (plotting.PURPLE, plotting.BLUE, plotting.ORANGE), strict=True):
         panels[1].plot(WIDE, values(findings.fit[:, order], WIDE).T, color=color, linewidth=1.2, alpha=0.6)
-        panels[1].plot([], [], color=color, label=f"M = {order}")
-        panels[2].plot(WIDE, findings.distance[order], color=color, label=f"M = {order}")
-    panels[1].set_ylim(-4, 4)
-    panels[1].set_title(f"fits to {findings.points} points, {len(findings.seeds)} data sets:\nno data, no agreement")
-    panels[2].set(yscale="log", ylabel="RMS distance from sin 2πx")
-    ends = ", ".join(f"{power_of_ten(findings.distance[order, -1])} (M = {order})" for order in colors)
-    panels[2].set_title(f"distance at x = {WIDE[-1]:g}:\n{ends}")
-    for panel in panels[:2]:
-        panel.plot(WIDE, truth(WIDE), color="black", linestyle="--", linewidth=1.5, label="sin 2πx")
-        panel.set(xlabel="x", ylabel="y")
-    panels[0].set_xlim(-0.05, 1.05)
-    for panel in panels[1:]:
-        panel.axvspan(0, 1, color=plotting.GRAY, alpha=0.15, linewidth=0)
-        panel.set(xlabel="x (gray: range of the data)", xticks=np.linspace(-0.5, 1.5, 5))
+        panels[1].plot([], [], color=color, label=f"M = {order}, {len(findings.seeds)} data sets")
+    panels[1].axvspan(0, 1, color=plotting.GRAY, alpha=0.15, linewidth=0)
+    panels[1].set(xlabel=f"x (gray: range of the {findings.points} points)", ylim=(-4, 4))
+    panels[1].set_title("outside the data the fits disagree")
     for panel in panels:
-        panel.legend()
+        panel.plot(WIDE, truth(WIDE), color="black", linestyle="--", linewidth=1.5, label="truth, sin 2πx")
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+    panels[0].set_xlim(-0.05, 1.05)
     return figure
 
+
+def plot_exercise(findings: Findings) -> Figure:
+    """The exercise's points with the polynomials of its orders, by least squares and by gradient descent."""
+    train, test = (np.median(rms(findings.descent, part), 0) for part in (findings.train, findings.test))
+    ends = ", ".join(f"{test[order]:.2f} (M = {order})" for order in EXERCISE)
+    lesson = f"With {findings.points} points no order follows the sine;\ndescent has test errors of {ends}"
+    if test[3] < test[1] / 2:
+        lesson = "Difficulty 1, expressivity: orders 1 and 2 cannot follow a sine, orders 3 and 8 can;\n"
+        lesson += f"gradient descent has test errors of {ends}"
+    figure, panels = plotting.slide(
+        lesson,
+        2,
+        2,
+        sharex=True,
+        sharey=True,
+    )
+    seed, curves = typical(rms(findings.descent, findings.test)[:, 3]), []
+    for panel, order in zip(panels, EXERCISE, strict=True):
+        curves += [values(weight[seed, order], LINE) for weight in (findings.fit, findings.descent)]
+        panel.plot(LINE, truth(LINE), color=plotting.SKY, label="truth, sin 2πx")
+        panel.plot(LINE, curves[-2], color=plotting.BLUE, label="least squares")
+        panel.plot(LINE, curves[-1], color=plotting.ORANGE, linestyle="--", label="gradient descent")
+        draw_points(panel, findings.train, seed)
+        panel.set_title(f"M = {order}: descent has training {train[order]:.2f}, test {test[order]:.2f}")
+        if findings.exact[order]:
+            panel.set_title(f"M = {order}: least squares meets all {findings.points} points")
+        if findings.diverged[seed, 1, order]:
+            rate = MARGINS[0] * findings.bound[seed, order]
+            note = f"descent at {MARGINS[0]:g} · 2/K = {rate:.3f}: it diverges at {findings.rates[1]:g}"
+            panel.text(0.02, 0.04, note, transform=panel.transAxes, fontsize=13)
+    finish_panels(figure, panels, limit_of(curves))
+    return figure
+
+
+def plot_test_set(findings: Findings) -> Figure:
+    """Training and test errors of the exercise's polynomials against their order."""
+    test = np.median(rms(findings.descent, findings.test), 0)
+    figure, [panel] = plotting.slide(
+        f"A test set of {NEW_POINTS:,} points chooses the order: gradient descent has {test[1]:.2f} with M = 1,\n"
+        f"and {test.min():.2f} at best, with M = {test.argmin()} (noise {findings.noise:g})",
+        1,
+        1,
+    )
+    for name, weight, color in (
+        ("least squares", findings.fit, plotting.BLUE),
+        ("gradient descent", findings.descent, plotting.ORANGE),
+    ):
+        for part, points, style in (("training", findings.train, "--"), ("test", findings.test, "-")):
+            error = np.median(rms(weight, points), 0)
+            panel.plot(ORDERS, error, style, color=color, marker="o", label=f"{name}, {part}")
+    panel.axhline(findings.noise, color="black", linestyle=":", linewidth=1.5, label="noise of the data")
+    panel.set(xlabel="order M", xticks=list(ORDERS), ylabel="RMS error (median of the data sets)")
+    panel.set_title(f"N = {findings.points} training points")
+    panel.set_ylim(0, min(1.05 * panel.get_ylim()[1], 2.0))
+    panel.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def descent_curves(findings: Findings, panel: Axes, order: int, shown: Sequence[int], names: Sequence[str]) -> None:
+    """Training errors of all data sets at some of the rates; a curve ends where its replica diverged."""
+    colors = plotting.PURPLE, plotting.BLUE, plotting.ORANGE, plotting.BLUE, plotting.ORANGE
+    history = np.where(findings.history >= DIVERGED, np.nan, findings.history)
+    for rate in shown:
+        curves = history[1:, :, rate, order]
+        panel.plot(findings.iterations[1:], curves, color=colors[rate], alpha=0.5, linewidth=1.5)
+        panel.plot([], [], color=colors[rate], label=names[rate])
+    least = float(findings.least[:, order].median())
+    if not findings.exact[order]:
+        panel.axhline(least, color="black", linestyle="--", linewidth=1.5, label="least squares")
+    panel.set(xscale="log", yscale="log", ylim=(3e-3, 1e3), xlim=(1, findings.iterations[-1]))
+
+
+def plot_descent(findings: Findings) -> Figure:
+    """Training error against the iteration, for the exercise's orders and learning rates."""
+    small, good, large = findings.rates
+    slow = float(np.median(findings.ratio[-1, :, 0, 3]))
+    times = f" ({slow:.0f} times the least error at M = 3)" if np.isfinite(slow) else ""
+    figure, panels = plotting.slide(
+        f"Difficulty 2, training: at rate {small:g} descent is slow{times},\n"
+        f"at {large:g} {findings.diverged[:, 2].mean():.0%} of all runs diverge",
+        2,
+        2,
+        sharex=True,
+        sharey=True,
+    )
+    for panel, order in zip(panels, EXERCISE, strict=True):
+        descent_curves(findings, panel, order, (0, 1, 2), [f"rate {rate:g}" for rate in findings.rates])
+        bound, diverged = np.median(findings.bound[:, order]), int(findings.diverged[:, 1, order].sum())
+        note = f", {good:g} diverges for {diverged} of {len(findings.seeds)}" if diverged else ""
+        panel.set_title(f"M = {order}: 2/K = {bound:.2f}{note}")
+    for panel in panels[2:]:
+        panel.set_xlabel("iteration")
+    for panel in panels[::2]:
+        panel.set_ylabel("training error L")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def plot_bound(findings: Findings) -> Figure:
+    """Descent just below and just above the bound, and the bound of every order beside the three rates."""
+    below, above = findings.converged_below.mean(), findings.diverged[:, 4].mean()
+    bound = np.median(findings.bound[:, 3])
+    figure, panels = plotting.slide(
+        "Descent converges below 2/K, where K is the largest curvature of L:\n"
+        f"{below:.0%} of all runs converge at 0.99 · 2/K, {above:.0%} diverge at 1.01 · 2/K",
+        2,
+        1,
+    )
+    names = [""] * 3 + [f"rate {margin:g} · 2/K = {margin * bound:.3f}" for margin in MARGINS]
+    descent_curves(findings, panels[0], 3, (3, 4), names)
+    panels[0].set(xlabel="iteration", ylabel="training error L", title=f"M = 3: K = {2 / bound:.2f}, 2/K = {bound:.2f}")
+    plotting.quantile_band(panels[1], ORDERS, findings.bound.T, "2/K, range of data sets", "black", marker="o")
+    for rate, color in zip(findings.rates, (plotting.PURPLE, plotting.BLUE, plotting.ORANGE), strict=True):
+        panels[1].axhline(rate, color=color, linestyle="--", label=f"rate {rate:g}")
+    panels[1].set(xlabel="order M", xticks=list(ORDERS), yscale="log", ylabel="learning rate")
+    panels[1].set_title("rates below the black line converge")
+    for panel in panels:
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+    return figure
+
+
+PAGE = Page(
+    question="Which order M should a polynomial have, and which learning rate finds its weights?",
+    formula=(
+        r"$\hat{t} = h(x, \theta) = \theta_0 + \theta_1 x + \theta_2 x^2 + \ldots + \theta_M x^M$",
+        r"$L(\theta) = \frac{1}{N} \sum_{i=1}^{N} (t_i - \hat{t}_i)^2, \qquad \min_\theta L(\theta)$",
+        r"$\theta^{k+1} = \theta^k - \eta \nabla_\theta L(\theta^k), \qquad 0 < \eta < 2 / K$",
+        r"$K$ is the largest eigenvalue of the Hessian of $L$, its largest curvature",
+    ),
+    captions={
+        "fits": "Orders 0 and 1 are too simple: they miss the points and the truth (underfitting). Order 9 passes "
+        "through every point and swings between them: no training error, a large validation error (overfitting).",
+        "errors": "The training error falls with every order, so it cannot choose one. The validation error rises "
+        "again: that is overfitting, and more points remove it.",
+        "points": "The polynomial has order 9 in all four panels, and only the number of points changes. With more "
+        "points the fits to different data sets agree with each other and with the truth.",
+        "generalization": "Left: through n points passes exactly one polynomial of order n - 1; it says little about "
+        "what lies between them. Right: outside the gray range there are no data, and the fits go apart.",
+        "exercise": "The exercise's points with the orders 1, 2, 3 and 8. Orders 1 and 2 cannot follow the sine, "
+        "however long they train; for order 3, gradient descent ends where least squares does.",
+        "test_set": "The training error falls with the order, the test error does not. Gradient descent that has not "
+        "yet reached least squares can be better on new points: fewer steps mean less overfitting.",
+        "descent": "Each thin line is one data set. The small rate needs many more steps for order 3 and 8, and at the "
+        "large rate every curve leaves the figure at the top.",
+        "bound": "Two rates that differ by 2 %: just below 2/K descent converges, just above it diverges. On the "
+        "right, a rate below the black line converges at that order.",
+    },
+    what_if=(
+        (
+            "balancier polynomial --points 4",
+            "order 3 passes exactly through 4 points (Lagrange), and order 8 does, too",
+        ),
+        ("balancier polynomial --few-noise 0.1", "with less noise, order 9 overfits less, but still does"),
+        ("balancier polynomial --learning-rates 0.01 0.5 0.7", "0.7 is below 2/K for some orders only"),
+    ),
+)
 
 LESSON = Lesson(
     flags=Polynomial,
@@ -558,8 +743,9 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="balancier polynomial --points 10, and see which orders overfit",
+    next_command="balancier polynomial --points 4: order 3 passes exactly through 4 points (Lagrange)",
     metrics=metrics,
+    page=PAGE,
 )
 
 

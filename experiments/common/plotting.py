@@ -50,6 +50,13 @@ def new(columns: int = 1, rows: int = 1, width: float = 7.0, height: float = 5.0
     return figure, list(axes.flat)
 
 
+def slide(title: str, columns: int = 1, rows: int = 1, **options: Any):
+    """A figure of 16:9 whose title says the lesson, and its axes as a list, row by row."""
+    figure, axes = new(columns, rows, width=14 / columns, height=7.875 / rows, **options)
+    figure.suptitle(title, fontsize=18)
+    return figure, axes
+
+
 def band(
     axes: Axes, x: Sequence[float], low: Any, middle: Any, high: Any, label: str, color: str, **style: Any
 ) -> None:

@@ -85,31 +85,86 @@ def test_records_start_at_zero_and_end_with_the_last_step():
     assert steps == sorted(set(steps))
 
 
-@pytest.mark.slow
-def test_the_lesson():
-    result = lesson.result(lesson.measure(lesson.Polynomial(quick=True, seed=7, seeds=2, iterations=45_000)))
-    assert 1 <= result["gd_over_ls"] <= 1.01
-    assert 5e3 < result["condition_number"] < 5e4
+@pytest.fixture(scope="module")
+def findings():
+    return lesson.measure(lesson.Polynomial(quick=True, seed=7, seeds=2, iterations=45_000))
+
+
+def test_few_points_underfit_and_overfit(findings):
+    few = lesson.result(findings)["few_points"]
+    validation = few["test_rms_by_order"]
+    assert min(validation, key=validation.get) in ("3", "4", "5")
+    assert validation["0"] > validation["1"] > 1.4 * validation["3"]
+    assert validation["9"] > 1.5 * validation["3"]
+    assert few["train_mse_by_order"]["9"] < 1e-12
+    training = list(few["train_rms_by_order"].values())
+    assert training == sorted(training, reverse=True)
+
+
+def test_many_points_remove_overfitting(findings):
+    result = lesson.result(findings)
+    sizes = result["test_rms_by_points"]
+    assert list(sizes) == ["10", "15", "100", "1000"]
+    assert sizes["10"] > 1.3 * sizes["15"] > 1.3 * sizes["100"]
+    assert sizes["1000"] == pytest.approx(0.3, abs=0.02)  # the noise
+    assert sizes["10"] == result["few_points"]["test_rms_by_order"]["9"]  # one number for one thing
+
+
+def test_descent_converges_below_the_bound_alone(findings):
+    result = lesson.result(findings)
     assert result["converged_below_bound"] == result["diverged_above_bound"] == 1
     assert result["diverged_by_rate"]["2"] == 1
     assert result["diverged_by_rate"]["0.01"] == 0
-    test = result["test_rms_by_order"]
+    for order, curvature in result["largest_curvature_by_order"].items():
+        assert curvature * result["rate_bound_by_order"][order] == pytest.approx(2, rel=1e-4)
+    assert result["largest_curvature_by_order"]["0"] == pytest.approx(2)  # L = (theta_0 - y)^2
+
+
+def test_descent_is_slow_at_a_small_rate_and_reaches_least_squares_at_a_good_one(findings):
+    result = lesson.result(findings)
+    assert 1 <= result["gd_over_ls"] <= 1.01
+    assert 5e3 < result["condition_number"] < 5e4
+    last = result["train_mse_by_rate_and_order"]
+    assert last["0.01"]["3"] > 5 * last["0.5"]["3"]
+    assert last["0.01"]["1"] == pytest.approx(last["0.5"]["1"], rel=1e-2)
+
+
+def test_the_exercise(findings):
+    test = lesson.result(findings)["gd_test_rms_by_order"]
     assert list(test) == [str(order) for order in range(10)]
     assert 0.1 < test["3"] < 0.2 < 0.4 < test["1"] < test["0"]
-    few = result["few_points"]
-    assert few["train_mse_by_order"]["9"] < 1e-3
-    assert few["test_rms_by_order"]["9"] > 3 * few["test_rms_by_order"]["3"]
-    sizes = result["test_rms_by_points"]
-    assert sizes["15"] > sizes["100"] > 0.09
-    assert sizes["1000"] == pytest.approx(0.1, abs=0.01)
+    assert test["2"] > 2 * test["3"]
+
+
+def test_polynomials_meet_their_points_and_fail_outside(findings):
+    result = lesson.result(findings)
+    assert list(result["lagrange_miss"]) == ["4", "7", "10"]
     assert max(result["lagrange_miss"].values()) < 1e-12
     assert result["extrapolation_rms"]["9"] > 10 * result["extrapolation_rms"]["3"]
+    assert result["extrapolation_rms"]["3"] > 5 * result["extrapolation_rms"]["1"]
+
+
+def test_every_figure_has_a_caption_and_fits_a_projector(findings):
+    figures = lesson.figures(findings)
+    assert list(figures) == list(lesson.PAGE.captions)
+    for figure in figures.values():
+        width, height = figure.get_size_inches()
+        assert width / height < 2.2
+
+
+def test_four_points_are_met_by_a_cubic(tmp_path):
+    flags = "--points", "4", "--seeds", "2", "--iterations", "200", "--format", "svg", "--out", str(tmp_path)
+    assert lesson.main(flags) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["train_rms_by_order"]["3"] < 1e-6 < 1e-3 < result["train_rms_by_order"]["2"]
+    assert result["gd_over_ls"] is None  # the error of least squares is zero
+    assert "least squares meets all 4 points" in (tmp_path / "exercise.svg").read_text()
 
 
 def test_the_files_of_a_run(tmp_path):
     assert lesson.main(["--seeds", "2", "--seed", "3", "--iterations", "200", "--out", str(tmp_path)]) == 0
-    figures = {"fits.png", "fits_10_points.png", "learning_rates.png", "errors.png", "points.png", "outside.png"}
-    assert {path.name for path in tmp_path.iterdir()} == figures | {"config.json", "result.json", "metrics.csv"}
+    figures = {f"{name}.png" for name in lesson.PAGE.captions}
+    assert {path.name for path in tmp_path.iterdir()} >= figures | {"config.json", "result.json", "metrics.csv"}
     assert json.loads((tmp_path / "result.json").read_text())["gd_iterations_to_1_percent"] == [None, None]
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
     assert len(lines) == 1 + (5 * len(lesson.record_steps(200)) + 10) * 2
@@ -120,7 +175,7 @@ def test_the_files_of_a_run(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--points", "9"], "--points: found 9, expected at least 10"),
+        (["--points", "1"], "--points: found 1, expected at least 2"),
         (["--iterations", "0"], "--iterations: found 0, expected at least 100"),
         (["--noise", "-0.1"], "--noise: found -0.1, expected a number of at least 0"),
         (["--learning-rates", "0.01", "0", "2"], "--learning-rates: found 0.0, expected a number above 0"),
