@@ -220,7 +220,7 @@ def train_splits(
 
 
 def cost(features: np.ndarray) -> float:
-    """Processor seconds of an epoch in units of one with few features, roughly: p_id has a feature for each passenger."""
+    """Processor seconds of an epoch, in units of one with few features, roughly; p_id has one for each passenger."""
     return 1 + features.shape[1] / 400
 
 
