@@ -80,3 +80,4 @@ def test_the_ablation_writes_one_figure_and_every_number(tmp_path, monkeypatch, 
         assert row["returns"] == pytest.approx(returns, rel=1e-3)  # each row is its own variant's
     assert len({tuple(row["returns"]) for row in result["variants"].values()}) > 3
     assert [path.name for path in (tmp_path / "run").glob("*.png")] == ["ablation.png"]
+    assert ablation.PAGE.captions.keys() == {"ablation"}
