@@ -146,7 +146,7 @@ def test_epochs_and_width_follow_from_the_time(monkeypatch):
     assert plan("course", [0.06], minutes=60, epochs=7).epochs == 7  # the flag wins
     assert plan("course", [9.0], minutes=1).epochs == 1
     fast = plan("fast", [0.06, 0.02, 0.001], minutes=60)
-    assert (fast.widths, fast.epochs) == (cifar.WIDTHS[1], 13)  # the widest would have time for 4 epochs only
+    assert (fast.widths, fast.epochs) == (cifar.WIDTHS[1], 14)  # the widest would have time for 4 epochs only
     assert plan("fast", [0.001, 0.001, 0.001]).widths == cifar.WIDTHS[0]
     cifar.plan.cache_clear()
 
