@@ -126,6 +126,7 @@ def test_epochs_and_width_follow_from_the_time(monkeypatch):
     parts = frames[:10_000], labels[:10_000], frames[:2_000], labels[:2_000]
     images = cifar_data.Images(*parts, tuple("abcdefghij"), "zeros")
     monkeypatch.setattr(cifar, "load", lambda data, quick: images)
+    monkeypatch.setattr(cifar, "WIDTHS", ((8, 8, 8), (4, 8, 8), (4, 4, 8)))
     times = {}
     monkeypatch.setattr(
         cifar, "seconds_of_a_picture", lambda network, *_: times[sum(w.numel() for w in network.parameters())]
