@@ -290,11 +290,13 @@ def train_network(
         record(len(test) if epoch == epochs - 1 else MEASURED)
 
     record(MEASURED)
-    with ProgressBar(epochs * steps, "training") as progress:
+    small_epochs = int(SMALL_EPOCHS * epochs) if flags.network == "fast" else 0
+    cost = SMALL**2 / 32**2  # of a small picture
+    with ProgressBar(steps * (epochs - (1 - cost) * small_epochs), "training") as progress:
 
         def change_and_count(batch: Tensor, epoch: float) -> Tensor:
-            network.size = SMALL if flags.network == "fast" and epoch < int(SMALL_EPOCHS * epochs) else None
-            progress.advance(1.0, f"epoch {int(epoch) + 1} of {epochs}")
+            network.size = SMALL if epoch < small_epochs else None
+            progress.advance(cost if network.size else 1.0, f"epoch {int(epoch) + 1} of {epochs}")
             return augment(batch, epoch)
 
         fit(
