@@ -234,31 +234,36 @@ def seconds_of_a_picture(network: OnBytes, images: Tensor, labels: Tensor) -> fl
     return min(seconds[1:]) / images.shape[1]
 
 
+def measure_speed(
+    flags: Cifar, images: Images, widths: Sequence[int], formats: Sequence[torch.dtype]
+) -> tuple[torch.dtype, float, float]:
+    """The fastest number format, and seconds for a training picture as it is and for one of the first epochs."""
+    train, labels = (torch.from_numpy(np.ascontiguousarray(part[:256])) for part in images[:2])
+    batch = train.expand(flags.seeds, -1, -1, -1, -1), labels.expand(flags.seeds, -1)
+    networks = [build(flags, len(images.classes), train, dtype, widths) for dtype in formats]
+    seconds = [seconds_of_a_picture(network, *batch) for network in networks]
+    best = int(np.argmin(seconds))
+    if flags.network == "course":
+        return formats[best], seconds[best], seconds[best]
+    networks[best].size = SMALL
+    return formats[best], seconds[best], seconds_of_a_picture(networks[best], *batch)
+
+
 @lru_cache(maxsize=1)
 def plan(flags: Cifar) -> Plan:
     """The faster number format, and the widest network and the most epochs that fit; the last answer is kept."""
-    images = load(flags.data, flags.quick)
-    train, labels = (torch.from_numpy(np.ascontiguousarray(part[:256])) for part in images[:2])
-    batch = train.expand(flags.seeds, -1, -1, -1, -1), labels.expand(flags.seeds, -1)
-    most = flags.epochs or (3 if flags.quick else EPOCHS[flags.network])
+    images, most = load(flags.data, flags.quick), flags.epochs or (3 if flags.quick else EPOCHS[flags.network])
+    formats = [torch.float32, torch.bfloat16] if flags.precision == "auto" else [getattr(torch, flags.precision)]
     minutes, found = flags.minutes or MINUTES[flags.network], None
     for widths in WIDTHS if flags.network == "fast" else WIDTHS[:1]:
-        formats = [torch.float32, torch.bfloat16] if flags.precision == "auto" else [getattr(torch, flags.precision)]
-        formats = formats if found is None else [found.dtype]
-        networks = [build(flags, len(images.classes), train, dtype, widths) for dtype in formats]
-        cost, index = min((seconds_of_a_picture(network, *batch), i) for i, network in enumerate(networks))
-        small = cost
-        if flags.network == "fast":
-            networks[index].size = SMALL
-            small = seconds_of_a_picture(networks[index], *batch)
-        # An evaluation is the forward half of a step, about a third of its time. A tenth goes to shifts and flips.
-        share = SMALL_EPOCHS if flags.network == "fast" else 0.0
-        mean = share * small + (1 - share) * cost
+        dtype, cost, small = measure_speed(flags, images, widths, formats if found is None else [found.dtype])
+        mean = SMALL_EPOCHS * small + (1 - SMALL_EPOCHS) * cost
+        # A tenth goes to shifts and flips. An evaluation is the forward part of a step, about a third of its time.
         each = 1.1 * mean * len(images.train) + mean * 2 * MEASURED / 3
         last = cost * (1 + VIEWS[flags.network]) * len(images.test) / 3
-        fitting = most if flags.epochs else min(most, max(1, int((60 * minutes - last) / each)))
-        found = Plan(formats[index], widths, fitting, each * fitting + last + 3)
-        if fitting >= min(most, LEAST_EPOCHS):
+        epochs = most if flags.epochs else min(most, max(1, int((60 * minutes - last) / each)))
+        found = Plan(dtype, widths, epochs, epochs * each + last + 3)
+        if epochs >= min(most, LEAST_EPOCHS):
             break
     assert found is not None
     return found
