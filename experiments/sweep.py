@@ -54,7 +54,7 @@ from experiments.common.training import (
 )
 from experiments.common.training import forecast as training_seconds
 
-FACTORS = 0.1, 1.0, 10.0, 100.0  # of the tuned learning rate, where no values are given
+FACTORS = 0.1, 1.0, 10.0  # of the tuned learning rate, where no values are given
 Point = dict[str, float]  # one value of each hyper-parameter given
 Grid = dict[str, tuple[float, ...]]
 
@@ -402,8 +402,8 @@ PAGE = Page(
     ),
     captions={
         "sweep": "Every point of the grid is a group of seeds of one agent, so all points learn in one run. "
-        "Too low a learning rate is too slow for the budget, and with too high a rate nothing is learned; where the "
-        "dots lie far apart, one seed would not tell.",
+        "Too low a learning rate is too slow for the budget; where the dots of a point lie far apart, one seed would "
+        "not tell.",
     },
     what_if=(
         ("balancier sweep --gamma 0.5 0.9 0.985", "the discount: which one looks far enough ahead?"),

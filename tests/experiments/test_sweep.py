@@ -76,18 +76,17 @@ def test_the_grid_is_the_product_of_the_values_and_seeds_of_a_point_are_neighbor
 
 def test_without_values_the_learning_rate_is_varied_around_the_tuned_one():
     rate = tuned("sac", PENDULUM)["learning_rate"]
-    assert grid_of(flags())["learning_rate"] == pytest.approx([0.1 * rate, rate, 10 * rate, 100 * rate])
+    assert grid_of(flags())["learning_rate"] == pytest.approx([0.1 * rate, rate, 10 * rate])
     default = AGENTS["ppo"].Config().learning_rate
     assert grid_of(flags(agent="ppo", env="Acrobot-v1"))["learning_rate"][1] == default
 
 
 @pytest.mark.slow
 def test_the_quick_form_shows_that_the_learning_rate_matters():
-    """Ends of the grid fail for all seeds; a rate between them swings the pendulum up."""
-    numbers = sweep.result(sweep.measure(flags(quick=True)))
-    low, *middle, high = (point["regret"] for point in numbers["points"])
-    assert min(low, high) > 500
-    assert min(middle) < 100
+    """With a tenth of the tuned rate no seed learns in time; with a higher one the pendulum is swung up."""
+    points = sweep.result(sweep.measure(flags(quick=True)))["points"]
+    assert max(points[0]["returns"]) < -500
+    assert min(point["regret"] for point in points) < 100
 
 
 def test_a_single_value_is_held_for_all():
