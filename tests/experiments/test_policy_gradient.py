@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -85,7 +87,7 @@ def test_the_quick_form_shows_what_the_lesson_claims():
 
 def test_steps_without_a_known_return_do_not_count():
     """CartPole for 3 steps: no episode ends, so no gradient."""
-    hyperparameters = settings("reinforce", CARTPOLE) | {"num_steps": 3}
+    hyperparameters: dict[str, Any] = {**settings("reinforce", CARTPOLE), "num_steps": 3}
     agent = REINFORCE(CARTPOLE, seeds=2, **hyperparameters)
     assert all((gradient == 0).all() for gradient in gradients(agent).values())
 
