@@ -25,7 +25,7 @@ from rich.table import Table
 
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from experiments.common import plotting
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import ParallelFlags, at_least
 from experiments.common.hyperparams import tuned
 from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
@@ -53,7 +53,8 @@ SWITCHES: dict[str, dict[str, Any]] = {
 ALL = {name: value for switch in SWITCHES.values() for name, value in switch.items()}
 VARIANTS: dict[str, dict[str, Any]] = {"plain": {}, **SWITCHES, "all four": ALL}
 BANDS = ("plain", "all four")
-COLORS = dict(zip(VARIANTS, ["black", *plotting.COLORS[:4], plotting.RED], strict=True))
+LINES = "black", plotting.BLUE, plotting.SKY, plotting.PURPLE, plotting.GRAY, plotting.ORANGE
+COLORS = dict(zip(VARIANTS, LINES, strict=True))
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ def measure(flags: Ablation) -> Findings:
     return Findings(flags, {name: trainings[name] for name in VARIANTS}, optimum, validation_optimum)
 
 
+def clearly_better(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """The variants whose 95 % interval of the return lies above the plain agent's."""
+    return [name for name, row in rows.items() if row["ci95"][0] > rows["plain"]["ci95"][1]]
+
+
 # Output
 
 
@@ -142,6 +148,7 @@ def result(findings: Findings) -> dict[str, Any]:
         "seeds": flags.all_seeds,
         "optimum": findings.optimum,
         "variants": findings.rows,
+        "clearly_better": clearly_better(findings.rows),
     }
 
 
@@ -167,7 +174,7 @@ def figures(findings: Findings) -> dict[str, Figure]:
 
 def plot_ablation(findings: Findings) -> Figure:
     """Learning curves, and the test of every seed; as regret, on logarithmic axes, where the optimum is known."""
-    figure, (curves, finals) = plotting.new(2, width=7.2, height=6.6)
+    figure, (curves, finals) = plotting.new(2, width=7.2, height=7.2)
     trainings, optimum = findings.trainings, findings.optimum
     for name, training in trainings.items():
         plot_curve(curves, training.steps, merit(training.curve, findings.validation_optimum), name)
@@ -186,7 +193,12 @@ def plot_ablation(findings: Findings) -> Figure:
             axis.set_major_formatter("{x:g}")
             axis.set_minor_locator(NullLocator())
     env = findings.flags.env.removeprefix("balancier/")
-    figure.suptitle(f"DQN and its refinements on {env}, {findings.flags.seeds} seeds each")
+    better = clearly_better(findings.rows)
+    names = ", ".join(better) if better else "none of the refinements"
+    figure.suptitle(
+        f"Clearly better than plain DQN (intervals lie apart): {names}\n"
+        f"(DQN on {env}, {findings.flags.steps_to_train:,} steps, {findings.flags.seeds} seeds each)"
+    )
     explanation = "line, square: interquartile mean      band, bar: its 95 % interval      dots: seeds"
     handles, labels = curves.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), title=explanation, title_fontsize=13)
@@ -219,6 +231,25 @@ def plot_finals(axes: Axes, finals: dict[str, np.ndarray]) -> None:
     axes.grid(axis="y", visible=False)
 
 
+PAGE = Page(
+    question="What is each refinement of deep Q-learning worth, alone and together?",
+    formula=(
+        r"plain: $y = r + \gamma \max_a Q_{target}(s', a)$",
+        r"double: $y = r + \gamma \, Q_{target}(s', \arg\max_a Q_\theta(s', a))$",
+        r"dueling: $Q(s, a) = V(s) + A(s, a) - \bar A(s)$",
+        r"three steps: $y = r_t + \gamma r_{t+1} + \gamma^2 r_{t+2} + \gamma^3 \max_a Q_{target}(s_{t+3}, a)$",
+    ),
+    captions={
+        "ablation": "Left, learning curves; right, the test of every seed, with its interquartile mean and interval. "
+        "All hyper-parameters were tuned for plain DQN, so a refinement helps only where intervals lie apart.",
+    },
+    what_if=(
+        ("balancier ablation --env CartPole-v1", "does the same refinement help in another environment?"),
+        ("balancier ablation --steps 30000", "do the differences stay when there is more time?"),
+        ("balancier ablation --seeds 30", "how do the intervals shrink with more seeds?"),
+    ),
+)
+
 LESSON = Lesson(
     flags=Ablation,
     measure=measure,
@@ -229,6 +260,7 @@ LESSON = Lesson(
     next_command="balancier ablation --env CartPole-v1",
     metrics=metrics,
     check=check,
+    page=PAGE,
 )
 
 

@@ -1,10 +1,14 @@
 """Pictures in ten classes (5.3, 6.2): CIFAR-10, learned by the course's convolutional network or by a fast one. The
-figures show the curves of training, which classes are confused, the kernels of the first layer, and the mistakes that
-the network is most confident about. Without the data and without a network connection, the lesson takes pictures of
-pendulums; their classes are ten sectors of the angle.
+figures show the curves of training, which classes are confused, the feature maps that the layers compute, and the
+mistakes that the network is most confident about. Without the data and without a network connection, the lesson takes
+pictures of pendulums; their classes are ten sectors of the angle.
+
+The first batches tell how fast this machine is. From that follow the number format, the forecast, and how many epochs
+(and for the fast network, which width) fit into --minutes.
 
 The fast network follows the recipe of arXiv:2404.00498: whitened patches, a high learning rate, label smoothing, flips
-and shifts, and several views of each test picture.
+and shifts, slow weights (Lookahead), and several views of each test picture. Its first epochs see smaller pictures,
+which cost half as much.
 
 S seed, n pictures, B minibatch, E epochs, H height, W width.
 """
@@ -14,30 +18,37 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from envs.datasets import Standardize
 from experiments.common import plotting
 from experiments.common.cifar_data import Images, load
-from experiments.common.command import Lesson, launch
-from experiments.common.flags import Flags, at_least
+from experiments.common.command import Lesson, Page, launch
+from experiments.common.flags import Flags, above, at_least
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Metric
-from models import CNN, SGD, Adam, FastCNN, History, cross_entropy, fit, replica
-from models.fitting import accuracy, triangle
+from models import CNN, SGD, Adam, FastCNN, cross_entropy, fit
+from models.fitting import accuracy, evaluate, triangle
 
 SHIFT = 2  # pixels: the largest shift of training pictures
-EPOCHS = {"course": 10, "fast": 16}
 BATCH = {"course": 128, "fast": 1024}
-# Processor seconds for a thousand pictures, forward and backward, of one seed.
-COST = {"course": 0.8, "fast": 3.0}
+EPOCHS = {"course": 10, "fast": 16}  # at most, unless the flag says otherwise
+MINUTES = {"course": 6.0, "fast": 52.0}
+WIDTHS = ((64, 256, 256), (64, 128, 256), (32, 128, 128))  # of the fast network, the best first
+LEAST_EPOCHS = 8  # with fewer, a narrower network is better
+SMALL, SMALL_EPOCHS = 24, 0.6  # pixels a side of the pictures in the first epochs of the fast network; their share
+MEASURED = 2_000  # training and test pictures, as they are, whose accuracy is measured after each epoch
+VIEWS = {"course": 1, "fast": 6}  # of each test picture
 
 
 @dataclass(frozen=True)
@@ -53,13 +64,20 @@ class Cifar(Flags):
     data: str = "auto"
     """Folder of CIFAR-10's binary version; "pendulum"; "download"; "auto": the cache or a download, else pendulums."""
     epochs: Annotated[int, at_least(1)] | None = None
-    """Passes over the training pictures (default: 10, for the fast network 16)."""
+    """Passes over the training pictures (default: what fits into --minutes, at most 10, for the fast network 16)."""
+    minutes: Annotated[float, above(0)] | None = None
+    """Time for the training here, from which epochs and width follow (default: 6, for the fast network 52)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of convolutions; auto takes the one that is faster here."""
 
-    @property
-    def epochs_to_run(self) -> int:
-        return self.epochs or (3 if self.quick else EPOCHS[self.network])
+
+class Plan(NamedTuple):
+    """What fits into the time on this machine."""
+
+    dtype: torch.dtype  # of the convolutions
+    widths: tuple[int, ...]  # of the fast network
+    epochs: int
+    seconds: float  # expected, for training and test
 
 
 @dataclass(frozen=True)
@@ -67,12 +85,16 @@ class Findings:
     images: Images
     seeds: list[int]
     network: str
-    epochs: int
-    precision: str
-    history: History
+    plan: Plan
+    train: dict[
+        str, np.ndarray
+    ]  # loss and accuracy on training pictures as they are, before and after each epoch, (E + 1, S)
+    test: dict[str, np.ndarray]  # the same on test pictures
     probabilities: Tensor  # (S, n, classes) of the test pictures
     parameters: int  # of one seed
-    kernels: np.ndarray  # of the first layer of the first seed, (kernels, 3, height, width)
+    layers: str  # the network as PyTorch prints it
+    examples: np.ndarray  # test pictures (n, 3, H, W) whose feature maps are drawn
+    feature_maps: list[np.ndarray]  # of the first seed: of each block, (n, C, H, W)
     seconds: float
 
     @property
@@ -84,53 +106,80 @@ class Findings:
     @property
     def accuracy_of_one_view(self) -> float:
         """The same from one view of each picture, the mean of the seeds."""
-        return float(self.history.validation["accuracy"][-1].mean())
+        return float(self.test["accuracy"][-1].mean())
 
 
 # The network
 
 
 class OnBytes(nn.Module):
-    """A network on bytes: each color gets mean 0 and standard deviation 1 over the training pictures."""
+    """A network on bytes: each color gets mean 0 and standard deviation 1 over the training pictures.
+
+    The network sees pictures of `size` x `size` pixels, smaller than they are, unless it is None.
+    """
 
     def __init__(self, network: nn.Module, train: Tensor, dtype: torch.dtype):
         super().__init__()
         pixels = train[:10_000].float().flatten(2) / 255  # (n, 3, H W)
         self.network, self.dtype = network, dtype
+        self.size: int | None = None
         self.standardize = Standardize(*(x.reshape(3, 1, 1) for x in (pixels.mean((0, 2)), pixels.std((0, 2)))))
 
     def standardized(self, images: Tensor) -> Tensor:
         return self.standardize.apply(images.float() / 255)
 
+    def resized(self, images: Tensor) -> Tensor:
+        if self.size is None:
+            return images
+        small = F.interpolate(images.flatten(0, 1), (self.size, self.size), mode="bilinear", antialias=True)
+        return small.unflatten(0, images.shape[:2])
+
     def forward(self, images: Tensor) -> Tensor:
+        return self.apply_to(self.network, images)
+
+    def apply_to(self, function: Callable[[Tensor], Any], images: Tensor) -> Any:
+        """A function of standardized pictures, such as the network, in the number format of this one."""
         with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
-            return self.network(self.standardized(images)).float()
+            output = function(self.standardized(self.resized(images)))
+        return output.float() if isinstance(output, Tensor) else [part.float() for part in output]
 
 
-def build(flags: Cifar, classes: int, train: Tensor, dtype: torch.dtype) -> OnBytes:
+def build(flags: Cifar, classes: int, train: Tensor, dtype: torch.dtype, widths: Sequence[int]) -> OnBytes:
     if flags.network == "course":
         return OnBytes(CNN((3, 32, 32), classes, seeds=flags.all_seeds), train, dtype)
-    fast = FastCNN(classes, seeds=flags.all_seeds)
+    fast = FastCNN(classes, widths=widths, seeds=flags.all_seeds)
     network = OnBytes(fast, train, dtype)
     fast.whiten(network.standardized(train[:5_000]))
     return network
 
 
-def first_kernels(network: OnBytes) -> np.ndarray:
-    """The kernels of the first layer of the first seed, (kernels, 3, height, width)."""
-    inner = network.network
-    first = inner.whitening if isinstance(inner, FastCNN) else inner.convolutions[0]  # type: ignore[union-attr,index]
-    return replica(first, 0).weight.detach()[0].numpy()  # type: ignore[union-attr,arg-type]
+class Lookahead(SGD):
+    """SGD whose parameters become, after every five steps, an average of themselves over time (arXiv:1907.08610).
+
+    The average has a longer memory towards the end of the `total` steps, and is the result.
+    """
+
+    def __init__(self, *arguments: Any, total: int, **keywords: Any):
+        super().__init__(*arguments, **keywords)
+        self.total, self.count, self.slow = total, 0, self.flat.clone()
+
+    def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:
+        super().step(loss, active)
+        self.count += 1
+        if self.count % 5 == 0 or self.count == self.total:
+            decay = 0.95**5 * (self.count / self.total) ** 3
+            self.slow.lerp_(self.flat, 0.0 if self.count == self.total else 1 - decay)
+            self.flat.copy_(self.slow)
 
 
-def recipe(flags: Cifar, network: OnBytes) -> tuple[Any, float, Any]:
+def recipe(flags: Cifar, network: OnBytes, steps: int) -> tuple[Any, float, Any]:
     """Optimizer, learning rate and loss."""
     if flags.network == "course":
         return Adam, 2e-3, cross_entropy
     # The recipe sums over a batch of 1,024; this is the same with means: rate 11.5 / (1 + 1 / 0.15), and so on.
     names = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
     factors = [64.0 if "norms" in name else 1.0 for name in names]
-    sgd = partial(SGD, momentum=0.85, weight_decay=1.33e-3, factors=factors)
+    sgd = partial(Lookahead, momentum=0.85, weight_decay=1.33e-3, factors=factors, total=steps)
     return sgd, 1.5, partial(cross_entropy, label_smoothing=0.2)
 
 
@@ -138,7 +187,11 @@ def recipe(flags: Cifar, network: OnBytes) -> tuple[Any, float, Any]:
 
 
 class Augment:
-    """Random flips and shifts of pictures (S, B, 3, H, W), as tensor operations; the border is mirrored."""
+    """Flips and random shifts of pictures (S, B, 3, H, W), as tensor operations; the border is mirrored.
+
+    A picture is flipped in every other epoch, half of all pictures in each: a picture's own bytes tell which half it
+    belongs to. So two epochs show each picture in both ways, which random flips do for half of them only.
+    """
 
     def __init__(self, seed: int, flip: bool):
         self.generator, self.flip = torch.Generator().manual_seed(seed), flip
@@ -147,7 +200,7 @@ class Augment:
         seeds, count = images.shape[:2]
         flat = images.flatten(0, 1)  # (S B, 3, H, W)
         if self.flip:  # a mirrored truck is a truck; a mirrored pendulum has another angle
-            flips = torch.rand(len(flat), generator=self.generator) < 0.5
+            flips = (flat.flatten(1).sum(1) + int(epoch)) % 2 == 0
             flat = torch.where(flips[:, None, None, None], flat.flip(-1), flat)
         offset = torch.randint(2 * SHIFT + 1, (2, len(flat)), generator=self.generator)
         return shifted(flat, offset, SHIFT).unflatten(0, (seeds, count))
@@ -167,53 +220,105 @@ def mirrored(index: Tensor, size: int) -> Tensor:
     return (size - 1) - ((size - 1) - index.abs()).abs()
 
 
-# Training and test
+# How fast this machine is
+
+
+def seconds_of_a_picture(network: OnBytes, images: Tensor, labels: Tensor) -> float:
+    """Seconds for a step with pictures (S, B, 3, H, W), divided by B: the shortest of six, as others disturb some."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    seconds = []
+    for _ in range(6):
+        began = time.monotonic()
+        torch.autograd.grad(cross_entropy(network(images), labels).sum(), parameters)
+        seconds.append(time.monotonic() - began)
+    return min(seconds) / images.shape[1]
+
+
+def measure_speed(
+    flags: Cifar, images: Images, widths: Sequence[int], formats: Sequence[torch.dtype]
+) -> tuple[torch.dtype, float, float]:
+    """The fastest number format, and seconds for a training picture as it is and for one of the first epochs."""
+    train, labels = (torch.from_numpy(np.ascontiguousarray(part[:256])) for part in images[:2])
+    batch = train.expand(flags.seeds, -1, -1, -1, -1), labels.expand(flags.seeds, -1)
+    networks = [build(flags, len(images.classes), train, dtype, widths) for dtype in formats]
+    seconds = [seconds_of_a_picture(network, *batch) for network in networks]
+    best = int(np.argmin(seconds))
+    if flags.network == "course":
+        return formats[best], seconds[best], seconds[best]
+    networks[best].size = SMALL
+    return formats[best], seconds[best], seconds_of_a_picture(networks[best], *batch)
 
 
 @lru_cache(maxsize=1)
-def faster_precision(flags: Cifar) -> torch.dtype:
-    """The number format in which a training step takes less time on this processor; the last answer is kept."""
-    if flags.precision != "auto":
-        return getattr(torch, flags.precision)
-    images = load(flags.data, flags.quick)
-    train, labels = (torch.from_numpy(np.ascontiguousarray(part)) for part in images[:2])
-    batch = train[:256].expand(flags.seeds, -1, -1, -1, -1), labels[:256].expand(flags.seeds, -1)
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        network = build(flags, len(images.classes), train, dtype)
-        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        for _ in range(2):  # the first step also prepares; the second is timed
-            began = time.perf_counter()
-            torch.autograd.grad(cross_entropy(network(batch[0]), batch[1]).sum(), parameters)
-            seconds[dtype] = time.perf_counter() - began
-    return min(seconds, key=lambda dtype: seconds[dtype])
+def plan(flags: Cifar) -> Plan:
+    """The faster number format, and the widest network and the most epochs that fit; the last answer is kept."""
+    images, most = load(flags.data, flags.quick), flags.epochs or (3 if flags.quick else EPOCHS[flags.network])
+    formats = [torch.float32, torch.bfloat16] if flags.precision == "auto" else [getattr(torch, flags.precision)]
+    minutes, found = flags.minutes or MINUTES[flags.network], None
+    for widths in WIDTHS if flags.network == "fast" else WIDTHS[:1]:
+        dtype, cost, small = measure_speed(flags, images, widths, formats if found is None else [found.dtype])
+        mean = SMALL_EPOCHS * small + (1 - SMALL_EPOCHS) * cost
+        # A tenth goes to shifts and flips. An evaluation is the forward part of a step, about a third of its time.
+        each = 1.1 * mean * len(images.train) + mean * 2 * MEASURED / 3
+        last = cost * (1 + VIEWS[flags.network]) * len(images.test) / 3
+        epochs = most if flags.epochs else min(most, max(1, int((60 * minutes - last) / each)))
+        found = Plan(dtype, widths, epochs, epochs * each + last + 3)
+        if epochs >= min(most, LEAST_EPOCHS):
+            break
+    assert found is not None
+    return found
+
+
+# Training and test
 
 
 def train_network(
-    flags: Cifar, network: OnBytes, train: TensorDataset, test: TensorDataset, augment: Callable[..., Tensor]
-) -> History:
-    optimizer, learning_rate, loss = recipe(flags, network)
-    batch_size = min(BATCH[flags.network], len(train) // 8)
-    with ProgressBar(flags.epochs_to_run * -(-len(train) // batch_size), "training") as progress:
+    flags: Cifar, epochs: int, network: OnBytes, train: TensorDataset, test: TensorDataset, augment: Augment
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Loss and accuracy on training and on test pictures before training and after each epoch, (E + 1, S) each.
 
-        def augment_and_count(batch: Tensor, epoch: float) -> Tensor:
-            progress.advance(1.0, f"epoch {int(epoch) + 1}")
+    Both are measured on pictures as they are, so they can be compared: shifted and flipped ones are harder. They are
+    the first of each set, after the last epoch all test pictures.
+    """
+    batch_size = min(BATCH[flags.network], len(train) // 8)
+    steps = -(-len(train) // batch_size)
+    optimizer, learning_rate, loss = recipe(flags, network, epochs * steps)
+    functions = {"loss": loss, "accuracy": accuracy}
+    records: list[list[dict[str, Tensor]]] = [[], []]
+
+    def record(count: int) -> None:
+        for part, data, most in zip(records, (train, test), (MEASURED, count), strict=True):
+            indices = torch.arange(min(most, len(data))).expand(flags.seeds, -1)
+            part.append(evaluate(network, data, functions, indices))
+
+    def after_epoch(epoch: int, _: Any) -> None:
+        record(len(test) if epoch == epochs - 1 else MEASURED)
+
+    record(MEASURED)
+    small_epochs = int(SMALL_EPOCHS * epochs) if flags.network == "fast" else 0
+    cost = SMALL**2 / 32**2  # of a small picture
+    with ProgressBar(steps * (epochs - (1 - cost) * small_epochs), "training") as progress:
+
+        def change_and_count(batch: Tensor, epoch: float) -> Tensor:
+            network.size = SMALL if epoch < small_epochs else None
+            progress.advance(cost if network.size else 1.0, f"epoch {int(epoch) + 1} of {epochs}")
             return augment(batch, epoch)
 
-        return fit(
+        fit(
             network,
             train,
             loss,
             seeds=flags.all_seeds,
-            epochs=flags.epochs_to_run,
+            epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
             optimizer=optimizer,
-            schedule=triangle(flags.epochs_to_run, 0.23, 0.07, 0.2),
-            validation=test,
-            metrics={"accuracy": accuracy},
-            augment=augment_and_count,
+            schedule=triangle(epochs, 0.23, 0.07, 0.2),
+            augment=change_and_count,
+            callback=after_epoch,
         )
+    curves = [{name: np.stack([epoch[name].numpy() for epoch in part]) for name in functions} for part in records]
+    return curves[0], curves[1]
 
 
 def probabilities(network: OnBytes, images: Tensor, views: bool, flip: bool) -> Tensor:
@@ -221,7 +326,7 @@ def probabilities(network: OnBytes, images: Tensor, views: bool, flip: bool) -> 
     parts = []
     seeds = len(next(network.parameters()))
     with torch.no_grad():
-        for part in images.split(500):
+        for part in images.split(1024):
             center = torch.ones(2, len(part), dtype=torch.int64)
             copies = [(part, 1.0)]
             if views:
@@ -233,24 +338,35 @@ def probabilities(network: OnBytes, images: Tensor, views: bool, flip: bool) -> 
     return torch.cat(parts, 1)
 
 
+def examples(images: Images, count: int = 3) -> np.ndarray:
+    """Indices of the first test pictures of different classes, (count,)."""
+    first = np.unique(images.test_labels, return_index=True)[1]
+    return np.sort(first)[:count]
+
+
 def measure(flags: Cifar) -> Findings:
-    began, images, dtype = time.monotonic(), load(flags.data, flags.quick), faster_precision(flags)
+    began, images, planned = time.monotonic(), load(flags.data, flags.quick), plan(flags)
     train, labels, test, test_labels = (torch.from_numpy(np.ascontiguousarray(part)) for part in images[:4])
     flip = images.name == "CIFAR-10"
-    network = build(flags, len(images.classes), train, dtype)
+    network = build(flags, len(images.classes), train, planned.dtype, planned.widths)
     train_set, test_set = TensorDataset(train, labels), TensorDataset(test, test_labels)
-    history = train_network(flags, network, train_set, test_set, Augment(flags.seed, flip))
+    curves = train_network(flags, planned.epochs, network, train_set, test_set, Augment(flags.seed, flip))
     network.eval()
+    shown = test[examples(images)]
+    with torch.no_grad():
+        maps = network.apply_to(network.network.feature_maps, shown.expand(flags.seeds, *shown.shape))  # type: ignore[arg-type]
     return Findings(
         images=images,
         seeds=flags.all_seeds,
         network=flags.network,
-        epochs=flags.epochs_to_run,
-        precision=str(dtype),
-        history=history,
+        plan=planned,
+        train=curves[0],
+        test=curves[1],
         probabilities=probabilities(network, test, flags.network == "fast", flip),
         parameters=sum(parameter[0].numel() for parameter in network.parameters()),
-        kernels=first_kernels(network),
+        layers=str(network.network),
+        examples=shown.numpy(),
+        feature_maps=[part[0].numpy() for part in maps],
         seconds=time.monotonic() - began,
     )
 
@@ -259,27 +375,30 @@ def measure(flags: Cifar) -> Findings:
 
 
 def forecast(flags: Cifar) -> str:
-    images, dtype = load(flags.data, flags.quick), faster_precision(flags)
-    speed = 0.5 if dtype == torch.bfloat16 else 1.0
-    thousands = flags.epochs_to_run * len(images.train) / 1000 * flags.seeds
-    seconds = COST[flags.network] * speed * thousands / min(flags.threads, 2) * 1.15
-    size = f"{len(images.train):,} pictures of {images.name}, {flags.epochs_to_run} epochs in {dtype}"
-    return "\n".join([f"{flags.network} network, {size}, about {duration(seconds + 10)}", *images.notes])
+    images, planned = load(flags.data, flags.quick), plan(flags)
+    dtype = str(planned.dtype).removeprefix("torch.")
+    width = f" of widths {planned.widths}" if flags.network == "fast" else ""
+    size = f"{len(images.train):,} pictures of {images.name}, {planned.epochs} epochs in {dtype}"
+    return "\n".join([f"{flags.network} network{width}, {size}, about {duration(planned.seconds)}", *images.notes])
 
 
 def metrics(findings: Findings) -> Iterable[Metric]:
-    for part, curves in (("train", findings.history.train), ("test", findings.history.validation)):
+    for part, curves in (("train", findings.train), ("test", findings.test)):
         for name, values in curves.items():
             for epoch, value in enumerate(values):
-                yield epoch + 1, f"{part}_{name}", value, findings.seeds
+                yield epoch, f"{part}_{name}", value, findings.seeds
 
 
 def result(findings: Findings) -> dict[str, Any]:
     return {
         "data": findings.images.name,
         "network": findings.network,
-        "epochs": findings.epochs,
-        "precision": findings.precision,
+        "epochs": findings.plan.epochs,
+        "precision": str(findings.plan.dtype),
+        "widths": findings.plan.widths if findings.network == "fast" else None,
+        "forecast_seconds": findings.plan.seconds,
+        "train_accuracy": round(float(findings.train["accuracy"][-1].mean()), 4),
+        "start_accuracy": round(float(findings.test["accuracy"][0].mean()), 4),
         "test_accuracy": round(float(findings.test_accuracy.mean()), 4),
         "test_accuracy_per_seed": [round(float(value), 4) for value in findings.test_accuracy],
         "test_accuracy_one_view": round(findings.accuracy_of_one_view, 4),
@@ -288,11 +407,17 @@ def result(findings: Findings) -> dict[str, Any]:
 
 
 def table(findings: Findings) -> Table:
-    table = Table("network", "data", "parameters", "seconds", "test accuracy", "from one view")
-    accuracies = f"{findings.test_accuracy.mean():.1%}", f"{findings.accuracy_of_one_view:.1%}"
+    """The network as PyTorch prints it, and what it reached."""
+    parts = "training accuracy", "test, one view", "test, all views"
+    numbers = Table("network", "data", "parameters", "epochs", "seconds", *parts)
+    accuracies = findings.train["accuracy"][-1].mean(), findings.accuracy_of_one_view, findings.test_accuracy.mean()
     size, seconds = f"{findings.parameters:,}", f"{findings.seconds:.0f}"
-    table.add_row(findings.network, findings.images.name, size, seconds, *accuracies)
-    return table
+    cells = findings.network, findings.images.name, size, str(findings.plan.epochs), seconds
+    numbers.add_row(*cells, *(f"{accuracy:.1%}" for accuracy in accuracies))
+    stacked = Table.grid()
+    stacked.add_row(Text(f"print(network)\n{findings.layers}\n"))
+    stacked.add_row(numbers)
+    return stacked
 
 
 # Figures
@@ -302,24 +427,32 @@ def figures(findings: Findings) -> dict[str, Figure]:
     return {
         "curves": plot_curves(findings),
         "confusion": plot_confusion(findings.probabilities[0], findings.images),
-        "filters": plot_filters(findings),
+        "feature_maps": plot_feature_maps(findings),
         "mistakes": plot_mistakes(findings.probabilities[0], findings.images),
     }
 
 
 def plot_curves(findings: Findings) -> Figure:
     """Accuracy and loss against epochs, on training and test pictures."""
-    figure, panels = plotting.new(2, width=7.5)
-    history = findings.history
-    epochs = range(1, findings.epochs + 1)
+    figure, panels = plotting.new(2, width=6.8, height=6.8)
+    epochs = range(findings.plan.epochs + 1)
     for panel, name in zip(panels, ("accuracy", "loss"), strict=True):
-        training, test = history.train[name], history.validation[name]
-        plotting.quantile_band(panel, epochs, training, "training, shifted pictures", plotting.BLUE, marker="o")
-        plotting.quantile_band(panel, epochs, test, "test", plotting.ORANGE, marker="o")
+        for curves, label, color in (
+            (findings.train, "training pictures", plotting.BLUE),
+            (findings.test, "test pictures", plotting.ORANGE),
+        ):
+            plotting.quantile_band(panel, epochs, curves[name], label, color, marker="o")
         panel.set(xlabel="epoch", ylabel=name)
-    panels[0].set_title(f"{findings.images.name}: {findings.test_accuracy.mean():.1%} of the test pictures right")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    start, end = findings.test["accuracy"][0].mean(), findings.accuracy_of_one_view
+    train = findings.train["accuracy"][-1].mean()
+    panels[0].set_title(f"test: {start:.0%} before training (a guess: 10 %)")
     panels[1].set_title("cross-entropy")
     panels[0].legend(loc="lower right")
+    figure.suptitle(
+        f"{findings.images.name}, {findings.network} network: right for {train:.1%} of training pictures, "
+        f"{end:.1%} of test pictures"
+    )
     return figure
 
 
@@ -329,8 +462,8 @@ def plot_confusion(probabilities: Tensor, images: Images) -> Figure:
     percent = np.zeros((classes, classes))
     np.add.at(percent, (images.test_labels, probabilities.argmax(-1).numpy()), 1)
     percent *= 100 / np.maximum(percent.sum(1, keepdims=True), 1)
-    figure, (panel,) = plotting.new(width=10, height=8.5)
-    panel.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    figure, (panel,) = plotting.new(width=12, height=8.1)
+    image = panel.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     for (true, predicted), value in np.ndenumerate(percent):
         if value >= 0.5:
             color = "white" if value > 60 else "black"
@@ -340,22 +473,37 @@ def plot_confusion(probabilities: Tensor, images: Images) -> Figure:
     panel.set(xlabel="predicted class", ylabel="true class")
     mistakes = percent - np.diag(np.diag(percent))
     true, predicted = (images.classes[index] for index in np.unravel_index(mistakes.argmax(), mistakes.shape))
-    panel.set_title(f"percent of each class; most confused: {true} as {predicted}")
+    panel.set_title(f"Most confused: {true} taken for {predicted} ({mistakes.max():.0f} % of them)")
+    figure.colorbar(image, ax=panel, label="percent of the true class")
     panel.grid(visible=False)
     return figure
 
 
-def plot_filters(findings: Findings) -> Figure:
-    """The first layer's kernels as pictures."""
-    columns, kernels = 8, findings.kernels
-    figure, panels = plotting.new(columns, -(-len(kernels) // columns), width=1.6, height=1.7)
+def strongest(maps: np.ndarray, count: int) -> np.ndarray:
+    """The channels of maps (n, C, H, W) that vary most over the pictures, (count,)."""
+    return np.argsort(-maps.std((2, 3)).mean(0))[:count]
+
+
+def plot_feature_maps(findings: Findings, each: int = 2) -> Figure:
+    """Test pictures, and what the kernels of each block of layers make of them."""
+    columns = 1 + each * len(findings.feature_maps)
+    rows = len(findings.examples)
+    figure, panels = plotting.new(columns, rows, width=14.4 / columns, height=8.1 / rows)
     for panel in panels:
         panel.axis("off")
-    for panel, kernel in zip(panels, kernels, strict=False):
-        low, high = kernel.min(), kernel.max()
-        panel.imshow(((kernel - low) / (high - low)).transpose(1, 2, 0))
-    origin = "computed from the patches of the pictures" if findings.network == "fast" else "learned"
-    figure.suptitle(f"{len(kernels)} kernels of the first layer, {origin} ({findings.images.name})")
+    for row, picture in enumerate(findings.examples):
+        panels[row * columns].imshow(picture.transpose(1, 2, 0))
+        column = 1
+        for block, maps in enumerate(findings.feature_maps):
+            for channel in strongest(maps, each):
+                panel = panels[row * columns + column]
+                panel.imshow(maps[row, channel], cmap="gray", vmin=maps[:, channel].min(), vmax=maps[:, channel].max())
+                if row == 0:
+                    panel.set_title(f"block {block + 1}\n{maps.shape[2]} x {maps.shape[3]}", fontsize=15)
+                column += 1
+    panels[0].set_title("picture\n32 x 32", fontsize=15)
+    sizes = " to ".join(str(maps.shape[2]) for maps in (findings.feature_maps[0], findings.feature_maps[-1]))
+    figure.suptitle(f"From edges to parts: feature maps shrink from {sizes} pixels a side (bright: the kernel fits)")
     return figure
 
 
@@ -364,16 +512,39 @@ def plot_mistakes(probabilities: Tensor, images: Images, count: int = 15) -> Fig
     confidence, predicted = probabilities.max(-1)
     wrong = predicted.numpy() != images.test_labels
     order = np.argsort(np.where(wrong, confidence.numpy(), -1.0))[::-1][: min(count, int(wrong.sum()))]
-    figure, panels = plotting.new(5, 3, width=2.9, height=3.0)
+    figure, panels = plotting.new(5, 3, width=2.88, height=2.7)
     for panel in panels:
         panel.axis("off")
     for panel, index in zip(panels, order, strict=False):
         panel.imshow(images.test[index].transpose(1, 2, 0))
         prediction, truth = images.classes[int(predicted[index])], images.classes[images.test_labels[index]]
-        panel.set_title(f"{prediction} {confidence[index]:.0%}\nis {truth}", fontsize=13)
-    figure.suptitle(f"the most confident of {wrong.sum():,} mistakes among {len(wrong):,} test pictures")
+        panel.set_title(f"{prediction} {confidence[index]:.0%}\nis {truth}", fontsize=14)
+    figure.suptitle(f"{wrong.sum():,} mistakes among {len(wrong):,} test pictures; the network is surest of these")
     return figure
 
+
+PAGE = Page(
+    question="How does a convolutional network tell ten kinds of pictures apart, and what does it see on the way?",
+    formula=(
+        r"$s_{c}[i, j] = \sigma(b_c + \sum_{d, k, l} W_{c, d}[k, l] \, e_d[i + k, j + l])$ (convolution)",
+        r"$\hat P(i|x) = \exp(\hat y_i) / \sum_c \exp(\hat y_c)$, $L = -\log \hat P(c|x)$",
+    ),
+    captions={
+        "curves": "Before training, the network is right for about one picture in ten, as a guess would be. "
+        "Training and test pictures are both measured as they are; the gap between them is overfitting.",
+        "confusion": "Each row is a true class, and its numbers add up to 100. "
+        "Off the diagonal stand the mistakes: classes that look alike are confused most.",
+        "feature_maps": "Each column is one kernel's output for three pictures. "
+        "The first block marks edges and colors where they are; later blocks respond to larger parts.",
+        "mistakes": "These wrong predictions have the highest confidence. "
+        "Some are hard for people, too; others show what the network has not learned.",
+    },
+    what_if=(
+        ("balancier cifar --network fast", "how much do depth, batch normalization and the better recipe add?"),
+        ("balancier cifar --epochs 30", "when do the curves of training and test pictures part?"),
+        ("balancier cifar --minutes 2", "how much is learned in the first minutes?"),
+    ),
+)
 
 LESSON = Lesson(
     flags=Cifar,
@@ -385,6 +556,7 @@ LESSON = Lesson(
     next_command="balancier cifar --network fast, and compare it with --network course",
     metrics=metrics,
     check=lambda flags: load(flags.data, flags.quick),
+    page=PAGE,
 )
 
 

@@ -3,7 +3,8 @@ learning curves. The other compares the variance of their gradients: one policy 
 of the current policy), and each estimator gives a gradient for each of them.
 
 All four follow grad log pi(a | s) times an estimate of how good the action was. They differ in the estimate, and in how
-often they use each rollout.
+often they use each rollout. The environment is the pendulum. With --quick it is CartPole, where all four learn in
+seconds; on the pendulum REINFORCE needs hundreds of thousands of steps.
 
 A seed is one independent training. The interquartile mean (IQM) is the mean of the middle half of the seeds: neither
 the luckiest nor the unluckiest seed decides. The regret is the best mean return that is possible from the same starts,
@@ -17,8 +18,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
+import gymnasium as gym
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from rich.table import Table
 from torch import Tensor
 
@@ -27,17 +30,18 @@ from agents.common.replay import Transitions
 from agents.common.returns import gae
 from agents.evaluation import TEST_SEED
 from experiments.common import plotting
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import ParallelFlags, at_least
 from experiments.common.hyperparams import tuned
 from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
 from experiments.common.runs import Metric
+from experiments.common.statistics import interquartile_mean
 from experiments.common.training import STARTS, Training, mean_optimum, summary, train_agent
 from experiments.common.training import forecast as training_seconds
 
-ENV = "balancier/Pendulum-v0"
+PENDULUM, CARTPOLE = "balancier/Pendulum-v0", "CartPole-v1"
 TEST_EPISODES = 100
-QUICK_STEPS = 100_000
+QUICK_STEPS, QUICK_EVALUATIONS = 40_000, 10
 
 
 class Member(NamedTuple):
@@ -45,15 +49,14 @@ class Member(NamedTuple):
 
     agent: str
     hyperparameters: dict[str, Any]  # those that differ from the tuned ones
-    share: float  # of --steps
     color: str
 
 
 FAMILY = {
-    "REINFORCE": Member("reinforce", {"baseline": False}, 1.0, plotting.ORANGE),
-    "with baseline": Member("reinforce", {}, 1.0, plotting.RED),
-    "A2C": Member("a2c", {}, 1.0, plotting.GREEN),
-    "PPO": Member("ppo", {}, 0.25, plotting.BLUE),
+    "REINFORCE": Member("reinforce", {"baseline": False}, plotting.ORANGE),
+    "with baseline": Member("reinforce", {}, plotting.SKY),
+    "A2C": Member("a2c", {}, plotting.PURPLE),
+    "PPO": Member("ppo", {}, plotting.BLUE),
 }
 
 
@@ -67,16 +70,27 @@ class PolicyGradient(ParallelFlags):
     """Independent rollouts whose gradients are compared."""
 
     @property
-    def steps_to_train(self) -> int:
-        return min(self.steps, QUICK_STEPS) if self.quick else self.steps
+    def env(self) -> str:
+        return CARTPOLE if self.quick else PENDULUM
+
+    def steps_of(self, name: str) -> int:
+        """Steps of each seed of a member of the family; PPO uses each of them several times, so it needs fewer."""
+        steps = min(self.steps, QUICK_STEPS) if self.quick else self.steps
+        return int(steps * (0.5 if self.quick else 0.25)) if name == "PPO" else steps
+
+
+def settings(agent: str, env: Any) -> dict[str, Any]:
+    """Tuned hyper-parameters; of REINFORCE on CartPole those of the pendulum, but for the discount."""
+    return tuned(agent, env) or tuned(agent, PENDULUM) | {"gamma": 0.99}
 
 
 @dataclass(frozen=True)
 class Findings:
+    env: str
     seeds: list[int]
     rollouts: int
     trainings: dict[str, Training]  # by member of the family
-    optimum: float | None  # best mean return from the test seeds
+    optimum: float  # best mean return from the test seeds
     variance: dict[str, float]  # by estimator: of its gradients, in units of that of the return
     noise_to_signal: dict[str, float]  # by estimator
 
@@ -86,20 +100,18 @@ class Findings:
 
 def train(job: Job, report: Callable[[float], None]) -> Training:
     """Train and test one member of the family, all its seeds."""
-    member, steps = FAMILY[job.name], job.settings
-    hyperparameters = tuned(member.agent, ENV) | member.hyperparameters
+    member, flags = FAMILY[job.name], job.settings
+    steps, hyperparameters = flags.steps_of(job.name), settings(member.agent, flags.env) | member.hyperparameters
     if hyperparameters["anneal_steps"]:
         hyperparameters["anneal_steps"] = steps
-    agent = AGENTS[member.agent](ENV, seeds=job.seeds, **hyperparameters)
-    return train_agent(agent, ENV, steps, TEST_EPISODES, lambda done, _: report(job.cost * done / steps))
+    agent = AGENTS[member.agent](flags.env, seeds=job.seeds, **hyperparameters)
+    advance = lambda done, _: report(job.cost * done / steps)  # noqa: E731
+    return train_agent(agent, flags.env, steps, TEST_EPISODES, advance, QUICK_EVALUATIONS if flags.quick else None)
 
 
 def plan(flags: PolicyGradient) -> list[Job]:
-    jobs = []
-    for name, member in FAMILY.items():
-        steps = int(flags.steps_to_train * member.share)
-        jobs.append(Job(name, tuple(flags.all_seeds), training_seconds(member.agent, steps, flags.seeds), steps))
-    return jobs
+    costs = {name: training_seconds(member.agent, flags.steps_of(name), flags.seeds) for name, member in FAMILY.items()}
+    return [Job(name, tuple(flags.all_seeds), cost, flags) for name, cost in costs.items()]
 
 
 # Gradients
@@ -107,7 +119,7 @@ def plan(flags: PolicyGradient) -> list[Job]:
 
 def clones(agent: REINFORCE, count: int) -> REINFORCE:
     """`count` replicas that all hold the one agent's networks and statistics, in environments of their own."""
-    many = REINFORCE(ENV, seeds=count, **{**tuned("reinforce", ENV), "num_envs": 1})
+    many = REINFORCE(agent.env, seeds=count, **{**settings("reinforce", agent.env), "num_envs": 1})
     trained = agent.state_dict()
     with torch.no_grad():
         for name, tensor in many.state_dict().items():
@@ -128,14 +140,18 @@ def estimates(agent: REINFORCE, rollout: Transitions) -> dict[str, Tensor]:
 
 
 def gradients(agent: REINFORCE) -> dict[str, Tensor]:
-    """Gradients (S, P) of the policy's parameters by every estimator, from one episode of every replica."""
+    """Gradients (S, P) of the policy's parameters by every estimator, from one rollout of every replica.
+
+    As in REINFORCE, steps whose episode does not end within the rollout do not count: their return is unknown.
+    """
     by_estimator: dict[str, Tensor] = {}
 
     def keep(rollout: Transitions) -> None:
         log_prob = agent.policy(agent.features(rollout.obs)).log_prob(rollout.action)  # (S, T, N)
+        known = rollout.done.flip(1).cummax(1).values.flip(1)  # (S, T, N)
         parameters = list(agent.policy.parameters())
         for name, advantage in estimates(agent, rollout).items():
-            loss = (log_prob * advantage).mean((1, 2)).sum()
+            loss = ((known * log_prob * advantage).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)).sum()
             parts = torch.autograd.grad(loss, parameters, retain_graph=True)
             by_estimator[name] = torch.cat([part.flatten(1) for part in parts], 1)
 
@@ -154,21 +170,27 @@ def noise_to_signal(gradient: Tensor) -> float:
 # The lesson
 
 
+def best_return(env: str) -> float:
+    """The best mean return from the test seeds: the optimum of the pendulum; of CartPole, 1 for each step."""
+    optimum = mean_optimum(env, range(TEST_SEED, TEST_SEED + TEST_EPISODES))
+    return float(gym.spec(env).max_episode_steps or 0) if optimum is None else optimum
+
+
 def forecast(flags: PolicyGradient) -> str:
-    return f"{flags.seeds} seeds each, about {duration(wall_seconds(plan(flags), flags.processes))}"
+    return f"{flags.env}, {flags.seeds} seeds each, about {duration(wall_seconds(plan(flags), flags.processes))}"
 
 
 def measure(flags: PolicyGradient) -> Findings:
     jobs = plan(flags)
     trainings = dict(zip(FAMILY, run_parallel(train, jobs, flags.processes), strict=True))
-    agent = REINFORCE(ENV, seeds=[flags.seed], **tuned("reinforce", ENV))
-    agent.learn(flags.steps_to_train // 4)  # a policy and a critic that have learned something
+    agent = REINFORCE(flags.env, seeds=[flags.seed], **settings("reinforce", flags.env))
+    agent.learn(flags.steps_of("REINFORCE") // 4)  # a policy and a critic that have learned something
     by_estimator = gradients(clones(agent, flags.rollouts))
     total = {name: gradient.var(0).sum() for name, gradient in by_estimator.items()}
     variance = {name: float(value / total["return"]) for name, value in total.items()}
     ratios = {name: noise_to_signal(gradient) for name, gradient in by_estimator.items()}
-    optimum = mean_optimum(ENV, range(TEST_SEED, TEST_SEED + TEST_EPISODES))
-    return Findings(flags.all_seeds, flags.rollouts, trainings, optimum, variance, ratios)
+    best = best_return(flags.env)
+    return Findings(flags.env, flags.all_seeds, flags.rollouts, trainings, best, variance, ratios)
 
 
 # Output
@@ -180,16 +202,18 @@ def metrics(findings: Findings) -> Iterable[Metric]:
             yield int(step), f"{name}/return", returns, findings.seeds
 
 
-def row(training: Training, optimum: float | None) -> dict[str, Any]:
+def row(training: Training, optimum: float) -> dict[str, Any]:
     return {
         "steps": int(training.steps[-1]),
         "seconds": training.train_seconds,
+        "first_return": float(interquartile_mean(training.curve[0])),
         **summary(training.returns, optimum),
     }
 
 
 def result(findings: Findings) -> dict[str, Any]:
     return {
+        "env": findings.env,
         "optimum": findings.optimum,
         "agents": {name: row(training, findings.optimum) for name, training in findings.trainings.items()},
         "variance": findings.variance,
@@ -198,13 +222,14 @@ def result(findings: Findings) -> dict[str, Any]:
 
 
 def table(findings: Findings) -> Table:
-    table = Table("agent", "steps", "seconds", "IQM [95 %]", "regret")
-    for name, training in findings.trainings.items():
-        numbers = row(training, findings.optimum)
-        (low, high), regret = numbers["ci95"], numbers["regret"]
+    title = f"{findings.env}, {len(findings.seeds)} seeds, {TEST_EPISODES} test episodes; best possible return: "
+    table = Table(
+        "agent", "steps", "processor seconds", "IQM [95 %]", "regret", title=title + f"{findings.optimum:.1f}"
+    )
+    for name, numbers in result(findings)["agents"].items():
+        low, high = numbers["ci95"]
         iqm = f"{numbers['iqm']:.0f} [{low:.0f}, {high:.0f}]"
-        regret = "-" if regret is None else f"{regret:.1f}"
-        table.add_row(name, f"{numbers['steps']:,}", f"{numbers['seconds']:.1f}", iqm, regret)
+        table.add_row(name, f"{numbers['steps']:,}", f"{numbers['seconds']:.1f}", iqm, f"{numbers['regret']:.1f}")
     return table
 
 
@@ -217,35 +242,67 @@ def figures(findings: Findings) -> dict[str, Figure]:
 
 def plot_curves(findings: Findings) -> Figure:
     """Return against steps, the interquartile mean of the seeds with its 95 % interval."""
-    figure, (axes,) = plotting.new(width=10, height=6)
+    figure, (axes,) = plotting.new(width=12.8, height=7.2)
     for name, training in findings.trainings.items():
-        plotting.iqm_band(axes, training.steps.tolist(), training.curve, name, FAMILY[name].color)
-    if findings.optimum is not None:
-        axes.axhline(findings.optimum, color="black", linestyle="--", label="optimum")
+        final = float(interquartile_mean(training.curve[-1]))
+        label = f"{name}: {final:.0f} after {training.steps[-1]:,}"
+        plotting.iqm_band(axes, training.steps.tolist(), training.curve, label, FAMILY[name].color)
+    axes.axhline(findings.optimum, color="black", linestyle="--", label=f"best possible: {findings.optimum:.0f}")
     axes.set_xlabel("steps of each seed")
     axes.set_ylabel(f"mean return of {STARTS} validation episodes")
-    axes.set_title(f"Four policy gradients on the pendulum, {len(findings.seeds)} seeds each")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    finals = {name: float(interquartile_mean(training.curve[-1])) for name, training in findings.trainings.items()}
+    gain = finals["with baseline"] - finals["REINFORCE"]
+    axes.set_title(
+        f"A baseline changes REINFORCE's return by {gain:+.0f}; PPO needs fewest steps\n"
+        f"({findings.env.removeprefix('balancier/')}, {len(findings.seeds)} seeds; IQM and its 95 % interval)"
+    )
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
 def plot_variance(findings: Findings) -> Figure:
-    """The noise in the gradient of one episode by estimator: its variance, and its ratio to the mean gradient."""
-    figure, panels = plotting.new(2, width=8, height=5)
-    colors = [plotting.ORANGE, plotting.RED, plotting.BLUE, plotting.GREEN]
-    labels = ["variance, the return's = 1", "variance / squared length of the mean gradient"]
+    """The noise in the gradient of one rollout by estimator: its variance, and its ratio to the mean gradient."""
+    figure, panels = plotting.new(2, width=6.4, height=6.4)
+    colors = [plotting.ORANGE, plotting.SKY, plotting.PURPLE, plotting.BLUE]
+    labels = ["variance (of the return: 1)", "variance / squared mean gradient"]
     for axes, values, label in zip(panels, (findings.variance, findings.noise_to_signal), labels, strict=True):
         bars = axes.barh(list(values), list(values.values()), color=colors)
         axes.bar_label(bars, fmt="{:,.3g}", padding=4)
-        axes.set_xscale("log")
-        axes.margins(x=0.15)
+        if max(values.values()) > 30 * min(values.values()):
+            axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.margins(x=0.25)
         axes.invert_yaxis()
         axes.set_xlabel(label)
-        axes.grid(axis="y", visible=False)
+        axes.grid(visible=False)
     panels[1].set_yticklabels([])
-    figure.suptitle(f"Noise in the gradient of one episode (one policy, {findings.rollouts} episodes)")
+    less = 1 / findings.variance["return - V"]
+    figure.suptitle(
+        f"A baseline divides the variance of the gradient by {less:.1f}\n"
+        f"({findings.env.removeprefix('balancier/')}, one policy, {findings.rollouts} rollouts)"
+    )
     return figure
 
+
+PAGE = Page(
+    question="How does an agent climb the gradient of its return, and how noisy is that gradient?",
+    formula=(
+        r"$\nabla_\theta J = E[\nabla_\theta \log \pi_\theta(a|s) \, A(s, a)]$",
+        r"REINFORCE: $A = G = \sum_k \gamma^k r_{t+k}$;  with a baseline: $A = G - V(s)$",
+        r"A2C, PPO: $A = \sum_k (\gamma \lambda)^k \delta_{t+k}$, $\delta_t = r_t + \gamma V(s_{t+1}) - V(s_t)$ (GAE)",
+    ),
+    captions={
+        "learning_curves": "All four learn by the same gradient with different estimates of how good an action was. "
+        "A baseline makes REINFORCE better, A2C updates more often, and PPO uses every step several times.",
+        "variance": "One fixed policy plays many independent rollouts, and each estimator gives a gradient for each. "
+        "Bars show how much these gradients differ: less is better, as long as the mean gradient stays.",
+    },
+    what_if=(
+        ("balancier policy_gradient --steps 1000000", "does REINFORCE come near the others with more steps?"),
+        ("balancier policy_gradient --quick --rollouts 256", "do the bars of the variance change?"),
+        ("balancier sweep --agent a2c --gae-lambda 0.5 0.9 1", "which lambda is best, and why not 1?"),
+    ),
+)
 
 LESSON = Lesson(
     flags=PolicyGradient,
@@ -256,6 +313,7 @@ LESSON = Lesson(
     forecast=forecast,
     next_command="balancier compare --agents ppo a2c",
     metrics=metrics,
+    page=PAGE,
 )
 
 

@@ -8,6 +8,10 @@ speed. Q-learning does not know them: it learns the same table from steps on the
 environment itself, and a network replaces the table. No state ends an episode, so V = max_a Q is the discounted return
 of an endless future.
 
+Value iteration is exact on its grid, but a coarse grid is not the pendulum: a step ends between the points, and the
+average over the points around makes V too low. So its V may be further from the truth than that of
+Q-learning, which starts from Q = 0, too high, and comes down. A finer grid shows it: the error falls with its cells.
+
 A seed decides the random numbers of one training. The interquartile mean (IQM) is the mean over the middle half of the
 seeds. The regret of a policy is the return of the optimum minus the return of the policy, from the same starts.
 
@@ -35,7 +39,7 @@ from agents.evaluation import TEST_SEED, evaluate
 from envs.grid import Grid, pendulum_grid
 from envs.optimum import optimum
 from experiments.common import plotting
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import ParallelFlags, at_least
 from experiments.common.hyperparams import tuned
 from experiments.common.parallel import Job, duration, run_parallel, wall_seconds
@@ -53,7 +57,9 @@ NUM_ENVS, EPISODE = 128, 20  # of each seed of Q-learning, side by side; steps o
 SWEEPS = (1, 5, 20, 60)  # of value iteration that are drawn, before the last
 PER_SECOND = 8.2e6  # steps of Q-learning in a processor second, only for the forecast
 QUICK = {"steps": 6_000, "episodes": 75_000, "angles": 20, "speeds": 17}  # at most
-COLORS = {"value iteration": plotting.GRAY, "Q-learning": plotting.GREEN, "DQN": plotting.BLUE}
+FINER = (1, 2, 4)  # times as many angles and speeds, for the error of value iteration
+COLORS = {"value iteration": plotting.GRAY, "Q-learning": plotting.ORANGE, "DQN": plotting.BLUE}
+LINES = "black", plotting.BLUE, plotting.ORANGE, plotting.PURPLE
 
 
 def between(least: int, most: int) -> Bound:
@@ -101,6 +107,7 @@ class Method:
 
     q: np.ndarray  # (S, M, A), on the map
     error: np.ndarray  # (S,), RMS error of V on the map
+    bias: np.ndarray  # (S,), mean error of V on the map; below 0, V is too low
     error_on_grid: np.ndarray | None  # (S,), RMS error of V on the method's own grid
     returns: np.ndarray  # (S,), mean test return
     steps: int  # of each seed
@@ -120,6 +127,7 @@ class Findings:
     optimal_torque: np.ndarray  # (M,)
     reference: np.ndarray  # (M, A), Q of value iteration on the fine grid
     sweeps: dict[int, np.ndarray]  # number of sweeps of value iteration -> V (M,)
+    grid_errors: dict[tuple[int, int], float]  # angles x speeds -> RMS error of V of value iteration on the map
     residuals: dict[float, list[float]]  # gamma -> largest change of V in each sweep
     methods: dict[str, Method]
     steps: np.ndarray  # (E,), of Q-learning
@@ -235,6 +243,12 @@ def plan(flags: QLearning) -> list[Job]:
     ]
 
 
+def finer_grids(flags: QLearning) -> list[tuple[int, int]]:
+    """Angles x speeds of the lesson's grid and of finer ones, all coarser than the reference."""
+    sizes = [(k * flags.angles, k * (flags.speeds - 1) + 1) for k in FINER]
+    return [size for size in sizes if size[0] < FINE[0] and size[1] < FINE[1]] or sizes[:1]
+
+
 def measure(flags: QLearning) -> Findings:
     flags = flags.reduced
     (steps, errors, tables, seconds), (dqn, dqn_q) = run_parallel(work, plan(flags), flags.processes, "learning")
@@ -242,13 +256,16 @@ def measure(flags: QLearning) -> Findings:
     reference = on_map(fine, solution(fine, flags.gamma)[None])[0]
 
     def method(q: np.ndarray, *measured: Any) -> Method:
-        return Method(q, rms(q.max(-1) - reference.max(-1)), *measured)
+        error = q.max(-1) - reference.max(-1)  # (S, M)
+        return Method(q, rms(error), error.mean(-1), *measured)
 
     began = time.process_time()
     sweeps, residuals = solve(grid, flags.gamma)
     took = time.process_time() - began
     solved = sweeps[len(residuals)][None]
     returns = greedy_returns(grid, tables.reshape(-1, *grid.reward.shape)).reshape(len(settings), -1)  # (P, S)
+    finer = {(a, b): pendulum_grid(a, b, TORQUES) for a, b in finer_grids(flags)}
+    maps = {size: on_map(some, solution(some, flags.gamma)[None])[0] for size, some in finer.items()}
     best, controller = mean_optimum(ENV, TEST_SEEDS), optimum(num_torques=TORQUES)
     assert best is not None
     return Findings(
@@ -258,6 +275,7 @@ def measure(flags: QLearning) -> Findings:
         optimal_torque=controller.torques[controller.choose(ANGLE, SPEED, controller.num_steps)],
         reference=reference,
         sweeps={number: on_map(grid, q[None])[0].max(-1) for number, q in sweeps.items()},
+        grid_errors={size: float(rms(q.max(-1) - reference.max(-1))) for size, q in maps.items()},
         residuals={gamma: solve(grid, gamma)[1] for gamma in sorted({0.9, 0.97, flags.gamma})},
         methods={
             "value iteration": method(on_map(grid, solved), np.zeros(1), greedy_returns(grid, solved), 0, took),
@@ -296,25 +314,43 @@ def result(findings: Findings) -> dict[str, Any]:
     for name, method in findings.methods.items():
         numbers = {"steps": method.steps, "seconds": method.seconds} | summary(method.returns, findings.optimum)
         on_grid = None if method.error_on_grid is None else interquartile_mean(method.error_on_grid)
-        methods[name] = numbers | {"error": interquartile_mean(method.error), "error_on_grid": on_grid}
+        errors = {"error": interquartile_mean(method.error), "bias": interquartile_mean(method.bias)}
+        methods[name] = numbers | errors | {"error_on_grid": on_grid}
     replicas = [
         vars(setting) | {"regret": findings.regret[setting], "error_on_grid": interquartile_mean(errors[-1])}
         for setting, errors in findings.errors.items()
     ]
     numbers = {"grid": [flags.angles, flags.speeds], "gamma": flags.gamma, "sweeps": max(findings.sweeps)}
-    return numbers | {"optimum": findings.optimum, "methods": methods, "replicas": replicas}
+    grid_errors = [{"grid": size, "error": error} for size, error in findings.grid_errors.items()]
+    numbers |= {"optimum": findings.optimum, "methods": methods, "grid_errors": grid_errors}
+    return numbers | {"replicas": replicas}
 
 
 def table(findings: Findings) -> Table:
     title = f"{findings.flags.seeds} seeds, {len(TEST_SEEDS)} test starts; processor seconds for all seeds"
-    columns = "method", "steps", "seconds", "IQM of returns [95 %]", "regret", "error of V", "on its own grid"
+    columns = (
+        "method",
+        "steps",
+        "seconds",
+        "IQM of returns [95 %]",
+        "regret",
+        "error of V",
+        "bias of V",
+        "on its own grid",
+    )
     table = Table(*columns, title=title)
     for name, row in result(findings)["methods"].items():
         (low, high), on_grid = row["ci95"], row["error_on_grid"]
         cells = f"{row['steps']:,}" if row["steps"] else "-", f"{row['seconds']:.1f}"
-        numbers = f"{row['iqm']:.1f} [{low:.1f}, {high:.1f}]", f"{row['regret']:.1f}", f"{row['error']:.1f}"
-        table.add_row(name, *cells, *numbers, "-" if on_grid is None else f"{on_grid:.1f}")
-    table.add_row("optimum", "-", "-", f"{findings.optimum:.1f}", "0.0", "-", "-")
+        numbers = f"{row['iqm']:.1f} [{low:.1f}, {high:.1f}]", f"{row['regret']:.1f}"
+        errors = f"{row['error']:.1f}", f"{row['bias']:+.1f}", "-" if on_grid is None else f"{on_grid:.1f}"
+        table.add_row(name, *cells, *numbers, *errors)
+    table.add_row("optimum", "-", "-", f"{findings.optimum:.1f}", "0.0", "-", "-", "-")
+    grids = ", ".join(f"{a} x {b}: {error:.1f}" for (a, b), error in findings.grid_errors.items())
+    table.caption = (
+        f"Errors of V are RMS errors against value iteration on {FINE[0]} x {FINE[1]}. Value iteration is exact on its "
+        f"own grid; its error is the grid's, and falls on finer ones ({grids})."
+    )
     return table
 
 
@@ -346,7 +382,7 @@ def plot_map(axes: Axes, values: np.ndarray, title: str, **style: Any) -> Any:
 
 def plot_sweeps(findings: Findings) -> Figure:
     """V after some sweeps of value iteration, and its largest change in every sweep."""
-    figure, axes = plotting.new(3, 2, width=5.4, height=4.4)
+    figure, axes = plotting.new(3, 2, width=5.0, height=4.1)
     sweeps = findings.sweeps
     lowest = sweeps[max(sweeps)].min()
     for panel, (k, value) in zip(axes[:5], sweeps.items(), strict=False):
@@ -354,20 +390,20 @@ def plot_sweeps(findings: Findings) -> Figure:
     for panel in axes[len(sweeps) : 5]:  # value iteration has ended earlier
         panel.set_visible(False)
     figure.colorbar(image, ax=axes[2], label="discounted return")
-    for (gamma, residual), color in zip(findings.residuals.items(), plotting.COLORS, strict=False):
+    for (gamma, residual), color in zip(findings.residuals.items(), LINES[1:], strict=False):
         k = np.arange(len(residual))
         axes[5].semilogy(k + 1, residual, color=color, label=f"gamma {gamma:g}")
         axes[5].semilogy(k + 1, residual[0] * gamma**k, color=color, linestyle=":", linewidth=2)
     axes[5].set(ylim=(1e-2, 2e3), xlabel="sweeps", ylabel="largest change of V")
-    axes[5].set_title("Dotted: proportional to gamma^k")
+    axes[5].set_title("at least as fast as gamma^k (dotted)")
     axes[5].legend(loc="upper right")
-    figure.suptitle("Value iteration: high values spread from the goal over the grid")
+    figure.suptitle(f"Value iteration: values spread from the goal; after {max(sweeps)} sweeps they stand still")
     return figure
 
 
 def plot_maps(maps: dict[str, np.ndarray], title: str, label: str, bar: dict[str, Any], **style: Any) -> Figure:
     """Four maps (M,) in the same colors."""
-    figure, axes = plotting.new(2, 2, width=6.4, height=4.6)
+    figure, axes = plotting.new(2, 2, width=6.8, height=4.1)
     for panel, (name, values) in zip(axes, maps.items(), strict=True):
         image = plot_map(panel, values, name, **style)
     figure.colorbar(image, ax=axes, label=label, **bar)
@@ -380,8 +416,8 @@ def median_seeds(findings: Findings) -> dict[str, np.ndarray]:
     flags, maps = findings.flags, {}
     for name, method in findings.methods.items():
         index = method.median_seed
-        on_grid = f"{name} on {flags.angles} x {flags.speeds}"
-        maps[f"{name}, seed {flags.all_seeds[index]}" if method.steps else on_grid] = method.q[index]
+        where = f"seed {flags.all_seeds[index]}" if method.steps else f"{flags.angles} x {flags.speeds}"
+        maps[f"{name}, {where}: regret {findings.optimum - method.returns[index]:.1f}"] = method.q[index]
     return maps
 
 
@@ -390,7 +426,8 @@ def plot_values(findings: Findings) -> Figure:
     maps = {f"value iteration on {FINE[0]} x {FINE[1]}": findings.reference} | median_seeds(findings)
     values = {name: q.max(-1) for name, q in maps.items()}
     style = {"cmap": "viridis", "vmin": findings.reference.max(-1).min(), "vmax": 0}
-    title = f"Values of the states, gamma {findings.flags.gamma:g}"
+    steps = findings.methods["DQN"].steps
+    title = f"Three methods find the same values; DQN after {steps:,} steps (gamma {findings.flags.gamma:g})"
     return plot_maps(values, title, "V: discounted return", {"extend": "both"}, **style)
 
 
@@ -401,7 +438,9 @@ def plot_policies(findings: Findings) -> Figure:
     style = {"cmap": ListedColormap(matplotlib.colormaps["PuOr"](np.linspace(0.05, 0.95, TORQUES)))}
     style |= {"vmin": torques[0] - 0.5, "vmax": torques[-1] + 0.5}
     maps = {"optimal controller": findings.optimal_torque} | chosen
-    return plot_maps(maps, "Actions of the policies", "torque (N m)", {"ticks": torques}, **style)
+    worst = max(findings.optimum - method.returns[method.median_seed] for method in findings.methods.values())
+    title = f"Different actions where they matter little: the regret is at most {worst:.1f}"
+    return plot_maps(maps, title, "torque (N m)", {"ticks": torques}, **style)
 
 
 def plot_seeds(axes: Axes, row: float, seeds: np.ndarray, color: str) -> None:
@@ -412,43 +451,84 @@ def plot_seeds(axes: Axes, row: float, seeds: np.ndarray, color: str) -> None:
 
 
 def plot_errors(findings: Findings) -> Figure:
-    """Regret of each method, and the error of its values."""
-    figure, axes = plotting.new(2, width=7.5, height=5)
-    labels = []
+    """Regret of each method, and how much of the error of its values the grid makes."""
+    figure, (regret, error) = plotting.new(2, width=7.2, height=7.2)
     for row, (name, method) in enumerate(findings.methods.items()):
-        plot_seeds(axes[0], row, findings.optimum - method.returns, COLORS[name])
-        plot_seeds(axes[1], row, method.error, COLORS[name])
-        labels.append(f"{name}\n" + (f"{method.steps:,} steps" if method.steps else "knows the model"))
-    on_grid = findings.methods["Q-learning"].error_on_grid
-    assert on_grid is not None
-    plot_seeds(axes[1], 1.38, on_grid, plotting.ORANGE)
-    style = {"color": plotting.ORANGE, "fontsize": 14, "va": "center"}
-    axes[1].annotate("  against value iteration on the same grid", (on_grid.max(), 1.38), **style)
-    for panel, names in zip(axes, (labels, [""] * len(labels)), strict=True):
-        panel.set_yticks(range(len(names)), names)
-        panel.set_ylim(len(names) - 0.5, -0.5)
+        plot_seeds(regret, row, findings.optimum - method.returns, COLORS[name])
+    labels = {name: f"{m.steps:,} steps" if m.steps else "knows the model" for name, m in findings.methods.items()}
+    regret.set_yticks(range(len(labels)), [f"{name}\n{text}" for name, text in labels.items()])
+    rows = {
+        f"value iteration\n{a} x {b}": (np.array([value]), COLORS["value iteration"])
+        for (a, b), value in findings.grid_errors.items()
+    }
+    flags, learned = findings.flags, findings.methods["Q-learning"]
+    assert learned.error_on_grid is not None
+    color = COLORS["Q-learning"]
+    rows[f"Q-learning\n{flags.angles} x {flags.speeds}"] = learned.error, color
+    rows["Q-learning against\nvalue iteration\non its own grid"] = learned.error_on_grid, color
+    rows["DQN, no grid"] = findings.methods["DQN"].error, COLORS["DQN"]
+    for row, (values, color) in enumerate(rows.values()):
+        plot_seeds(error, row, values, color)
+    error.set_yticks(range(len(rows)), list(rows))
+    for panel, count in ((regret, len(labels)), (error, len(rows))):
+        panel.set_ylim(count - 0.5, -0.5)
         panel.set_xlim(left=0)
-    axes[0].set_xlabel("regret (return below the optimum)")
-    axes[0].set_title("The policy in the environment")
-    axes[1].set_xlabel("RMS error of V, states seen or not")
-    axes[1].set_title(f"The values, against a grid of {FINE[0]} x {FINE[1]}")
-    figure.suptitle("Dots: seeds. Squares: their interquartile mean and its 95 % interval")
+        panel.grid(axis="y", visible=False)
+    regret.set_xlabel("regret (return below the optimum)")
+    regret.set_title("the policy in the environment")
+    error.set_xlabel(f"RMS error of V against {FINE[0]} x {FINE[1]}")
+    error.set_title("the values: finer grids are nearer")
+    first, last = (list(findings.grid_errors.values())[index] for index in (0, -1))
+    figure.suptitle(
+        f"The coarse grid makes most of the error: value iteration is exact on its grid, and {first:.0f} off; "
+        f"on the finest, {last:.0f}\ndots: seeds; squares: their interquartile mean and its 95 % interval"
+    )
     return figure
 
 
 def plot_replicas(findings: Findings) -> Figure:
     """The error of Q-learning with every setting while it learns, and the regret of the policy in the end."""
-    figure, axes = plotting.new(3, width=6, height=5.6, sharey=True)
+    figure, axes = plotting.new(3, width=4.9, height=7.2, sharey=True)
     for panel, (title, settings) in zip(axes, panels(findings.flags.gamma).items(), strict=True):
-        for (name, setting), color in zip(settings.items(), ["black", *plotting.COLORS], strict=False):
+        for (name, setting), color in zip(settings.items(), LINES, strict=False):
             label = f"{name} (regret {findings.regret[setting]:.0f})"
             plotting.iqm_band(panel, findings.steps.tolist(), findings.errors[setting], label, color)
         panel.set(xscale="log", yscale="log", xlabel="steps of each replica", title=title)
-        panel.legend(loc="lower left")
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12))
     axes[0].set_ylabel("RMS error of V on its own grid")
-    figure.suptitle("Tabular Q-learning: all settings and seeds are replicas of one run")
+    rates = list(panels(findings.flags.gamma)["learning rate, nth visit"].values())
+    base, always = findings.regret[rates[0]], findings.regret[rates[-1]]
+    figure.suptitle(
+        f"Q-learning needs a learning rate that falls, but not too fast: regret {base:.0f}, or {always:.0f} with 1"
+    )
     return figure
 
+
+PAGE = Page(
+    question="How do value iteration, Q-learning and DQN find the best action in every state?",
+    formula=(
+        r"$Q(s, a) = r + \gamma \, \max_{a'} Q(s', a')$ (Bellman)",
+        r"Q-learning: $Q(s, a) \leftarrow Q(s, a) + \eta \, (r + \gamma \max_{a'} Q(s', a') - Q(s, a))$",
+        r"DQN: $L = (r + \gamma \max_{a'} Q_{target}(s', a') - Q_\theta(s, a))^2$",
+    ),
+    captions={
+        "value_iteration": "Each sweep carries the rewards one step further, so high values spread from the upright "
+        "position along the ways that lead to it. The largest change falls at least as fast as gamma^k.",
+        "values": "All maps have the same bright band: the states from which the pendulum gets up at once. "
+        "On the coarse grid it is blurred and too dark, because a step ends between grid points.",
+        "policies": "The methods agree near the upright position and along the swing. "
+        "Elsewhere they differ, mostly where two actions are worth nearly the same.",
+        "errors": "Left, all policies are close to the optimum. Right, value iteration knows the model and still has "
+        "an error: it is exact for its grid, and the grid is coarse; the error falls on finer grids.",
+        "replicas": "A learning rate that falls as 1 / n stops too early, and one that stays at 1 never averages. "
+        "A small discount is learned sooner, but its policy looks less far ahead and has a higher regret.",
+    },
+    what_if=(
+        ("balancier q_learning --angles 40 --speeds 25 --episodes 1000000", "a finer grid: which error falls?"),
+        ("balancier q_learning --gamma 0.9", "why are the values learned sooner, and the regret higher?"),
+        ("balancier ablation", "what do the refinements of DQN add?"),
+    ),
+)
 
 LESSON = Lesson(
     flags=QLearning,
@@ -459,6 +539,7 @@ LESSON = Lesson(
     forecast=expected_time,
     next_command="balancier q_learning --angles 40 --speeds 25 --episodes 1000000, a finer grid; balancier ablation",
     metrics=metrics,
+    page=PAGE,
 )
 
 

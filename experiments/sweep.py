@@ -1,6 +1,7 @@
 """A grid of hyper-parameters, trained as replicas of one run (6.1). Give several values of one or two hyper-parameters,
 such as --learning-rate 0.0003 0.001 0.003: each combination of the values is a point of the grid, with --seeds seeds.
-The figure shows the learning curve and the test returns of every point.
+Without any, the learning rate is varied around the tuned one. The figure shows the learning curve and the test returns
+of every point.
 
 A seed is one independent training. Seeds are one axis of every tensor, and a learning rate or a discount may be one
 number a seed, so all points times all seeds are a single agent. No two points share a seed, and each replica learns
@@ -33,7 +34,7 @@ from agents import AGENTS
 from agents.common.config import SHARE, Bound, check_config, hyperparameter
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from experiments.common import plotting
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import Flags, UsageError, at_least, flag_name
 from experiments.common.hyperparams import tuned
 from experiments.common.parallel import ProgressBar, duration
@@ -53,13 +54,14 @@ from experiments.common.training import (
 )
 from experiments.common.training import forecast as training_seconds
 
+FACTORS = 0.1, 1.0, 10.0  # of the tuned learning rate, where no values are given
 Point = dict[str, float]  # one value of each hyper-parameter given
 Grid = dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class Sweep(Flags):
-    """A grid of hyper-parameters as replicas of one run; give several values of one or two of them."""
+    """A grid of hyper-parameters as replicas of one run; give several values of one or two of them, or none."""
 
     seeds: Annotated[int, at_least(1)] = 5
     """Seeds of every point of the grid; no two points share one."""
@@ -143,14 +145,24 @@ def check_values(agent: str, name: str, values: tuple[float, ...]) -> None:
         raise UsageError(f"{flag}{str(error).removeprefix(name)}") from None
 
 
+def usual_grid(flags: Sweep) -> Grid:
+    """Learning rates around the tuned one, or around the agent's default where none was tuned."""
+    rate = tuned(flags.agent, flags.env_id).get("learning_rate", AGENTS[flags.agent].Config().learning_rate)
+    return {"learning_rate": tuple(float(f"{factor * rate:g}") for factor in FACTORS)}
+
+
 def grid_of(flags: Sweep) -> Grid:
     """The values given of each hyper-parameter, in rising order, those with the most values first.
+
+    Where none is given, learning rates around the tuned one.
 
     Raises:
         UsageError: for a hyper-parameter that the agent lacks, a value out of range or given twice, or a grid that is
             a single point or has more than two sides.
     """
     given = {name: getattr(flags, name, ()) for name in varied()}
+    if not any(given.values()):
+        return usual_grid(flags)
     grid = {name: tuple(sorted(values)) for name, values in given.items() if values}
     for name in grid:
         check_values(flags.agent, name, given[name])
@@ -290,7 +302,7 @@ def plot_sweep(findings: Findings) -> Figure:
     sides = len(grid[name]), len(grid[other]) if other else 1
     curve = training.curve.reshape(len(training.steps), *sides, -1)
     returns = training.returns.reshape(*sides, -1)
-    figure, panels = plotting.new(3 if other else 2, width=5.8 if other else 6.6, height=6.2)
+    figure, panels = plotting.new(3 if other else 2, width=5.0 if other else 7.0, height=7.0)
     plot_curves(panels[0], training.steps, curve, colors_of(grid[name]))
     plot_finals(panels[1], name, grid[name], returns)
     if other:
@@ -298,12 +310,18 @@ def plot_sweep(findings: Findings) -> Figure:
     optima = findings.validation_optimum, findings.optimum
     for panel, optimum in zip(panels, optima, strict=False):  # each of its own starts; the map needs none
         if optimum is not None:
-            panel.axhline(optimum, color=plotting.ORANGE, linestyle=":")
+            panel.axhline(optimum, color="black", linestyle=":")
     add_legend(figure, grid, (name, other), None not in optima)
     panels[0].set_title(f"{STARTS} validation episodes")
     panels[1].set_title(f"{training.test_returns.shape[1]} test episodes")
+    best, worst = (find(findings.rows, key=lambda row: row["iqm"]) for find in (max, min))
+    varied_names = [name for name, values in grid.items() if len(values) > 1]
+    ends = [f"{in_words({key: row[key] for key in varied_names})} returns {row['iqm']:.0f}" for row in (best, worst)]
     size = f"{sides[0] * sides[1]} points x {returns.shape[2]} seeds"
-    figure.suptitle(f"{findings.agent.upper()} on {findings.env.removeprefix('balancier/')}: {size}")
+    figure.suptitle(
+        f"Best: {ends[0]}; worst: {ends[1]}\n"
+        f"({findings.agent.upper()} on {findings.env.removeprefix('balancier/')}, {size})"
+    )
     return figure
 
 
@@ -370,11 +388,29 @@ def add_legend(figure: Figure, grid: Grid, names: tuple[str, str | None], optimu
     for j, value in enumerate(grid[other] if other else ()):
         handles.append(Line2D([], [], color=plotting.GRAY, linestyle=dashes(j), label=in_words({str(other): value})))
     if optimum:
-        handles.append(Line2D([], [], color=plotting.ORANGE, linestyle=":", label="optimum"))
+        handles.append(Line2D([], [], color="black", linestyle=":", label="optimum"))
     explanation = "line, square: interquartile mean      band, bar: its 95 % interval      dots: seeds"
     columns = min(len(handles), 6 if other else 5)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=explanation, title_fontsize=13)
 
+
+PAGE = Page(
+    question="How much do the hyper-parameters of an agent matter, and how sure can we be with a few seeds?",
+    formula=(
+        r"$\theta^{k+1} = \theta^k - \eta \, \nabla_\theta L$: the learning rate $\eta$",
+        r"$G = \sum_k \gamma^k r_{t+k}$: the discount $\gamma$",
+    ),
+    captions={
+        "sweep": "Every point of the grid is a group of seeds of one agent, so all points learn in one run. "
+        "Too low a learning rate is too slow for the budget; where the dots of a point lie far apart, one seed would "
+        "not tell.",
+    },
+    what_if=(
+        ("balancier sweep --gamma 0.5 0.9 0.985", "the discount: which one looks far enough ahead?"),
+        ("balancier sweep --agent ppo --learning-rate 0.0001 0.001 0.01", "is PPO less sensitive to the rate?"),
+        ("balancier sweep --learning-rate 0.001 0.01 --gamma 0.9 0.98", "two at once: a map of the grid"),
+    ),
+)
 
 LESSON = Lesson(
     flags=with_grid(),
@@ -386,6 +422,7 @@ LESSON = Lesson(
     next_command="more values around the best, or more --seeds; then balancier compare",
     metrics=metrics,
     check=make_replicas,
+    page=PAGE,
 )
 
 

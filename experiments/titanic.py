@@ -1,7 +1,7 @@
 """Titanic (3.4): predict who survived from cabin class, sex and fare. A network with one hidden layer is trained on
 random splits of the passengers, and its validation accuracy is compared with simple guesses. The figures show the
-columns and their correlations, the effect of standardization, how far the network's confidence can be trusted, and
-why a passenger's number must not be an input.
+columns and their correlations, the effect of normalization, the curves of training, how far the network's confidence
+can be trusted, and why a passenger's number must not be an input.
 
 A seed is a split: it decides which fifth of the passengers is the validation set, and the initial weights of the
 network. All splits train side by side. Each split standardizes its inputs by its own training set.
@@ -12,6 +12,7 @@ S seed (split), n passengers, F features, E epochs.
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,13 +20,14 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
 from envs.datasets import Standardize
 from experiments.common import plotting
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import Flags, above, at_least
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import Metric
@@ -36,15 +38,25 @@ from models.streams import stream
 
 VALIDATION_SHARE = 0.2  # of the passengers
 SPLIT = 340  # random stream
-SUSPECT = 0.83  # a higher accuracy from these three features deserves a second look
+SUSPECT = 0.84  # a higher accuracy from these three features deserves a second look
 
 # The inputs, by the names that result.json and metrics.csv have.
-MAIN = "one-hot class, standardized"
-RAW = "one-hot class, as it is"
-NUMBER = "class as a number, standardized"
+MAIN = "class one-hot, sex, fare, normalized"
+RAW = "the same, not normalized"
+NUMBER = "class as a number, sex, fare, normalized"
 SEX = "sex alone"
-NAME = "p_id alone, one-hot"
-NAME_AS_NUMBER = "p_id alone, as a number"
+P_ID = "p_id alone, one-hot"
+
+# What the columns hold, in words.
+TYPES = {
+    "p_id": "class, one value for each passenger",
+    "survived": "class of two: 0 died, 1 survived",
+    "cabin_class": "class of three",
+    "female": "class of two: 0 male, 1 female",
+    "fare": "number, in pounds",
+}
+OUTCOMES = "died", "survived"
+NOTICE = "RECONSTRUCTED DATA: published counts, moments and correlations; no row is a real passenger"
 
 
 @dataclass(frozen=True)
@@ -52,8 +64,8 @@ class Titanic(Flags):
     """Predict who survived the Titanic from cabin class, sex and fare."""
 
     data: str = "auto"
-    """A FILE with the course's columns, "download", "reconstructed" (from published counts), or "auto": the download,
-    or without a network the reconstruction."""
+    """A FILE with the course's columns, "download", "reconstructed" (from published counts and moments), or "auto": a
+    titanic.csv in the current folder, else the download, or without a network the reconstruction."""
     hidden: Annotated[int, at_least(1)] = 32
     """Units of the hidden layer."""
     epochs: Annotated[int, at_least(1)] = 100
@@ -76,6 +88,7 @@ class Training:
     validation: dict[str, np.ndarray]
     confidence: np.ndarray  # (S, validation passengers): probability of the predicted outcome
     correct: np.ndarray  # (S, validation passengers): whether the prediction is right
+    first_output: np.ndarray  # (2,): output of the first seed's network for the first passenger
 
     @property
     def final(self) -> tuple[np.ndarray, np.ndarray]:
@@ -158,8 +171,7 @@ def inputs(passengers: Passengers) -> dict[str, tuple[np.ndarray, bool]]:
         RAW: (features, False),
         NUMBER: (np.concatenate([cabin_class, sex, fare], 1), True),
         SEX: (sex, True),
-        NAME: (one_hot(passengers.p_id), False),
-        NAME_AS_NUMBER: (passengers.p_id[:, None], True),
+        P_ID: (one_hot(passengers.p_id), False),
     }
 
 
@@ -201,16 +213,25 @@ def train_splits(
     }
     with torch.no_grad():
         confidence, prediction = F.softmax(network(x[parts["validation"]]), -1).max(-1)
+        first_output = network(x[:1].expand(flags.seeds, 1, -1))[0, 0]
     correct = prediction == data.tensors[1][parts["validation"]]
-    return Training(curves["train"], curves["validation"], confidence.numpy(), correct.numpy())
+    arrays = (tensor.numpy() for tensor in (confidence, correct, first_output))
+    return Training(curves["train"], curves["validation"], *arrays)
+
+
+def cost(features: np.ndarray) -> float:
+    """Processor seconds of an epoch, in units of one with few features, roughly; p_id has one for each passenger."""
+    return 1 + features.shape[1] / 400
 
 
 def measure(flags: Titanic) -> Findings:
     passengers = load(flags.data)
-    trainings = {}
-    with ProgressBar(len(inputs(passengers)) * flags.epochs_to_run, "training") as progress:
-        for name, (features, standardize) in inputs(passengers).items():
-            trainings[name] = train_splits(features, standardize, passengers.survived, flags, progress.advance)
+    trainings, to_train = {}, inputs(passengers)
+    total = sum(cost(features) for features, _ in to_train.values()) * flags.epochs_to_run
+    with ProgressBar(total, "training") as progress:
+        for name, (features, standardize) in to_train.items():
+            advance = partial(progress.advance, cost(features))
+            trainings[name] = train_splits(features, standardize, passengers.survived, flags, advance)
     return Findings(passengers, flags.all_seeds, pearson_properties(passengers.table), trainings)
 
 
@@ -218,7 +239,7 @@ def measure(flags: Titanic) -> Findings:
 
 
 def forecast(flags: Titanic) -> str:
-    seconds = duration(3 + 0.005 * flags.epochs_to_run * (5 + flags.seeds))
+    seconds = duration(3 + 0.007 * flags.epochs_to_run * (5 + flags.seeds))
     return "\n".join([f"{flags.seeds} splits, about {seconds}", *load(flags.data).notes])
 
 
@@ -229,22 +250,104 @@ def metrics(findings: Findings) -> Iterable[Metric]:
             yield epoch, f"validation accuracy, {name}", training.validation["accuracy"][epoch], findings.seeds
 
 
+def example(findings: Findings) -> dict[str, Any]:
+    """Softmax and cross-entropy of the first passenger, from the output of the first seed's network."""
+    output, truth = findings.trainings[MAIN].first_output, int(findings.passengers.survived[0])
+    probability = np.exp(output) / np.exp(output).sum()
+    predicted = int(output.argmax())
+    numbers = {"output": output, "probability": probability, "sum": float(probability.sum())}
+    answer = {"predicted": OUTCOMES[predicted], "confidence": float(probability[predicted])}
+    return numbers | answer | {"truth": OUTCOMES[truth], "cross_entropy": -float(np.log(probability[truth]))}
+
+
+def normalized(column: np.ndarray) -> np.ndarray:
+    """(x - mean) / standard deviation of a column (n,)."""
+    return (column - column.mean()) / column.std()
+
+
+def moments(column: np.ndarray) -> dict[str, float]:
+    return {name: float(getattr(column, name)()) for name in ("min", "max", "mean", "std")}
+
+
 def result(findings: Findings) -> dict[str, Any]:
-    main, (name_train, name_validation) = findings.trainings[MAIN], findings.trainings[NAME].final
-    final = main.final[1]
+    passengers, main = findings.passengers, findings.trainings[MAIN]
+    (p_id_train, p_id_validation), final = findings.trainings[P_ID].final, main.final[1]
     return {
-        "data": findings.passengers.source,
+        "data": passengers.source,
+        "passengers": len(passengers),
+        "survivors": int(passengers.survived.sum()),
+        "cabin_classes": np.unique(passengers.cabin_class),
+        "fare": moments(passengers.fare),
+        "fare_normalized": moments(normalized(passengers.fare)),
+        "correlation": correlations(passengers.table),
+        "pearson_deviation": findings.properties,
+        "survival_by_class": survival_by_class(passengers),
         "valid_accuracy": [round(float(value), 4) for value in final],
         "valid_accuracy_mean": round(float(final.mean()), 4),
         "start_accuracy": round(float(main.validation["accuracy"][0].mean()), 4),
-        "majority": round(findings.passengers.majority, 4),
-        "pid_train_accuracy": round(float(name_train.mean()), 4),
-        "pid_valid_accuracy": round(float(name_validation.mean()), 4),
+        "majority": round(passengers.majority, 4),
+        "best_by_sex": round(passengers.best_by_sex, 4),
+        "pid_train_accuracy": round(float(p_id_train.mean()), 4),
+        "pid_valid_accuracy": round(float(p_id_validation.mean()), 4),
         "valid_accuracy_by_input": {
             name: round(float(training.final[1].mean()), 4) for name, training in findings.trainings.items()
         },
-        "pearson_deviation": findings.properties,
+        "first_passenger": example(findings),
     }
+
+
+def survival_by_class(passengers: Passengers) -> list[float]:
+    """Share of the passengers of class 1, 2 and 3 that survived."""
+    return [float(passengers.survived[passengers.cabin_class == number].mean()) for number in CLASSES]
+
+
+# The table: what the slides print, then the accuracies
+
+
+def data_lines(passengers: Passengers) -> list[str]:
+    """The first rows of the file, and simple statistics."""
+    fare = moments(passengers.fare)
+    lines = [f"# {', '.join(COLUMNS)}"]
+    lines += [f"{','.join(str(int(number)) for number in row[:4])},{row[4]:.3f}" for row in passengers.table[:9]]
+    return [
+        *lines,
+        "",
+        f"np.unique(cabin_class): {np.unique(passengers.cabin_class)}",
+        f"sum(survived): {passengers.survived.sum()} of {len(passengers)}",
+        f"fare: min {fare['min']:.3f} max {fare['max']:.3f} std {fare['std']:.3f}",
+    ]
+
+
+def preparation_lines(passengers: Passengers) -> list[str]:
+    """Normalization before and after, and the first rows as the network gets them."""
+    fares, rows = normalized(passengers.fare), one_hot(passengers.cabin_class)
+    before, after = moments(passengers.fare), moments(fares)
+    lines = ["", "Normalization, (x - mean) / std:"]
+    for name, numbers in (("before", before), ("after", after)):
+        lines.append(f"fare {name}: " + ", ".join(f"{key} {value + 0.0:.3f}" for key, value in numbers.items()))
+    lines += ["", "One-hot encoding of cabin_class, then female (0 or 1 already), then the normalized fare:"]
+    for index in range(3):
+        p_id, number, female = (
+            column[index] for column in (passengers.p_id, passengers.cabin_class, passengers.female)
+        )
+        lines.append(f"p_id {p_id}: class {number} -> {rows[index].astype(int)}, {female}, {fares[index]:.3f}")
+    return lines
+
+
+def example_lines(findings: Findings) -> list[str]:
+    """Softmax, prediction, confidence and cross-entropy of the first passenger, with numbers."""
+    numbers = example(findings)
+    (y0, y1), (p0, p1) = numbers["output"], numbers["probability"]
+    truth = numbers["probability"][OUTCOMES.index(numbers["truth"])]
+    return [
+        "",
+        f"The first passenger: output y = ({y0:.3f}, {y1:.3f})",
+        f"P(died) = exp({y0:.3f}) / (exp({y0:.3f}) + exp({y1:.3f})) = {p0:.3f}, P(survived) = {p1:.3f}; "
+        f"their sum: {numbers['sum']:.3f}",
+        f"Prediction: {numbers['predicted']} (the largest output), confidence {numbers['confidence']:.3f}; "
+        f"truth: {numbers['truth']}",
+        f"Cross-entropy: -log P({numbers['truth']}) = -log {truth:.3f} = {numbers['cross_entropy']:.3f}",
+    ]
 
 
 def columns_table(passengers: Passengers) -> Table:
@@ -252,25 +355,39 @@ def columns_table(passengers: Passengers) -> Table:
     table = Table("column", "type", "different", "min", "max", "mean", "std", title=f"{len(passengers)} passengers")
     for name in COLUMNS:
         column = getattr(passengers, name)
-        numbers = column.min(), column.max(), column.mean(), column.std()
-        kind = "number" if column.dtype.kind == "f" else "whole number"
-        table.add_row(name, kind, str(len(np.unique(column))), *(f"{number:.6g}" for number in numbers))
+        numbers = (f"{number:.6g}" for number in moments(column).values())
+        table.add_row(name, TYPES[name], str(len(np.unique(column))), *numbers)
+    return table
+
+
+def accuracies_table(findings: Findings) -> Table:
+    """Training and validation accuracy for each input, and of guesses without a network."""
+    passengers = findings.passengers
+    table = Table("input", "training accuracy", "validation accuracy (range of splits)", title="Accuracy")
+    for name, training in findings.trainings.items():
+        train, validation = training.final
+        spread = f"{validation.min():.3f} to {validation.max():.3f}"
+        table.add_row(name, f"{train.mean():.3f}", f"{validation.mean():.3f} ({spread})")
+    table.add_row("no network: always the majority (died)", f"{passengers.majority:.3f}, all passengers", "")
+    table.add_row("no network: women survive, men die", f"{passengers.best_by_sex:.3f}, all passengers", "")
     return table
 
 
 def table(findings: Findings) -> Table:
-    """The columns, and the accuracy for each input."""
+    """What the slides print about the data, one passenger with numbers, and the accuracy for each input."""
     passengers, final = findings.passengers, findings.trainings[MAIN].final[1]
-    accuracies = Table("input", "training accuracy", "validation accuracy (range of splits)")
-    for name, training in findings.trainings.items():
-        train, validation = training.final
-        spread = f"{validation.min():.3f} to {validation.max():.3f}"
-        accuracies.add_row(name, f"{train.mean():.3f}", f"{validation.mean():.3f} ({spread})")
     stacked = Table.grid()
+    if passengers.source == "reconstructed":
+        stacked.add_row(f"[bold red]{NOTICE}[/bold red]\n")
+    stacked.add_row(Text("\n".join([*data_lines(passengers), ""])))
     stacked.add_row(columns_table(passengers))
-    survivors = f"Survivors: {passengers.survived.sum()} of {len(passengers)}"
-    stacked.add_row(f"{survivors}; always guessing the majority: {passengers.majority:.3f}")
-    stacked.add_row(accuracies)
+    stacked.add_row(Text("\n".join([*preparation_lines(passengers), *example_lines(findings), ""])))
+    stacked.add_row(accuracies_table(findings))
+    shares = ", ".join(f"{share:.2f}" for share in survival_by_class(passengers))
+    stacked.add_row(
+        f"Class as a number is as good as one-hot here: the share of survivors ({shares}) falls from class 1 to 3,\n"
+        "so the order of the numbers means something. Categories without an order, such as harbors, need one-hot."
+    )
     if final.mean() > SUSPECT:
         stacked.add_row(f"More than {SUSPECT} from class, sex and fare is suspect: is the validation set trained on?")
     return stacked
@@ -284,64 +401,90 @@ def figures(findings: Findings) -> dict[str, Figure]:
     drawn = {
         "columns": plot_columns(passengers),
         "correlation": plot_correlation(passengers, findings.properties),
-        "learning": plot_learning(trainings, passengers.majority),
-        "confidence": plot_confidence(trainings[MAIN]),
+        "normalization": plot_normalization(passengers, trainings),
+        "learning": plot_learning(passengers, trainings),
+        "confidence": plot_confidence(findings),
         "p_id": plot_p_id(trainings, passengers.majority),
     }
     if passengers.source == "reconstructed":
-        notice = "RECONSTRUCTED DATA: published counts of class, sex and survival; fares drawn at random"
         for figure in drawn.values():
-            figure.suptitle(notice, color=plotting.RED, fontsize=15)
+            figure.supxlabel(NOTICE, color=plotting.RED, fontsize=15, fontweight="bold")
     return drawn
 
 
+def new(columns: int, rows: int) -> tuple[Figure, list[Axes]]:
+    """A figure of 16:9 in panels."""
+    return plotting.new(columns, rows, width=14.4 / columns, height=8.1 / rows)
+
+
+def bars(axes: Axes, places: Any, heights: Any, **style: Any) -> Any:
+    """Bars without a grid behind them."""
+    axes.grid(visible=False)
+    return axes.bar(places, heights, **style)
+
+
 def plot_columns(passengers: Passengers) -> Figure:
-    """A column that is only a name, one that is a category, and the survivors."""
-    figure, panels = plotting.new(3, width=6.2)
+    """A column that is only a name, one that is a category, the survivors, and a number."""
+    figure, (names, classes, survivors, fares) = new(2, 2)
     values = np.unique(passengers.p_id)
-    panels[0].plot(np.arange(1, len(values) + 1), values, color=plotting.BLUE)
-    panels[0].set(title=f"p_id: {len(values)} values, each once", xlabel="different values, in order", ylabel="p_id")
-    for survived, (outcome, color) in enumerate((("died", plotting.GRAY), ("survived", plotting.GREEN))):
+    names.plot(np.arange(1, len(values) + 1), values, color=plotting.BLUE)
+    names.set(title=f"p_id: {len(values)} values, each once", xlabel="different values, in order", ylabel="p_id")
+    for survived, (outcome, color) in enumerate(zip(OUTCOMES, (plotting.GRAY, plotting.BLUE), strict=True)):
         counts = [((passengers.cabin_class == k) & (passengers.survived == survived)).sum() for k in CLASSES]
         below = [((passengers.cabin_class == k) & (passengers.survived < survived)).sum() for k in CLASSES]
-        bars = panels[1].bar(CLASSES, counts, bottom=below, color=color, label=outcome, width=0.7)
-        panels[1].bar_label(bars, label_type="center", color="white")
-    share = passengers.survived.mean()
-    panels[1].set(title=f"cabin_class: 3 values; {share:.1%} survived", xlabel="cabin class", ylabel="passengers")
-    panels[1].set_xticks(CLASSES)
-    panels[1].legend(loc="upper left")
+        drawn = bars(classes, CLASSES, counts, bottom=below, color=color, label=outcome, width=0.7)
+        classes.bar_label(drawn, label_type="center", color="white")
+    total = passengers.survived.sum()
+    classes.set(title=f"cabin_class: 3 values; {total} of {len(passengers)} survived", ylabel="passengers")
+    classes.legend(loc="upper left")
     for offset, female, color, label in ((-0.2, 1, plotting.PURPLE, "female"), (0.2, 0, plotting.SKY, "male")):
         groups = [passengers.survived[(passengers.cabin_class == k) & (passengers.female == female)] for k in CLASSES]
         shares = [group.mean() if len(group) else 0.0 for group in groups]
-        bars = panels[2].bar(np.array(CLASSES) + offset, shares, 0.38, color=color, label=label)
-        panels[2].bar_label(bars, [f"{share:.2f}" for share in shares])
+        drawn = bars(survivors, np.array(CLASSES) + offset, shares, width=0.38, color=color, label=label)
+        survivors.bar_label(drawn, [f"{share:.2f}" for share in shares])
     women, men = (passengers.survived[passengers.female == female].mean() for female in (1, 0))
-    panels[2].set(title=f"survived: women {women:.0%}, men {men:.0%}")
-    panels[2].set(xlabel="cabin class", ylabel="share that survived", ylim=(0, 1.1))
-    panels[2].set_xticks(CLASSES)
-    panels[2].legend(loc="upper right")
+    survivors.set(title=f"survived: {women:.0%} of women, {men:.0%} of men")
+    survivors.set(ylabel="share that survived", ylim=(0, 1.1))
+    survivors.legend(loc="upper right")
+    for panel in (classes, survivors):
+        panel.set_xlabel("cabin class")
+        panel.set_xticks(CLASSES)
+    plot_fare(fares, passengers.fare, "fare (pounds)", "fare")
+    figure.suptitle("Four columns: a name, a category, a yes or no, and a number")
     return figure
+
+
+def plot_fare(axes: Axes, values: np.ndarray, label: str, name: str) -> None:
+    """A histogram of a column with its moments in the title."""
+    axes.hist(values, 40, color=plotting.BLUE)
+    numbers = moments(values)
+    axes.set_title(f"{name}: {numbers['min']:.2f} to {numbers['max']:.3f}, std {numbers['std']:.3f}")
+    axes.set(xlabel=label, ylabel="passengers", yscale="log")
+    axes.grid(visible=False)
 
 
 def plot_correlation(passengers: Passengers, properties: dict[str, float]) -> Figure:
     """Pearson's r of all pairs of columns, and the properties that it always has."""
-    figure, (axes, words) = plotting.new(2, width=7.5, height=6.2, width_ratios=(1.2, 1))
+    figure, (axes, words) = plotting.new(2, width=7.2, height=7.2, width_ratios=(1.35, 1))
     r = correlations(passengers.table)
     image = axes.imshow(r, cmap="RdBu_r", vmin=-1, vmax=1)
     for i, j in np.ndindex(r.shape):
         axes.text(j, i, f"{r[i, j]:.2f}", ha="center", va="center", color="white" if abs(r[i, j]) > 0.6 else "black")
     axes.set_xticks(range(len(COLUMNS)), COLUMNS, rotation=30, ha="right")
     axes.set_yticks(range(len(COLUMNS)), COLUMNS)
-    axes.grid(False)
-    figure.colorbar(image, ax=axes, label="Pearson's r", shrink=0.85)
-    strongest = max(range(len(COLUMNS)), key=lambda column: abs(r[1, column]) * (column != 1))
-    axes.set_title(f"survived is correlated most with {COLUMNS[strongest]}: r = {r[1, strongest]:.2f}")
+    axes.grid(visible=False)
+    figure.colorbar(image, ax=axes, label="Pearson's r", shrink=0.8)
     words.axis("off")
-    words.set_title("Properties that Pearson's r has for any columns,\nand the largest deviation here")
+    words.set_title("Pearson's r has these properties for\nany columns; largest deviation here:")
     for row, (name, deviation) in enumerate(properties.items()):
-        height = 0.85 - 0.17 * row
-        words.text(0.0, height, name, fontsize=17, transform=words.transAxes)
+        height = 0.85 - 0.15 * row
+        words.text(0.0, height, name, fontsize=16, transform=words.transAxes)
         words.text(1.0, height, f"{deviation:.0e}" if deviation else "0", ha="right", transform=words.transAxes)
+    p_id, _, cabin_class, female, _ = r[1]
+    figure.suptitle(
+        f"Survival goes with sex (r = {female:.2f}) and with low class numbers (r = {cabin_class:.2f}), "
+        f"not with p_id ({p_id + 0.0:.2f})"
+    )
     return figure
 
 
@@ -350,89 +493,137 @@ def curve(axes: Axes, values: np.ndarray, label: str, color: str) -> None:
     plotting.mean_band(axes, range(len(values)), values, label, color)
 
 
-def plot_learning(trainings: dict[str, Training], majority: float) -> Figure:
-    """Loss and accuracy against epochs, and the effect of standardization."""
-    figure, panels = plotting.new(3, width=6.2)
-    main = trainings[MAIN]
-    for panel, name in zip(panels, ("loss", "accuracy"), strict=False):
-        curve(panel, main.train[name], "training", plotting.BLUE)
-        curve(panel, main.validation[name], "validation", plotting.ORANGE)
-    loss, start, end = main.validation["loss"], *main.validation["accuracy"][[0, -1]].mean(1)
-    panels[0].set(title=f"loss, {loss.shape[1]} splits: {loss[0].mean():.2f} to {loss[-1].mean():.2f}")
-    panels[0].set(ylabel="cross-entropy (mean, range)")
-    panels[1].set(title=f"accuracy: {start:.2f} (a coin: 0.50) to {end:.3f}", ylabel="accuracy (mean, range)")
-    labels = "standardized", "as it is", "class as a number"
-    colors = plotting.ORANGE, plotting.GRAY, plotting.GREEN
-    for name, label, color in zip((MAIN, RAW, NUMBER), labels, colors, strict=True):
-        curve(panels[2], trainings[name].validation["accuracy"], label, color)
-    raw = trainings[RAW].validation["accuracy"][-1].mean()
-    panels[2].set(title=f"raw columns: {raw:.3f} instead of {end:.3f}", ylabel="validation accuracy")
-    sex = trainings[SEX].validation["accuracy"][-1].mean()
-    for panel in panels[1:]:
-        panel.axhline(sex, color="black", linestyle=":", linewidth=1.5, label=f"sex alone {sex:.3f}")
-        panel.axhline(majority, color="black", linestyle="--", linewidth=1.5, label=f"majority {majority:.3f}")
-        panel.set_ylim(0.2, 0.9)
-    for panel in panels:
-        panel.set_xlabel("epochs")
-        panel.legend(loc="best" if panel is panels[0] else "lower right")
+def plot_normalization(passengers: Passengers, trainings: dict[str, Training]) -> Figure:
+    """Fares before and after, what normalization does to the training, and why class may stay a number."""
+    figure, (before, after, loss, classes) = new(2, 2)
+    plot_fare(before, passengers.fare, "fare (pounds)", "before")
+    plot_fare(after, normalized(passengers.fare), "normalized fare", "after")
+    for name, label, color in ((RAW, "not normalized", plotting.GRAY), (MAIN, "normalized", plotting.BLUE)):
+        curve(loss, trainings[name].train["loss"], label, color)
+    start = [trainings[name].train["loss"][0].mean() for name in (RAW, MAIN)]
+    loss.set(title=f"loss before training: {start[0]:.2f} instead of {start[1]:.2f}")
+    loss.set(xlabel="epochs", ylabel="training loss (mean, range)")
+    loss.legend(loc="upper right")
+    shares = survival_by_class(passengers)
+    drawn = bars(classes, CLASSES, shares, width=0.6, color=plotting.SKY)
+    classes.bar_label(drawn, [f"{share:.2f}" for share in shares])
+    number, main = (trainings[name].final[1].mean() for name in (NUMBER, MAIN))
+    classes.set(title=f"class as a number: {number:.3f}; one-hot: {main:.3f}", ylabel="share that survived")
+    classes.set(xlabel="cabin class: its order has a meaning", ylim=(0, 0.8))
+    classes.set_xticks(CLASSES)
+    raw = trainings[RAW].final[1].mean()
+    figure.suptitle(f"Normalized inputs: validation accuracy {main:.3f} instead of {raw:.3f}")
     return figure
 
 
-def plot_confidence(main: Training) -> Figure:
-    """Loss against error, and the confidence of right and of wrong predictions."""
-    figure, panels = plotting.new(3, width=6.2)
-    for part, color, name in (
-        (main.train, plotting.BLUE, "training"),
-        (main.validation, plotting.ORANGE, "validation"),
+def plot_learning(passengers: Passengers, trainings: dict[str, Training]) -> Figure:
+    """Loss and accuracy against epochs, on training and validation data, with the baselines."""
+    figure, (losses, accuracies) = new(2, 1)
+    main = trainings[MAIN]
+    for panel, name in ((losses, "loss"), (accuracies, "accuracy")):
+        curve(panel, main.train[name], "training", plotting.BLUE)
+        curve(panel, main.validation[name], "validation", plotting.ORANGE)
+        panel.set_xlabel("epochs")
+    loss, start, end = main.validation["loss"].mean(1), *main.validation["accuracy"][[0, -1]].mean(1)
+    losses.set(title=f"loss: {loss[0]:.2f} to {loss[-1]:.2f}", ylabel="cross-entropy (mean, range of splits)")
+    accuracies.set(title=f"accuracy: {start:.2f} to {end:.3f}", ylabel="accuracy (mean, range of splits)")
+    sex = trainings[SEX].final[1].mean()
+    for label, value, style in (
+        ("sex alone", sex, ":"),
+        ("always the majority", passengers.majority, "--"),
+        ("a coin", 0.5, "-."),
     ):
-        loss, error = part["loss"].mean(1), 1 - part["accuracy"].mean(1)
-        panels[0].plot(loss, error, ".-", color=color, label=name, linewidth=1.2, markersize=7)
-    loss, error = main.validation["loss"].mean(1), 1 - main.validation["accuracy"].mean(1)
-    late = len(loss) // 10  # the first epochs have much larger values
-    inset = panels[0].inset_axes((0.14, 0.47, 0.42, 0.4))
-    inset.plot(loss[late:], error[late:], ".-", color=plotting.ORANGE, linewidth=1, markersize=5)
-    inset.set_title(f"validation from epoch {late} on", fontsize=13)
-    inset.tick_params(labelsize=11)
-    inset.locator_params(nbins=3)
-    panels[0].set(title=f"least loss after epoch {loss.argmin()}, least error after {error.argmin()}")
-    panels[0].set(xlabel="cross-entropy (minimized)", ylabel="error (the goal), mean")
-    panels[0].legend(loc="lower right")
+        accuracies.axhline(value, color="black", linestyle=style, linewidth=1.5, label=f"{label}: {value:.3f}")
+    accuracies.set_ylim(0.2, 0.9)
+    losses.legend(loc="upper right")
+    accuracies.legend(loc="lower right")
+    figure.suptitle(f"The network is right for {end:.1%} of new passengers; sex alone gives {sex:.1%}, a coin 50 %")
+    return figure
+
+
+def plot_confidence(findings: Findings) -> Figure:
+    """One passenger's softmax, loss against error, and the confidence of right and of wrong predictions."""
+    figure, (one, metric, histogram, reliability) = new(2, 2)
+    main, numbers = findings.trainings[MAIN], example(findings)
+    drawn = bars(one, OUTCOMES, numbers["probability"], width=0.5, color=[plotting.GRAY, plotting.BLUE])
+    one.bar_label(drawn, [f"{value:.3f}" for value in numbers["probability"]])
+    y0, y1 = numbers["output"]
+    one.set(title=f"first passenger: y = ({y0:.2f}, {y1:.2f})", ylabel="P = softmax(y)", ylim=(0, 1.15))
+    one.set_xlabel(f"truth: {numbers['truth']}, so loss = -log P = {numbers['cross_entropy']:.3f}")
+    parts = (main.train, plotting.BLUE, "training"), (main.validation, plotting.ORANGE, "validation")
+    for part, color, name in parts:
+        loss, error = part["loss"].mean(1)[1:], 100 * (1 - part["accuracy"].mean(1)[1:])
+        metric.plot(loss, error, ".-", color=color, label=name, linewidth=1.2, markersize=7)
+    metric.set(title="the loss is an indirect metric of the error", xlabel="cross-entropy (minimized), epoch 1 on")
+    metric.set_ylabel("wrong predictions (%)")
+    metric.legend(loc="lower right")
     confidence, correct = main.confidence, main.correct
     edges = np.linspace(0.5, 1, 11)
-    groups, colors = [confidence[~correct], confidence[correct]], [plotting.RED, plotting.GREEN]
+    groups, colors = [confidence[~correct], confidence[correct]], [plotting.ORANGE, plotting.BLUE]
     labels = [f"{name}: {len(group)}" for name, group in zip(("wrong", "right"), groups, strict=True)]
-    panels[1].hist(groups, edges, color=colors, label=labels, stacked=True)  # type: ignore[arg-type]
+    histogram.hist(groups, edges, color=colors, label=labels, stacked=True)  # type: ignore[arg-type]
     confident = confidence > 0.9
-    wrong = f"{(~correct[confident]).mean():.0%} of them wrong" if confident.any() else "none"
-    panels[1].set(title=f"confidence above 0.9: {confident.mean():.0%}, {wrong}")
-    panels[1].set(xlabel="probability of the predicted outcome", ylabel="validation passengers, all splits")
-    panels[1].legend(loc="upper left")
+    wrong = f"{(~correct[confident]).mean():.0%} wrong" if confident.any() else "none"
+    histogram.set(title=f"confidence above 0.9: {wrong}; below: {(~correct[~confident]).mean():.0%} wrong")
+    histogram.set(xlabel="confidence: probability of the predicted class", ylabel="predictions, all splits")
+    histogram.grid(visible=False)
+    histogram.legend(loc="upper left")
     bin_index = np.clip(np.digitize(confidence, edges) - 1, 0, 9)
     filled = [k for k in range(10) if (bin_index == k).sum() >= 20]  # the share among fewer is too uncertain
     predicted, actual = ([values[bin_index == k].mean() for k in filled] for values in (confidence, correct))
-    panels[2].plot([0.5, 1], [0.5, 1], color="black", linestyle="--", label="confidence = accuracy")
-    panels[2].plot(predicted, actual, "o-", color=plotting.BLUE, label="network")
+    reliability.plot([0.5, 1], [0.5, 1], color="black", linestyle="--", label="confidence = accuracy")
+    reliability.plot(predicted, actual, "o-", color=plotting.BLUE, label="network")
     gap = confidence.mean() - correct.mean()
-    panels[2].set(title=f"confidence minus accuracy: {gap:+.3f}", xlabel="confidence (mean of a bin)")
-    panels[2].set(ylabel="share that is right", ylim=(0.3, 1.03))
-    panels[2].legend(loc="lower right")
+    reliability.set(title=f"confidence minus accuracy: {gap:+.3f}", xlabel="confidence (mean of a bin)")
+    reliability.set(ylabel="share that is right", ylim=(0.3, 1.03))
+    reliability.legend(loc="lower right")
+    mean, share = confidence.mean(), correct.mean()
+    figure.suptitle(f"The network's confidence can be believed: {mean:.0%} on average, and {share:.0%} are right")
     return figure
 
 
 def plot_p_id(trainings: dict[str, Training], majority: float) -> Figure:
     """A passenger's number as the only input: memorized in training, worthless for new passengers."""
-    figure, panels = plotting.new(2, width=8)
-    for panel, name, kind in zip(panels, (NAME, NAME_AS_NUMBER), ("one-hot", "as a number"), strict=True):
-        training = trainings[name]
-        curve(panel, training.train["accuracy"], "training", plotting.BLUE)
-        curve(panel, training.validation["accuracy"], "validation", plotting.ORANGE)
-        panel.axhline(majority, color="black", linestyle="--", linewidth=1.5, label=f"majority {majority:.3f}")
-        train, new = (values.mean() for values in training.final)
-        panel.set(title=f"p_id alone, {kind}: training {train:.2f}, new {new:.2f}")
-        panel.set(xlabel="epochs", ylabel="accuracy (mean, range of splits)", ylim=(0.2, 1.03))
-        panel.legend(loc="lower right")
+    figure, (panel,) = new(1, 1)
+    training = trainings[P_ID]
+    curve(panel, training.train["accuracy"], "training", plotting.BLUE)
+    curve(panel, training.validation["accuracy"], "validation: new passengers", plotting.ORANGE)
+    panel.axhline(majority, color="black", linestyle="--", linewidth=1.5, label=f"always the majority: {majority:.3f}")
+    train, new_ones = (values.mean() for values in training.final)
+    panel.set_title(f"p_id alone: right for {train:.0%} of the training data, {new_ones:.0%} of new passengers")
+    panel.set(xlabel="epochs", ylabel="accuracy (mean, range of splits)", ylim=(0.2, 1.03))
+    panel.legend(loc="center right", bbox_to_anchor=(1.0, 0.7))
     return figure
 
+
+PAGE = Page(
+    question="Who survived the Titanic, judged by cabin class, sex and fare alone?",
+    formula=(
+        r"$\hat P(i|x) = \exp(\hat y_i) / \sum_c \exp(\hat y_c)$, the predicted class is $\arg\max_i \hat y_i$",
+        r"$L = -\log \hat P(c|x)$ for the true class $c$ (cross-entropy)",
+        r"$R(x, y) = \sum (x - \bar x)(y - \bar y) / (\sqrt{\sum (x - \bar x)^2} \sqrt{\sum (y - \bar y)^2})$",
+        r"$x^{norm} = (x - \bar x) / \sigma_x$",
+    ),
+    captions={
+        "columns": "p_id has another value for each passenger, so it is a name and no information. "
+        "Sex separates survivors from victims in every class, and the fares are spread over a wide range.",
+        "correlation": "Pearson's r lies between -1 and 1; the matrix is symmetric and its diagonal is 1. "
+        "Survival goes with sex and class, and p_id goes with nothing.",
+        "normalization": "Normalization moves and scales the fares; the shape of their distribution stays. "
+        "The loss starts lower and falls faster, and class may stay a number because its order has a meaning.",
+        "learning": "The untrained network is right about as often as a coin. "
+        "After training it is right more often than a guess of the majority; sex alone gives almost as much.",
+        "confidence": "Softmax turns the outputs into probabilities; the loss is minus the log of the true class's. "
+        "Confident predictions are wrong less often, as they should be.",
+        "p_id": "Each passenger has an input of its own, so the network memorizes every outcome of the training data. "
+        "It knows nothing about a number that it has never seen.",
+    },
+    what_if=(
+        ("balancier titanic --hidden 500 --epochs 500", "does a larger network beat the rule by more, or overfit?"),
+        ("balancier titanic --learning-rate 0.1", "the curves of the loss: do they still fall evenly?"),
+        ("balancier titanic --epochs 5", "normalized and raw inputs: which one needs more epochs?"),
+    ),
+)
 
 LESSON = Lesson(
     flags=Titanic,
@@ -444,6 +635,7 @@ LESSON = Lesson(
     next_command="balancier titanic --hidden 500 --epochs 500, and see whether more is better",
     metrics=metrics,
     check=lambda flags: load(flags.data),
+    page=PAGE,
 )
 
 

@@ -144,7 +144,7 @@ class CNN(nn.Module):
 
 
 class FastCNN(nn.Module):
-    """A small VGG-like network for 32 x 32 images with ten classes, that trains in minutes.
+    """A small VGG-like network for images of about 32 x 32 with ten classes, that trains in minutes.
 
     After the recipe of arXiv:2404.00498: a fixed first layer that whitens 2 x 2 patches, three groups of two
     convolutions with batch normalization and GELU, filters that start as the identity, and a scaled linear layer.
@@ -195,14 +195,21 @@ class FastCNN(nn.Module):
         self.whitening.weight.copy_(torch.cat([kernels, -kernels]))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.gelu(self.whitening(as_images(x, (3, x.shape[-2], x.shape[-1]))))
+        x = self.feature_maps(x)[-1]
+        x = max_pool(x, min(x.shape[-2:])).flatten(2)  # (S, B, widths[-1])
+        return self.out(x) * self.SCALE
+
+    def feature_maps(self, x: Tensor) -> list[Tensor]:
+        """The output of each group, (S, B, widths[0], 15, 15) and so on for images of 32 x 32."""
+        x, maps = F.gelu(self.whitening(as_images(x, (3, x.shape[-2], x.shape[-1])))), []
         for index, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             x = convolution(x)
             if index % 2 == 0:
                 x = max_pool(x, 2)
             x = F.gelu(norm(x))
-        x = max_pool(x, min(x.shape[-2:])).flatten(2)  # (S, B, widths[-1])
-        return self.out(x) * self.SCALE
+            if index % 2 == 1:
+                maps.append(x)
+        return maps
 
 
 def as_images(x: Tensor, shape: Shape) -> Tensor:

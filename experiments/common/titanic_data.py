@@ -1,4 +1,4 @@
-"""The passengers of the Titanic: from a file, from a download, or reconstructed from published counts.
+"""The passengers of the Titanic: from a file, from a download, or reconstructed from published counts and moments.
 
 n passengers.
 """
@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import beta
 
 from experiments.common.downloads import fetch
 from experiments.common.flags import UsageError
@@ -18,18 +19,33 @@ from models.streams import stream
 # A public copy of the passenger list, at one commit: the newest version of the file has additional rows.
 URL = "https://raw.githubusercontent.com/datasciencedojo/datasets/f0ccab6a7ceafdff780052166fb6fab3311398eb/titanic.csv"
 SHA256 = "4a437fde05fe5264e1701a7387ac6fb75393772ba38bb2c9c566405af5af4bd7"
-INSTEAD = "a network, or --data FILE (the course's columns), or --data reconstructed"
+HERE = Path("titanic.csv")  # in the current folder
+INSTEAD = (
+    "a network, a titanic.csv in the current folder, or --data FILE (the course's columns), or --data reconstructed"
+)
 
 PASSENGERS = 891
 COLUMNS = ("p_id", "survived", "cabin_class", "female", "fare")
 PUBLIC_COLUMNS = ("PassengerId", "Survived", "Pclass", "Sex", "Fare")  # the same columns in the public copy
 CLASSES = (1, 2, 3)
 
-# Published counts: (cabin class, female) -> (survived, died).
-COUNTS = {(1, 1): (91, 3), (1, 0): (45, 77), (2, 1): (70, 6), (2, 0): (17, 91), (3, 1): (72, 72), (3, 0): (47, 300)}
-# Lowest and highest fare that was paid in each class, pounds.
-FARES = {1: (5.0, 512.329), 2: (10.5, 73.5), 3: (4.013, 69.55)}
-FARE = 341  # random stream of the reconstructed fares
+# Published aggregates, from which the reconstruction is made: (cabin class, female, survived) -> (passengers, and of
+# their fares in pounds: mean, standard deviation, minimum, maximum).
+FARES = {
+    (1, 1, 1): (91, 105.9781, 74.3272, 25.929, 512.329),
+    (1, 1, 0): (3, 110.6040, 57.9064, 28.712, 151.550),
+    (1, 0, 1): (45, 74.6373, 99.9623, 26.288, 512.329),
+    (1, 0, 0): (77, 62.8949, 59.6613, 0.0, 263.0),
+    (2, 1, 1): (70, 22.2890, 11.0611, 10.5, 65.0),
+    (2, 1, 0): (6, 18.2500, 6.3623, 10.5, 26.0),
+    (2, 0, 1): (17, 21.0951, 9.5389, 10.5, 39.0),
+    (2, 0, 0): (91, 19.4890, 15.6339, 0.0, 73.5),
+    (3, 1, 1): (72, 12.4644, 5.9430, 7.225, 31.387),
+    (3, 1, 0): (72, 19.7731, 14.4707, 6.750, 69.550),
+    (3, 0, 1): (47, 15.5797, 15.0695, 0.0, 56.496),
+    (3, 0, 0): (300, 12.2045, 10.9666, 0.0, 69.550),
+}
+FARE, ORDER = 341, 18106  # random stream of the passengers' order; p_id's correlations are then the published ones
 
 # column -> (the allowed values in words, test of a finite number)
 ALLOWED: dict[str, tuple[str, Callable[[float], bool]]] = {
@@ -66,6 +82,13 @@ class Passengers:
         """Accuracy of a guess that is always the more frequent outcome."""
         return float(max(self.survived.mean(), 1 - self.survived.mean()))
 
+    @property
+    def best_by_sex(self) -> float:
+        """Accuracy of a guess that is always the more frequent outcome among passengers of the same sex."""
+        groups = [self.survived[self.female == sex] for sex in (0, 1)]
+        right = [max(group.sum(), len(group) - group.sum()) for group in groups]
+        return float(sum(right) / len(self))
+
 
 @lru_cache(maxsize=1)
 def load(data: str) -> Passengers:
@@ -78,12 +101,14 @@ def load(data: str) -> Passengers:
         return reconstruct()
     if data not in ("auto", "download"):
         return read(Path(data))
+    if data == "auto" and HERE.is_file():
+        return read(HERE)
     try:
         return read(fetch(URL, SHA256, "titanic.csv", INSTEAD), "download")
     except UsageError as error:
         if data == "download":
             raise
-        return reconstruct([str(error), "Going on with reconstructed data; every figure says so."])
+        return reconstruct([str(error), "Going on with reconstructed data; the table and every figure say so."])
 
 
 def read(path: Path, source: str | None = None) -> Passengers:
@@ -150,19 +175,32 @@ def check_columns(columns: np.ndarray, count: int, path: Path, names: Sequence[s
 
 
 def reconstruct(notes: Sequence[str] = ()) -> Passengers:
-    """Passengers with the published counts of class, sex and survival, in random order; the same at every call.
+    """Passengers with the published counts and moments, in random order; the same at every call.
 
-    A fare is drawn log-uniformly between the lowest and the highest fare of the class. It therefore says no more about
-    survival than the class does.
+    In each group of the same class, sex and outcome, the fares have the published mean, standard deviation, minimum and
+    maximum. So these moments and all correlations of the columns are the published ones. The single fares are not.
     """
-    generator = stream(0, FARE)
-    passengers = [
-        (survived, cabin_class, female)
-        for (cabin_class, female), counts in COUNTS.items()
-        for survived, count in zip((1, 0), counts, strict=True)
-        for _ in range(count)
-    ]
-    survived, cabin_class, female = generator.permutation(np.array(passengers)).T
-    low, high = np.log(np.array([FARES[number] for number in cabin_class])).T
-    fare = np.exp(generator.uniform(low, high)).round(3)
-    return Passengers(np.arange(len(passengers)), survived, cabin_class, female, fare, "reconstructed", list(notes))
+    groups = [np.tile(group, (count, 1)) for group, (count, *_) in FARES.items()]
+    fares = np.concatenate([fares_of(*moments) for moments in FARES.values()])
+    order = stream(ORDER, FARE).permutation(len(fares))
+    cabin_class, female, survived = np.concatenate(groups)[order].T
+    fare = fares[order].round(3)
+    return Passengers(np.arange(len(fare)), survived, cabin_class, female, fare, "reconstructed", list(notes))
+
+
+def fares_of(count: int, mean: float, std: float, low: float, high: float) -> np.ndarray:
+    """Fares (count,) with this mean, standard deviation, minimum and maximum.
+
+    All but the lowest and the highest are quantiles of the beta distribution between these two, moved and stretched so
+    that the moments of the whole group come out.
+    """
+    inner, span = count - 2, high - low
+    m = ((count * mean - low - high) / inner - low) / span  # mean and variance of the inner ones, in units of the span
+    variance = ((count * (std**2 + (mean - low) ** 2) - span**2) / inner) / span**2 - m**2
+    if inner == 1:
+        return np.array([low, low + m * span, high])
+    concentration = m * (1 - m) / variance - 1
+    share = beta.ppf((np.arange(inner) + 0.5) / inner, m * concentration, (1 - m) * concentration)
+    for _ in range(50):  # the clipping changes the moments a little, and less every time
+        share = np.clip(m + (share - share.mean()) / share.std() * variance**0.5, 0, 1)
+    return low + span * np.concatenate([[0], share, [1]])

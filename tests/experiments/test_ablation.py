@@ -80,3 +80,20 @@ def test_the_ablation_writes_one_figure_and_every_number(tmp_path, monkeypatch, 
         assert row["returns"] == pytest.approx(returns, rel=1e-3)  # each row is its own variant's
     assert len({tuple(row["returns"]) for row in result["variants"].values()}) > 3
     assert [path.name for path in (tmp_path / "run").glob("*.png")] == ["ablation.png"]
+    assert ablation.PAGE.captions.keys() == {"ablation"}
+
+
+def test_a_variant_is_clearly_better_where_the_intervals_lie_apart():
+    ends = {"plain": (-300, -135), "double": (-140, -120), "dueling": (-134, -120), "3 steps": (-900, -400)}
+    assert ablation.clearly_better({name: {"ci95": interval} for name, interval in ends.items()}) == ["dueling"]
+
+
+@pytest.mark.slow
+def test_the_quick_form_learns_and_claims_no_more_than_its_intervals_show():
+    """After 4,000 steps plain DQN, for which everything was tuned, is as good as the refinements."""
+    result = ablation.result(ablation.measure(ablation.Ablation(quick=True, jobs=1)))
+    variants = result["variants"]
+    assert variants["plain"]["regret"] < 40
+    assert all(row["regret"] < 250 for row in variants.values())  # doing nothing: above 1,000
+    assert variants["prioritized"]["regret"] < 40
+    assert result["clearly_better"] == []

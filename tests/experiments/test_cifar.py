@@ -9,7 +9,7 @@ import torch
 from experiments import cifar
 from experiments.cifar import Augment, mirrored, shifted
 from experiments.common import cifar_data
-from models import FastCNN
+from models import SGD, FastCNN
 
 
 def test_shifts_mirror_the_border():
@@ -39,10 +39,42 @@ def test_augmented_pictures_are_shifted_or_flipped_copies(flip):
     assert (sum(kind for kind, _ in kinds) > 15) == flip
 
 
+def test_a_picture_is_flipped_in_every_other_epoch():
+    images = torch.randint(256, (1, 60, 3, 8, 8), dtype=torch.uint8)
+    augment = Augment(0, True)
+    augment.generator = torch.Generator()
+    changed = []
+    for epoch in range(3):
+        augment.generator.manual_seed(0)  # the same shifts in every epoch
+        changed.append(augment(images, epoch))
+    assert torch.equal(changed[0], changed[2])
+    flipped = (changed[0] != changed[1]).flatten(2).any(2)
+    assert flipped.all()
+    augment.generator.manual_seed(0)
+    plain = Augment(0, False)
+    plain.generator = augment.generator
+    share = (plain(images, 0) == changed[0]).flatten(2).all(2).float().mean()
+    assert 0.3 < share < 0.7  # half of the pictures are as they were
+
+
+def test_lookahead_ends_with_an_average_of_its_steps(float64):
+    """Gradient 1, rate 1: SGD would stand at -1, -2, ...; the average after 5 of 7 steps and the end, by hand."""
+    parameter = torch.nn.Parameter(torch.zeros(1, 1))
+    plain = torch.nn.Parameter(torch.zeros(1, 1))
+    optimizer, other = cifar.Lookahead([parameter], 1.0, total=7), SGD([plain], 1.0)
+    for _ in range(7):
+        for weights, each in ((parameter, optimizer), (plain, other)):
+            each.step(weights.sum((1,)))
+    decay = 0.95**5 * (5 / 7) ** 3
+    after_five = -5 * (1 - decay)
+    assert plain.item() == pytest.approx(-7)
+    assert parameter.item() == pytest.approx(after_five)  # the last step keeps the average
+
+
 class SmallFastCNN(FastCNN):
     """The fast network with fewer channels."""
 
-    def __init__(self, out_features, *, seeds):
+    def __init__(self, out_features, *, widths, seeds):
         super().__init__(out_features, widths=(16, 32, 32), seeds=seeds)
 
 
@@ -66,10 +98,58 @@ def test_pendulums_are_classified(network):
     assert result["test_accuracy"] > 0.2
     assert findings.probabilities.shape == (1, 300, 10)
     torch.testing.assert_close(findings.probabilities.sum(-1), torch.ones(1, 300))
-    assert set(findings.history.train) == set(findings.history.validation) == {"loss", "accuracy"}
+    assert set(findings.train) == set(findings.test) == {"loss", "accuracy"}
+    assert {curve.shape for curve in findings.train.values()} == {(3, 1)}
     if network == "course":  # it sees each test picture once
         assert result["test_accuracy"] == result["test_accuracy_one_view"]
-    assert set(cifar.figures(findings)) == {"curves", "confusion", "filters", "mistakes"}
+    drawn = cifar.figures(findings)
+    assert drawn.keys() == cifar.PAGE.captions.keys()
+    assert all(figure.get_size_inches()[0] <= 2.2 * figure.get_size_inches()[1] for figure in drawn.values())
+    assert [maps.shape[0] for maps in findings.feature_maps] == [3, 3, 3]
+
+
+@pytest.mark.slow
+def test_the_quick_form_learns_and_measures_training_above_test():
+    cifar_data.load.cache_clear()
+    findings = cifar.measure(cifar.Cifar(quick=True, data="pendulum", threads=1, precision="float32"))
+    result = cifar.result(findings)
+    assert result["start_accuracy"] < 0.2
+    assert result["test_accuracy"] > 0.85
+    assert result["train_accuracy"] >= result["test_accuracy"]
+    assert (np.diff(findings.test["loss"][:, 0]) < 0).all()
+
+
+def test_epochs_and_width_follow_from_the_time(monkeypatch):
+    """10,000 training and 2,000 test pictures of 60 ms: an epoch takes 740 s, by hand below."""
+    frames, labels = np.zeros((12_000, 3, 32, 32), np.uint8), np.zeros(12_000, np.int64)
+    frames[:300] = np.random.default_rng(0).integers(256, size=(300, 3, 32, 32))
+    parts = frames[:10_000], labels[:10_000], frames[:2_000], labels[:2_000]
+    images = cifar_data.Images(*parts, tuple("abcdefghij"), "zeros")
+    monkeypatch.setattr(cifar, "load", lambda data, quick: images)
+    monkeypatch.setattr(cifar, "WIDTHS", ((8, 8, 8), (4, 8, 8), (4, 4, 8)))
+    times = {}
+    monkeypatch.setattr(
+        cifar, "seconds_of_a_picture", lambda network, *_: times[sum(w.numel() for w in network.parameters())]
+    )
+
+    def plan(network, seconds, **flags):
+        cifar.plan.cache_clear()
+        for widths, second in zip(cifar.WIDTHS, seconds, strict=False):
+            built = cifar.build(cifar.Cifar(network=network), 10, torch.from_numpy(frames[:256]), torch.float32, widths)
+            times[sum(w.numel() for w in built.parameters())] = second
+        return cifar.plan(cifar.Cifar(network=network, data="pendulum", precision="float32", **flags))
+
+    assert plan("course", [0.001]).epochs == 10  # all that are wanted
+    slow = plan("course", [0.06], minutes=60)
+    each, last = 0.06 * (1.1 * 10_000 + 2 * 2_000 / 3), 0.06 * 2 * 2_000 / 3
+    assert slow.epochs == int((3600 - last) / each) == 4
+    assert slow.seconds == pytest.approx(4 * each + last + 3)
+    assert plan("course", [0.06], minutes=60, epochs=7).epochs == 7  # the flag wins
+    assert plan("course", [9.0], minutes=1).epochs == 1
+    fast = plan("fast", [0.06, 0.02, 0.001], minutes=60)
+    assert (fast.widths, fast.epochs) == (cifar.WIDTHS[1], 14)  # the widest would have time for 4 epochs only
+    assert plan("fast", [0.001, 0.001, 0.001]).widths == cifar.WIDTHS[0]
+    cifar.plan.cache_clear()
 
 
 @pytest.mark.usefixtures("_small")
@@ -79,8 +159,8 @@ def test_the_run_writes_its_files(tmp_path):
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["network"] == "course"
     assert len(result["test_accuracy_per_seed"]) == 1
-    assert {path.stem for path in tmp_path.glob("*.png")} == {"curves", "confusion", "filters", "mistakes"}
-    assert (tmp_path / "metrics.csv").read_text().count("\n") == 1 + 2 * 2
+    assert {path.stem for path in tmp_path.glob("*.png")} == {"curves", "confusion", "feature_maps", "mistakes"}
+    assert (tmp_path / "metrics.csv").read_text().count("\n") == 1 + 2 * 2 * 2
 
 
 def test_pictures_are_standardized_by_color():
@@ -94,6 +174,7 @@ def test_pictures_are_standardized_by_color():
 def test_impossible_flags_are_refused(tmp_path, capsys):
     for flags, words in (
         (["--epochs", "0"], "--epochs: found 0"),
+        (["--minutes", "0"], "--minutes: found 0.0, expected a number above 0"),
         (["--data", str(tmp_path / "x")], "found no folder"),
     ):
         assert cifar.main([*flags, "--out", str(tmp_path / "run")]) == 2

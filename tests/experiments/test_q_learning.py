@@ -48,7 +48,7 @@ def test_the_files_of_a_run(findings, tmp_path, monkeypatch):
     figures = {"value_iteration.png", "values.png", "policies.png", "errors.png", "replicas.png"}
     assert {path.name for path in tmp_path.iterdir()} == figures | {"config.json", "result.json", "metrics.csv"}
     result = json.loads((tmp_path / "result.json").read_text())
-    assert list(result) == ["seconds", "grid", "gamma", "sweeps", "optimum", "methods", "replicas"]
+    assert list(result) == ["seconds", "grid", "gamma", "sweeps", "optimum", "methods", "grid_errors", "replicas"]
     assert result["grid"] == [8, 7]
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
     assert len(lines) == 1 + (8 * len(findings.steps) + 20) * 2  # settings of Q-learning, evaluations of DQN, seeds
@@ -109,5 +109,54 @@ def test_all_panels_share_one_setting():
 
 def test_the_median_seed_has_the_median_return():
     zeros = np.zeros(4)
-    method = lesson.Method(zeros, zeros, None, np.array([-30.0, -10.0, -40.0, -20.0]), 1, 0.0)
+    method = lesson.Method(zeros, zeros, zeros, None, np.array([-30.0, -10.0, -40.0, -20.0]), 1, 0.0)
     assert method.median_seed == 0  # the lower one of the two in the middle
+
+
+def test_captions_belong_to_the_figures(findings):
+    drawn = lesson.figures(findings)
+    assert drawn.keys() == lesson.PAGE.captions.keys()
+    assert all(figure.get_size_inches()[0] <= 2.2 * figure.get_size_inches()[1] for figure in drawn.values())
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """The numbers of the quick form."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lesson, "run_parallel", in_this_process)
+        findings = lesson.measure(lesson.QLearning(quick=True))
+    return findings, lesson.result(findings)
+
+
+@pytest.mark.slow
+def test_all_three_methods_control_the_pendulum_in_the_quick_form(quick):
+    methods = quick[1]["methods"]
+    assert all(row["regret"] < 25 for row in methods.values())  # doing nothing: above 1,000
+    assert methods["DQN"]["steps"] * 100 < methods["Q-learning"]["steps"]
+
+
+@pytest.mark.slow
+def test_the_coarse_grid_makes_the_error_of_the_method_that_knows_the_model(quick):
+    """Its V is exact on the grid and too low in the pendulum; Q-learning comes down to it from above."""
+    result, methods = quick[1], quick[1]["methods"]
+    errors = [row["error"] for row in result["grid_errors"]]
+    assert errors[0] == pytest.approx(methods["value iteration"]["error"])
+    assert len(errors) == 3
+    assert errors[0] > 1.5 * errors[1] > 2 * errors[2]
+    assert methods["value iteration"]["error_on_grid"] == 0
+    assert methods["Q-learning"]["error_on_grid"] < 0.5 * errors[0]
+    assert methods["value iteration"]["bias"] < methods["Q-learning"]["bias"] < 0
+
+
+@pytest.mark.slow
+def test_settings_of_q_learning_matter_as_the_figure_says(quick):
+    findings = quick[0]
+    panels = lesson.panels(0.99)
+    base, too_fast, _, always = (findings.regret[s] for s in panels["learning rate, nth visit"].values())
+    assert 10 * base < min(too_fast, always)
+    base, near, nearer = (findings.regret[s] for s in panels["discount"].values())
+    assert nearer > 1.5 * max(base, near)
+    errors = [findings.errors[s][-1].mean() for s in panels["discount"].values()]
+    assert errors[0] > errors[1] > errors[2]
+    for gamma, residual in findings.residuals.items():
+        assert (np.array(residual) <= residual[0] * gamma ** np.arange(len(residual)) * 1.0001).all()

@@ -15,6 +15,7 @@ import torch
 from agents import AGENTS, SAC
 from experiments import sweep
 from experiments.common import training
+from experiments.common.hyperparams import tuned
 from experiments.common.training import Training, make
 from experiments.sweep import Findings, axis_scale, grid_of, per_replica, points_of, with_grid
 
@@ -73,6 +74,21 @@ def test_the_grid_is_the_product_of_the_values_and_seeds_of_a_point_are_neighbor
     assert per_replica(points[:2], 3) == {"gamma": [0.9] * 6, "learning_rate": [1e-4] * 3 + [1e-3] * 3}
 
 
+def test_without_values_the_learning_rate_is_varied_around_the_tuned_one():
+    rate = tuned("sac", PENDULUM)["learning_rate"]
+    assert grid_of(flags())["learning_rate"] == pytest.approx([0.1 * rate, rate, 10 * rate])
+    default = AGENTS["ppo"].Config().learning_rate
+    assert grid_of(flags(agent="ppo", env="Acrobot-v1"))["learning_rate"][1] == default
+
+
+@pytest.mark.slow
+def test_the_quick_form_shows_that_the_learning_rate_matters():
+    """With a tenth of the tuned rate no seed learns in time; with a higher one the pendulum is swung up."""
+    points = sweep.result(sweep.measure(flags(quick=True)))["points"]
+    assert max(points[0]["returns"]) < -500
+    assert min(point["regret"] for point in points) < 100
+
+
 def test_a_single_value_is_held_for_all():
     points = points_of(grid_of(flags(learning_rate=(2e-3,), gamma=(0.9, 0.98))))
     assert points == [{"gamma": 0.9, "learning_rate": 2e-3}, {"gamma": 0.98, "learning_rate": 2e-3}]
@@ -97,8 +113,8 @@ def test_a_point_of_the_grid_learns_as_in_a_run_of_its_own(float64):
 
 
 @pytest.mark.parametrize(("command", "words"), [
-    ([], "--learning-rate: found nothing to vary, expected two or more values of --learning-rate or --gamma"),
-    (["--gamma", "0.9"], "found nothing to vary"),
+    (["--gamma", "0.9"],
+     "--learning-rate: found nothing to vary, expected two or more values of --learning-rate or --gamma"),
     (["--gae-lambda", "0.9", "0.95"], "--gae-lambda: found it with --agent sac, expected --learning-rate or --gamma"),
     (["--gamma", "0.9", "1.5"], "--gamma: found 1.5, expected a number from 0 to 1"),
     (["--learning-rate", "0.001", "nan"], "--learning-rate: found nan, expected a number above 0"),
@@ -170,3 +186,4 @@ def test_a_sweep_writes_one_figure_and_every_number(tmp_path, capsys, monkeypatc
     assert len(rows) == 2 * 8
     assert {row["seed"] for row in rows if row["metric"] == "learning rate 0.001, gamma 0.9/return"} == {"8", "9"}
     assert [path.name for path in (tmp_path / "run").glob("*.png")] == ["sweep.png"]
+    assert sweep.PAGE.captions.keys() == {"sweep"}

@@ -31,22 +31,42 @@ def _forget_the_last_answer():
 
 @pytest.fixture
 def offline(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(titanic_data, "URL", "http://127.0.0.1:9/titanic.csv")  # nobody listens there
 
 
-def test_reconstruction_has_the_published_counts():
+# Published correlations of survived, cabin_class and female, and of fare with each of them.
+PUBLISHED = [("survived", "cabin_class", -0.338), ("survived", "female", 0.543), ("cabin_class", "female", -0.132),
+             ("fare", "survived", 0.257), ("fare", "cabin_class", -0.549), ("fare", "female", 0.182),
+             ("p_id", "survived", -0.005), ("p_id", "cabin_class", -0.035), ("p_id", "female", -0.043),
+             ("p_id", "fare", 0.013)]  # fmt: skip
+
+
+def test_the_reconstruction_has_the_published_counts_moments_and_correlations():
     passengers = titanic_data.reconstruct()
     assert len(passengers) == 891
     assert passengers.survived.sum() == 342
-    for (cabin_class, female), (survived, died) in titanic_data.COUNTS.items():
-        group = (passengers.cabin_class == cabin_class) & (passengers.female == female)
-        assert (passengers.survived[group].sum(), (1 - passengers.survived[group]).sum()) == (survived, died)
-    for cabin_class, (low, high) in titanic_data.FARES.items():
-        fare = passengers.fare[passengers.cabin_class == cabin_class]
-        assert low <= fare.min() < 1.2 * low
-        assert 0.8 * high < fare.max() <= high
-    assert abs(titanic.pearson(passengers.p_id, passengers.survived)) < 0.1  # in random order
+    for (cabin_class, female, survived), (count, mean, std, low, high) in titanic_data.FARES.items():
+        same = (passengers.cabin_class == cabin_class) & (passengers.female == female)
+        fare = passengers.fare[same & (passengers.survived == survived)]
+        assert len(fare) == count
+        assert (fare.mean(), fare.std()) == pytest.approx((mean, std), abs=1e-2)
+        assert (fare.min(), fare.max()) == (low, high)
+    fare = passengers.fare
+    assert (fare.min(), fare.max(), fare.std()) == pytest.approx((0, 512.329, 49.666), abs=1e-3)
+    for one, other, r in PUBLISHED:
+        assert titanic.pearson(getattr(passengers, one), getattr(passengers, other)) == pytest.approx(r, abs=0.01)
+
+
+def test_a_titanic_csv_in_the_current_folder_is_found(tmp_path, monkeypatch, offline, rows):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "titanic.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    assert titanic_data.load("auto").source == "titanic.csv"
+    (tmp_path / "titanic.csv").write_text("name,age")
+    titanic_data.load.cache_clear()
+    with pytest.raises(UsageError, match="titanic.csv, line 1: found name, age"):
+        titanic_data.load("auto")
 
 
 def test_a_file_in_the_courses_columns_is_read(tmp_path, rows):
