@@ -4,6 +4,7 @@ import contextlib
 import io
 import itertools
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,27 +18,13 @@ from rich.console import RenderableType
 
 import balancier
 from experiments.common.flags import UsageError, check_flags
+from experiments.common.page import Page as Page  # lessons take it from here
+from experiments.common.parallel import AFTERWARDS
 from experiments.common.runs import Metric, Run, console
 
 FlagsType = TypeVar("FlagsType")
 Findings = TypeVar("Findings")
-
-
-@dataclass(frozen=True)
-class Page:
-    """The words of a run's page, index.html, beside its figures and its table.
-
-    Args:
-        question: what the lesson asks, in one sentence.
-        formula: what it computes, each line in matplotlib's mathtext, such as r"$y = h(x, \\theta)$".
-        captions: name of a figure -> two sentences that say what to see in it.
-        what_if: three commands to try next, each with what to look for.
-    """
-
-    question: str
-    formula: tuple[str, ...]
-    captions: dict[str, str]
-    what_if: tuple[tuple[str, str], ...]
+DRAWING = 0.8  # processor seconds of a figure, for the forecast alone
 
 
 @dataclass(frozen=True)
@@ -77,8 +64,9 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
     def run(flags: Any) -> None:
         lesson.check(flags)
         forecast = lesson.forecast(flags)
-        folder = Run(name, flags)
+        folder = Run(name, flags, command_line(name, argv))
         console.print(f"{name}: {forecast}", highlight=False)
+        AFTERWARDS.set(DRAWING * len(lesson.page.captions if lesson.page else ()))
         findings = lesson.measure(flags)
         for step, metric, values, seeds in lesson.metrics(findings):
             folder.log(step, metric, values, seeds)
@@ -87,11 +75,16 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
         for file_name, text in lesson.files(findings).items():
             balancier.write_file(folder.folder / file_name, text)
         folder.finish(lesson.result(findings))
-        folder.close(lesson.table(findings), lesson.next_command)
+        folder.close(lesson.table(findings), lesson.next_command, lesson.page)
         if getattr(findings, "interrupted", False):  # some lessons keep what was finished
             raise KeyboardInterrupt
 
     return run_command(name, lesson.flags, run, argv, description)
+
+
+def command_line(name: str, argv: Sequence[str] | None) -> str:
+    """A run's command as it is typed."""
+    return shlex.join(["balancier", name, *(sys.argv[1:] if argv is None else argv)])
 
 
 @contextlib.contextmanager
@@ -120,17 +113,18 @@ def waiting_interrupts() -> Iterator[list[int]]:
 def run_command(
     name: str,
     flags_class: type[FlagsType],
-    experiment: Callable[[FlagsType], None],
+    experiment: Callable[[FlagsType], int | None],
     argv: Sequence[str] | None,
     description: str | None,
 ) -> int:
-    """Parse the command line, run, and say how it ended: 0, 2 for bad input, 130 when interrupted or terminated."""
+    """Parse the command line, run, and say how it ended: 2 for bad input, 130 when interrupted or terminated; else what
+    `experiment` returns, or 0."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the processes of a run would outlive it
     try:
         flags = parse(name, flags_class, argv, description)
         check_flags(flags)
         torch.set_num_threads(getattr(flags, "threads", 1))
-        experiment(flags)
+        return experiment(flags) or 0
     except UsageError as error:
         print(f"balancier {name}: {error}", file=sys.stderr)
         return 2
@@ -141,7 +135,6 @@ def run_command(
         return 0
     finally:
         signal.signal(signal.SIGTERM, before)
-    return 0
 
 
 def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, description: str | None) -> FlagsType:

@@ -43,6 +43,8 @@ class Flags:
     """A minute at most, for class: smaller, shorter, rougher."""
     format: Literal["png", "svg", "pdf"] = "png"
     """Format of the figures."""
+    show: bool = False
+    """Open the page of the run, index.html, in the browser."""
 
     @property
     def all_seeds(self) -> list[int]:
