@@ -1,15 +1,19 @@
 """A command line: flags, their bounds, and how a run ends."""
 
 import contextlib
+import dataclasses
 import io
 import itertools
 import re
 import shlex
 import signal
 import sys
+import textwrap
+import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
 
 import torch
 import tyro
@@ -17,6 +21,7 @@ from matplotlib.figure import Figure
 from rich.console import RenderableType
 
 import balancier
+from experiments.common.catalog import time_words
 from experiments.common.flags import UsageError, check_flags
 from experiments.common.page import Page as Page  # lessons take it from here
 from experiments.common.parallel import AFTERWARDS
@@ -79,7 +84,7 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
         if getattr(findings, "interrupted", False):  # some lessons keep what was finished
             raise KeyboardInterrupt
 
-    return run_command(name, lesson.flags, run, argv, description)
+    return run_command(name, lesson.flags, run, argv, description, lesson.page)
 
 
 def command_line(name: str, argv: Sequence[str] | None) -> str:
@@ -116,12 +121,13 @@ def run_command(
     experiment: Callable[[FlagsType], int | None],
     argv: Sequence[str] | None,
     description: str | None,
+    page: Page | None = None,
 ) -> int:
     """Parse the command line, run, and say how it ended: 2 for bad input, 130 when interrupted or terminated; else what
     `experiment` returns, or 0."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the processes of a run would outlive it
     try:
-        flags = parse(name, flags_class, argv, description)
+        flags = parse(name, flags_class, argv, introduction(name, description or "", page))
         check_flags(flags)
         torch.set_num_threads(getattr(flags, "threads", 1))
         return experiment(flags) or 0
@@ -137,16 +143,19 @@ def run_command(
         signal.signal(signal.SIGTERM, before)
 
 
-def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, description: str | None) -> FlagsType:
+def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, description: str) -> FlagsType:
     """The flags; UsageError, in one line, for a command line that has no meaning."""
-    message = io.StringIO()
+    message, args = io.StringIO(), list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(args):
+        print(f"{description}\n")
+        flags_class = with_plain_defaults(flags_class)
     try:
         with contextlib.redirect_stderr(message):
             return tyro.cli(
                 flags_class,
-                args=sys.argv[1:] if argv is None else argv,
+                args=args,
                 prog=f"balancier {name}",
-                description=introduction(description or ""),
+                description="",  # printed already, with its own lines
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as end:
@@ -157,11 +166,35 @@ def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, d
         raise UsageError(reworded(words.partition(" For full helptext")[0])) from None
 
 
-def introduction(description: str) -> str:
-    """The first paragraph of a lesson's text, and the example commands that follow it."""
+def with_plain_defaults(flags_class: type[FlagsType]) -> type[FlagsType]:
+    """The same flags for --help: where the default is nothing, only the flag's own text speaks of it."""
+    hints, changed = typing.get_type_hints(flags_class, include_extras=True), {}
+    for field in dataclasses.fields(flags_class):  # type: ignore[arg-type]
+        notes = getattr(hints[field.name], "__metadata__", ())
+        said = any(getattr(note, "help_behavior_hint", None) is not None for note in notes)
+        if not said and (field.default is None or field.default is False or field.default == ()):
+            quiet = tyro.conf.arg(help_behavior_hint="", metavar=metavar(hints[field.name]))
+            changed[field.name] = Annotated[hints[field.name], quiet]
+    copied = {name: getattr(flags_class, name) for name in ("__module__", "__qualname__", "__doc__", *changed)}
+    shown: Any = type(flags_class.__name__, (flags_class,), copied | {"__annotations__": changed})
+    return dataclasses.dataclass(frozen=True)(shown)
+
+
+def metavar(hint: Any) -> str | None:
+    """INT for an optional int, and so on; None where tyro's own word is right."""
+    kinds = [kind for kind in (int, float, str, Path) if re.search(rf"\b{kind.__name__}\b", str(hint))]
+    several = " ..." if "tuple[" in str(hint) else ""
+    return kinds[0].__name__.upper() + several if kinds and re.search("None|Optional", str(hint)) else None
+
+
+def introduction(name: str, description: str, page: Page | None) -> str:
+    """The first paragraph of a lesson's text and the example commands after it, its figures, and how long it takes."""
     first, *others = description.split("\n\n")
-    examples = itertools.takewhile(lambda paragraph: paragraph.startswith("balancier "), others)
-    return "\n\n".join([" ".join(first.split()), *examples])
+    examples = list(itertools.takewhile(lambda paragraph: paragraph.startswith("balancier "), others))
+    figures = f"Figures: {', '.join(page.captions)}." if page and page.captions else ""
+    first, figures = (textwrap.fill(" ".join(text.split()), 80) for text in (first, figures))
+    examples = [" ".join(example.split()) for example in examples] or [f"balancier {name}"]
+    return "\n\n".join(text for text in (first, *examples, figures, time_words(name)) if text)
 
 
 def reworded(words: str) -> str:

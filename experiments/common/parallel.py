@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from experiments.common.catalog import duration as duration  # lessons take it from here
 from experiments.common.runs import console
 
 ResultType = TypeVar("ResultType")
@@ -135,8 +136,10 @@ class Schedule:
     def __init__(self, jobs: Sequence[Job], processes: int, progress: ProgressBar):
         self.processes, self.progress = processes, progress
         self.jobs = {job: Pace(progress.pace.clock) for job in sorted(jobs, key=lambda job: -job.cost)}
+        self.started: set[Job] = set()
 
     def start(self, job: Job) -> None:
+        self.started.add(job)
         self.jobs = {job: Pace(self.progress.pace.clock)} | {other: p for other, p in self.jobs.items() if other != job}
 
     def advance(self, job: Job, amount: float) -> None:
@@ -152,9 +155,11 @@ class Schedule:
         """Running jobs go on; a process that becomes free takes the costliest job that waits."""
         done = sum(pace.done for pace in self.jobs.values()) or 1.0
         mean = sum(pace.done * pace.seconds() for pace in self.jobs.values()) / done
-        ends = [0.0] * self.processes
+        ends, now = [0.0] * self.processes, self.progress.pace.clock()
         for job, pace in self.jobs.items():
-            heapq.heapreplace(ends, ends[0] + max(0.0, job.cost - pace.done) * (pace.seconds() or mean))
+            seconds = (job.cost - pace.done) * (pace.seconds() or mean)
+            unsaid = now - pace.marks[-1][1] if job in self.started else 0.0  # seconds since it last said something
+            heapq.heapreplace(ends, ends[0] + max(0.0, seconds - unsaid))
         return max(ends)
 
 
@@ -272,8 +277,3 @@ def wall_seconds(jobs: Sequence[Job], processes: int | None = None) -> float:
     """Seconds that `run_parallel` will take, roughly, with the start of its processes."""
     costs = [job.cost for job in jobs]
     return max(sum(costs) * 1.25 / (processes or os.cpu_count() or 1), max(costs)) + 15
-
-
-def duration(seconds: float) -> str:
-    """A time in seconds or minutes, as in "about 40 s"."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

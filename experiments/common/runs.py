@@ -37,11 +37,7 @@ class Run:
     def __init__(self, name: str, flags: Flags, command: str = ""):
         self.name, self.flags, self.began = name, flags, time.monotonic()
         self.command = command or f"balancier {name}"
-        self.folder = flags.out or Path("runs") / name / datetime.now().strftime("%Y-%m-%d-%H%M%S")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"--out: cannot make the folder {self.folder} ({error.strerror})") from None
+        self.folder = make_folder(name, flags.out)
         self.machine = machine()
         config = {"experiment": name, "command": self.command, "flags": asdict(flags)}
         config |= {"versions": versions(), "machine": self.machine}
@@ -72,11 +68,8 @@ class Run:
 
     def close(self, table: RenderableType | None, next_command: str, words: Page | None = None) -> None:
         """Write the page; print the table, where the files are, and what to try next."""
-        page = self.folder / "index.html"
-        body = f"<main>\n{section(self.name, self.command, words, self.images, table)}\n</main>"
-        balancier.write_file(page, document(f"balancier {self.name}", body))
-        if self.flags.out is None:
-            link_latest(self.folder)
+        body = section(self.name, self.command, words, self.images, table)
+        page = publish(self.name, self.folder, body, latest=self.flags.out is None)
         if table is not None:
             console.print(table)
         names = ", ".join(path.name for path in self.figures.values()) or "none"
@@ -85,6 +78,25 @@ class Run:
         console.print(f"Next: {next_command}", highlight=False)
         if self.flags.show:
             show(page)
+
+
+def make_folder(name: str, out: Path | None) -> Path:
+    """The folder of a run: the one asked for, or runs/NAME/TIME."""
+    folder = out or Path("runs") / name / datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out: cannot make the folder {folder} ({error.strerror})") from None
+    return folder
+
+
+def publish(name: str, folder: Path, body: str, latest: bool) -> Path:
+    """Write the page of a run, and let runs/NAME/latest point to the run unless its folder was chosen."""
+    page = folder / "index.html"
+    balancier.write_file(page, document(f"balancier {name}", f"<main>\n{body}\n</main>"))
+    if latest:
+        link_latest(folder)
+    return page
 
 
 def image(figure: Figure, kind: str) -> bytes:

@@ -123,13 +123,14 @@ def test_the_remaining_time_of_jobs_is_that_of_the_process_that_ends_last():
     schedule.advance(long, 4.0)  # twice as slow as expected: 36 * 2 s are left
     schedule.advance(short, 8.0)  # as expected: 2 s are left, then `last` at the mean pace, (4 * 2 + 8 * 1) / 12
     assert schedule.left() == 72.0
-    clock.now = 16.0
-    schedule.advance(long, 32.0)  # 32 in 8 s: the last 4 take 1 s, and its process then takes `last`
-    mean = (36 * 0.25 + 8 * 1) / 44
-    assert schedule.left() == pytest.approx(1 + 5 * mean)
-    schedule.finish(long)
+    clock.now = 10.0
+    schedule.advance(long, 36.0)  # it is done; its last 36 took 2 s
+    # `short`, with 2 s left, has said nothing for 2 s
+    assert schedule.left() == pytest.approx(5 * (40 * 2 / 36 + 8 * 1) / 48)
     schedule.finish(short)
-    assert schedule.left() == pytest.approx(5 * mean, rel=0.3)
+    schedule.start(last)
+    clock.now = 11.0
+    assert schedule.left() == pytest.approx(5 * (40 * 2 / 36 + 10 * 1) / 50 - 1)
 
 
 def test_forecasts_of_jobs_here_are_corrected(capsys):
