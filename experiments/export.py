@@ -1,8 +1,10 @@
-"""Take the best seed of a trained agent with you: as one checkpoint, and as an ONNX file that needs no Balancier.
+"""Take the best seed of a trained agent with you: as one checkpoint, and as an ONNX file that needs no Balancier. The
+table shows two returns of every seed: on the starts that the best seed is selected on, and on the test starts.
 
-The best seed is selected on starts of its own, which are neither test starts nor validation starts. The table shows
-both returns of every seed. The selected seed was lucky on the starts that it was selected on; its test return tells
-how good it is.
+balancier export runs/train/latest
+
+The starts to select on are neither test starts nor validation starts. The selected seed was lucky on them; its test
+return tells how good it is.
 """
 
 import sys
