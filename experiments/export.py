@@ -26,7 +26,7 @@ from agents.export import OnnxModel, check_packages, to_onnx
 from experiments.common.command import run_command
 from experiments.common.flags import UsageError, at_least
 from experiments.common.parallel import duration
-from experiments.common.runs import console, write_json
+from experiments.common.runs import console, find_latest, write_json
 from experiments.train import load
 
 CHECKPOINT, ONNX = "replica.safetensors", "policy.onnx"
@@ -52,7 +52,8 @@ class Export:
 
 def check(flags: Export) -> Path:
     """The folder to write into; UsageError if it is none, or if packages are missing."""
-    out = flags.out or (flags.run if flags.run.is_dir() else flags.run.parent) / "export"
+    run = find_latest(flags.run)
+    out = flags.out or (run if run.is_dir() else run.parent) / "export"
     if not flags.skip_onnx:
         try:
             check_packages(["onnx", "onnxscript", "onnxruntime"], "policy.onnx")

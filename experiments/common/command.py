@@ -184,7 +184,8 @@ def metavar(hint: Any) -> str | None:
     """INT for an optional int, and so on; None where tyro's own word is right."""
     kinds = [kind for kind in (int, float, str, Path) if re.search(rf"\b{kind.__name__}\b", str(hint))]
     several = " ..." if "tuple[" in str(hint) else ""
-    return kinds[0].__name__.upper() + several if kinds and re.search("None|Optional", str(hint)) else None
+    optional = several or re.search("None|Optional", str(hint))
+    return kinds[0].__name__.upper() + several if kinds and optional else None
 
 
 def introduction(name: str, description: str, page: Page | None) -> str:
