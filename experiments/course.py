@@ -108,6 +108,8 @@ def run_lessons(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[t
         finally:
             for process, _ in running.values():
                 process.terminate()
+            for process, _ in running.values():
+                process.wait()
 
 
 def start(name: str, folder: Path, environment: dict[str, str]) -> subprocess.Popen:

@@ -29,7 +29,7 @@ from experiments.common.runs import Metric, Run, console
 
 FlagsType = TypeVar("FlagsType")
 Findings = TypeVar("Findings")
-DRAWING = 0.8  # processor seconds of a figure, for the forecast alone
+DRAWING = 0.6  # processor seconds of a figure and its part of the page, for the forecast alone
 
 
 @dataclass(frozen=True)
