@@ -129,6 +129,14 @@ def test_a_formula_is_drawn_within_its_box():
         )
 
 
+def test_a_formula_stands_upright():
+    """The exponent, which is drawn last, is above the base; y grows downward in a browser."""
+    ((_, _), (_, path)) = Parsed(formula("$a^{b}$")).tags
+    base, *_, exponent = [re.findall(r"-?\d+\.\d+", part)[1::2] for part in path["d"].split("M")[1:]]
+    assert max(map(float, exponent)) < max(map(float, base))
+    assert min(map(float, exponent)) == 0
+
+
 def test_tables_under_each_other_are_tables():
     grid = Table.grid()
     grid.add_row(table())
