@@ -66,7 +66,7 @@ class Outcome:
 
 
 def course(flags: Course, command: str) -> int:
-    jobs = [Job(name, (), EXPERIMENTS[name].quick or 0.0) for name in flags.lessons]
+    jobs = [Job(name, (), cost(name)) for name in flags.lessons]
     before = {name: last_result(name, flags.out) for name in flags.lessons}  # which this run may overwrite
     folder = make_folder("course", flags.out)
     seconds = sum(job.cost for job in jobs) / min(len(jobs), flags.processes)
@@ -85,6 +85,11 @@ def course(flags: Course, command: str) -> int:
     if flags.show:
         show(page)
     return int(any(outcome.status for outcome in outcomes))
+
+
+def cost(name: str) -> float:
+    """Processor seconds of a lesson's short form, roughly."""
+    return (EXPERIMENTS[name].quick or 0.0) * EXPERIMENTS[name].cores
 
 
 def run_lessons(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[tuple[str, int, float]]:

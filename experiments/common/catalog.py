@@ -8,6 +8,7 @@ class Entry(NamedTuple):
     text: str
     seconds: float | None = None  # at the defaults, on two cores; None where it depends on what is asked for
     quick: float | None = None  # with --quick, for those that `balancier course` runs
+    cores: int = 1  # that these times are for
 
 
 # One line an experiment, in the order of the course.
@@ -17,15 +18,15 @@ EXPERIMENTS = {
     "mlp": Entry("3.3", "the parts of a multilayer perceptron; widths, rates, minibatches, activations", 40, 12),
     "vector_regression": Entry("3.b", "two outputs from two inputs, down to the noise floor", 60, 15),
     "titanic": Entry("3.4", "who survived, predicted from class, sex and fare, over random splits", 15, 12),
-    "identify": Entry("4.1", "length and mass of a pendulum from its angles, by networks and by physics", 300, 15),
-    "forecast": Entry("4.1", "the future of a pendulum from its past", 300, 12),
+    "identify": Entry("4.1", "length and mass of a pendulum from its angles, by networks and by physics", 300, 15, 2),
+    "forecast": Entry("4.1", "the future of a pendulum from its past", 300, 12, 2),
     "convolution": Entry("5.1, 5.2", "convolution by hand and learned; its few parameters, and its shifts", 60, 25),
     "cifar": Entry("5.3, 6.2", "ten classes of small pictures, by the network of the course or a fast one", 60, 18),
-    "q_learning": Entry("6.1", "value iteration, tabular Q-learning and DQN on one pendulum", 120, 30),
-    "policy_gradient": Entry("6.1", "REINFORCE, its baseline, A2C and PPO; the noise in their gradients", 120, 25),
+    "q_learning": Entry("6.1", "value iteration, tabular Q-learning and DQN on one pendulum", 120, 30, 2),
+    "policy_gradient": Entry("6.1", "REINFORCE, its baseline, A2C and PPO; the noise in their gradients", 120, 25, 2),
     "sweep": Entry("6.1", "a grid of hyper-parameters as replicas of one run", 120, 25),
-    "ablation": Entry("6.1", "DQN's refinements, one switch at a time and together", 180, 55),
-    "compare": Entry("6.1", "our agents and Stable-Baselines3's side by side: learning, returns, time", 240, 60),
+    "ablation": Entry("6.1", "DQN's refinements, one switch at a time and together", 180, 55, 2),
+    "compare": Entry("6.1", "our agents and Stable-Baselines3's side by side: learning, returns, time", 240, 60, 2),
     "train": Entry("1, 6.1", "train one agent, all its seeds at once, and keep it", 40, 30),
     "watch": Entry("1, 6.1", "see a trained agent act, in a window or as a GIF"),
     "export": Entry("6.1", "the best seed of a trained agent, as one checkpoint and as an ONNX file", 10),
