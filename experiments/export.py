@@ -1,8 +1,10 @@
-"""Take the best seed of a trained agent with you: as one checkpoint, and as an ONNX file that needs no Balancier.
+"""Take the best seed of a trained agent with you: as one checkpoint, and as an ONNX file that needs no Balancier. The
+table shows two returns of every seed: on the starts that the best seed is selected on, and on the test starts.
 
-The best seed is selected on starts of its own, which are neither test starts nor validation starts. The table shows
-both returns of every seed. The selected seed was lucky on the starts that it was selected on; its test return tells
-how good it is.
+balancier export runs/train/latest
+
+The starts to select on are neither test starts nor validation starts. The selected seed was lucky on them; its test
+return tells how good it is.
 """
 
 import sys
@@ -24,7 +26,7 @@ from agents.export import OnnxModel, check_packages, to_onnx
 from experiments.common.command import run_command
 from experiments.common.flags import UsageError, at_least
 from experiments.common.parallel import duration
-from experiments.common.runs import console, write_json
+from experiments.common.runs import console, find_latest, write_json
 from experiments.train import load
 
 CHECKPOINT, ONNX = "replica.safetensors", "policy.onnx"
@@ -50,7 +52,8 @@ class Export:
 
 def check(flags: Export) -> Path:
     """The folder to write into; UsageError if it is none, or if packages are missing."""
-    out = flags.out or (flags.run if flags.run.is_dir() else flags.run.parent) / "export"
+    run = find_latest(flags.run)
+    out = flags.out or (run if run.is_dir() else run.parent) / "export"
     if not flags.skip_onnx:
         try:
             check_packages(["onnx", "onnxscript", "onnxruntime"], "policy.onnx")

@@ -1,5 +1,5 @@
-"""Train one agent, all its seeds at once, and keep it: a checkpoint, its learning curve and its test returns. The
-pendulum takes seconds to minutes; the first line says how long. For example:
+"""Train one agent, all its seeds at once, and keep it: a checkpoint, its learning curve and its test returns. Without
+flags, ten SAC agents learn to swing up a pendulum and to balance it. --quick trains three seeds instead of ten.
 
 balancier train --agent ppo --seeds 5 --length 0.7 --set gamma=0.98 batch_size=256
 
@@ -28,11 +28,11 @@ from rich.table import Table
 import agents
 from agents import Agent
 from agents.common import checkpoint
-from agents.evaluation import TEST_SEED
+from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from envs.optimum import optimal_returns
 from experiments.common import plotting
 from experiments.common.assignments import env_keywords, hyperparameters, network_name, with_widths
-from experiments.common.command import run_command, waiting_interrupts
+from experiments.common.command import DRAWING, Page, command_line, run_command, waiting_interrupts
 from experiments.common.environments import (
     PendulumFlags,
     check_env,
@@ -45,10 +45,11 @@ from experiments.common.environments import (
 from experiments.common.flags import Flags, UsageError, at_least, flag_name, one_of
 from experiments.common.hyperparams import NETWORKS, tuned
 from experiments.common.parallel import ProgressBar, duration
-from experiments.common.runs import Run, console
+from experiments.common.runs import Run, console, find_latest
 from experiments.common.statistics import confidence_interval, interquartile_mean
 from experiments.common.training import (
     EVALUATIONS,
+    STARTS,
     EvaluationCallback,
     Training,
     budget,
@@ -60,6 +61,7 @@ from experiments.common.training import (
 )
 
 CHECKPOINT = "agent.safetensors"
+QUICK_SEEDS = 3  # enough for the same lesson: the spread of the seeds, and where they end
 IMAGE = 16  # pixels of the shorter side from which an observation is an image, which a CNN sees
 
 
@@ -80,7 +82,7 @@ class Train(Flags):
     """
 
     seeds: Annotated[Annotated[int, at_least(1)] | None, shown("INT")] = None  # type: ignore[assignment]
-    """How many seeds (independent replicas) to train. (default: 10)"""
+    """How many seeds (independent replicas) to train. (default: 10; with --quick 3)"""
     seed: Annotated[Annotated[int, at_least(0)] | None, shown("INT")] = None  # type: ignore[assignment]
     """The first of them; the others follow. (default: 0)"""
     agent: Annotated[Annotated[str, one_of(agents.AGENTS)] | None, shown("|".join(agents.AGENTS))] = None
@@ -122,6 +124,7 @@ class Train(Flags):
 
 def load(run: Path, flag: str) -> Agent:
     """The agent of a run's folder, or of a checkpoint; UsageError, in one line, if there is no sound one."""
+    run = find_latest(run)
     path = run / CHECKPOINT if run.is_dir() else run
     if not path.is_file():
         raise UsageError(f"{flag}: found no checkpoint at {path}, expected the folder of a run of balancier train")
@@ -155,7 +158,7 @@ def start(flags: Train) -> tuple[Agent, Train]:
 
 
 def begin(flags: Train) -> tuple[Agent, Train]:
-    agent, seeds = flags.agent or "sac", flags.seeds or 10
+    agent, seeds = flags.agent or "sac", flags.seeds or (QUICK_SEEDS if flags.quick else 10)
     env = flags.env or default_env(agent)
     flags = replace(flags, agent=agent, env=env, seeds=seeds, seed=flags.seed or 0)
     env_kwargs = keywords_of_env(flags, env)
@@ -272,24 +275,25 @@ class Findings:
     env: str
     agent: Agent
     training: Training
+    validation_optimum: float | None  # mean return of the optimum from the validation starts; None if not known
     logs: list[tuple[int, str, np.ndarray]]  # step, metric, values (S,)
     seconds: float  # of the processor, evaluations included
     optimal: np.ndarray | None  # (n,), return of the optimum from each test start; None where it is not known
 
 
-def train(flags: Train) -> None:
+def train(flags: Train, command: str) -> None:
     """Train, save, test, and write what was found; an interrupt saves a checkpoint between two steps."""
     agent, flags = start(flags)
     name, env, kind = type(agent).__name__.lower(), agent.env_id, network_kind(agent)
     assert env is not None
-    steps = budget(name, env, flags.steps, flags.quick, kind)
-    run = Run("train", flags)
+    steps = budget(name, env, flags.steps, quick=False, kind=kind)
+    run = Run("train", flags, command)
     seconds = duration(forecast(name, steps, len(agent), kind) + 5)
     keywords = f" ({in_words(agent.env_kwargs)})" if agent.env_kwargs else ""
     console.print(f"train: {name} on {env}{keywords}, {len(agent)} seeds, about {seconds}", highlight=False)
     logs: list[tuple[int, str, np.ndarray]] = []
     began = time.process_time()
-    with ProgressBar(steps, "training") as progress, waiting_interrupts() as interrupts:
+    with ProgressBar(steps, "training", afterwards=DRAWING) as progress, waiting_interrupts() as interrupts:
 
         def report(more: int, returns: np.ndarray) -> None:
             logs.extend((agent.num_timesteps, *log) for log in ({"evaluation": returns} | agent.metrics).items())
@@ -309,16 +313,21 @@ def train(flags: Train) -> None:
         raise KeyboardInterrupt
     if agent.env_kwargs and is_pendulum(env):
         console.print("test, and the optimum of these parameters (about a minute when it is first computed)")
-    optimal = optimal_returns(env, range(TEST_SEED, TEST_SEED + flags.eval_episodes), **agent.env_kwargs)
-    write(run, Findings(name, env, agent, callback.finish(agent, flags.eval_episodes), logs, seconds, optimal))
+    optimal, validation = (
+        optimal_returns(env, range(first, first + count), **agent.env_kwargs)
+        for first, count in ((TEST_SEED, flags.eval_episodes), (VALIDATION_SEED, STARTS))
+    )
+    training = callback.finish(agent, flags.eval_episodes)
+    write(run, Findings(name, env, agent, training, mean_or_none(validation), logs, seconds, optimal))
 
 
 def write(run: Run, findings: Findings) -> None:
     for step, metric, values in findings.logs:
         run.log(step, metric, values, findings.agent.seeds)
-    run.figure(learning_curve(findings), "learning_curve")
+    for name, figure in figures(findings).items():
+        run.figure(figure, name)
     run.finish(result(findings))
-    run.close(table(findings), f"balancier watch {run.folder}")
+    run.close(table(findings), f"balancier watch {run.folder}", PAGE)
 
 
 def mean_or_none(returns: np.ndarray | None) -> float | None:
@@ -360,26 +369,61 @@ def table(findings: Findings) -> Table:
     return shown
 
 
+def figures(findings: Findings) -> dict[str, Figure]:
+    return {"learning_curve": learning_curve(findings)}
+
+
 def learning_curve(findings: Findings) -> Figure:
     """Every seed as a thin line, their interquartile mean as a thick one."""
-    figure, (axes,) = plotting.new(width=9, height=5.5)
+    figure, (axes,) = plotting.new(width=10, height=6)
     steps, returns = findings.training.steps, findings.training.curve
-    axes.plot(steps, returns, color=plotting.BLUE, alpha=0.3, linewidth=1.2)
+    one_seed, *_ = axes.plot(steps, returns, color=plotting.SKY, linewidth=1.2)
+    one_seed.set_label("one seed")
     low, high = np.array([confidence_interval(values) for values in returns]).T
     iqm = [interquartile_mean(values) for values in returns]
-    label = f"interquartile mean of {returns.shape[1]} seeds"
+    label = f"interquartile mean of {returns.shape[1]} seeds, 95 % interval"
     plotting.band(axes, steps.tolist(), low, iqm, high, label, plotting.BLUE)
-    if findings.optimal is not None:
-        axes.axhline(findings.optimal.mean(), color=plotting.GREEN, linestyle="--", label="optimum")
+    optimum = findings.validation_optimum
+    if optimum is not None:
+        axes.axhline(optimum, color="black", linestyle="--", label="optimum from the same starts")
     axes.set_xlabel("steps of each seed")
-    axes.set_ylabel("mean return of 20 episodes")
-    axes.set_title(f"{findings.name.upper()} on {findings.env.removeprefix('balancier/')}")
-    axes.legend(loc="lower right")
+    axes.set_ylabel(f"mean return of {STARTS} validation episodes")
+    axes.set_title(title(findings.name, findings.env, returns[-1], optimum))
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
+def title(name: str, env: str, returns: np.ndarray, optimum: float | None) -> str:
+    """Where the seeds end, in a sentence, for their last evaluation (S,)."""
+    seeds = f"{len(returns)} seeds end between {returns.min():.0f} and {returns.max():.0f}"
+    ends = seeds if len(returns) > 1 else f"one seed ends at {returns[0]:.0f}"
+    best = f"; the optimum is {optimum:.0f}" if optimum is not None else ""
+    return f"{name.upper()} on {env.removeprefix('balancier/')}:\n{ends}{best}"
+
+
+PAGE = Page(
+    question="Can an agent learn to swing up a pendulum by trial and error, and does every seed learn it?",
+    formula=(
+        r"$\mathrm{return} = \sum_{t=0}^{T-1} r_t$, what the agent learns to make large",
+        r"$r_t = -\left(\alpha_t^2 + 0.1\,\dot\alpha_t^2 + 0.001\,u_t^2\right)$, "
+        r"the pendulum's reward: angle from upright, speed, torque",
+    ),
+    captions={
+        "learning_curve": "Each thin line is one seed: the same algorithm with other random numbers. The thick line is "
+        "the mean of the middle half of the seeds; the closer it comes to the dashed optimum, the less there is left "
+        "to learn."
+    },
+    what_if=(
+        ("balancier watch runs/train/latest", "the trained agent acts: it swings to and fro, then balances"),
+        ("balancier train --agent ppo", "PPO uses each step once: it needs more steps, and each of them costs less"),
+        ("balancier train --observation angle --network gru", "without the speed: a recurrent network must remember"),
+    ),
+)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("train", Train, train, argv, __doc__)
+    command = command_line("train", argv)
+    return run_command("train", Train, lambda flags: train(flags, command), argv, __doc__, PAGE)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,10 @@
-"""See a trained agent act: in a window, or as a GIF."""
+"""See a trained agent act: in a window, or as a GIF where there is no screen. Each episode prints its return. The
+first seed of the agent acts; --replica N takes another.
+
+balancier watch runs/train/latest
+
+balancier watch runs/train/latest --gif swing-up.gif --replica 3
+"""
 
 import io
 import sys

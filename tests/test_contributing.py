@@ -17,7 +17,7 @@ RECIPES = dict(re.findall(r"^### (An? [a-z]+)\n(.*?)(?=^##)", PAGE, flags=re.MUL
 PLACES = {
     "agents/__init__.py": "from agents.td3 import TD3 as TD3\n",
     "models/__init__.py": "balancier.check_packages()\n",
-    "experiments/__main__.py": "EXPERIMENTS = {\n",
+    "experiments/common/catalog.py": "EXPERIMENTS = {\n",
 }
 
 

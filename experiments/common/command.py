@@ -1,14 +1,19 @@
 """A command line: flags, their bounds, and how a run ends."""
 
 import contextlib
+import dataclasses
 import io
 import itertools
 import re
+import shlex
 import signal
 import sys
+import textwrap
+import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
 
 import torch
 import tyro
@@ -16,28 +21,15 @@ from matplotlib.figure import Figure
 from rich.console import RenderableType
 
 import balancier
+from experiments.common.catalog import time_words
 from experiments.common.flags import UsageError, check_flags
+from experiments.common.page import Page as Page  # lessons take it from here
+from experiments.common.parallel import AFTERWARDS
 from experiments.common.runs import Metric, Run, console
 
 FlagsType = TypeVar("FlagsType")
 Findings = TypeVar("Findings")
-
-
-@dataclass(frozen=True)
-class Page:
-    """The words of a run's page, index.html, beside its figures and its table.
-
-    Args:
-        question: what the lesson asks, in one sentence.
-        formula: what it computes, each line in matplotlib's mathtext, such as r"$y = h(x, \\theta)$".
-        captions: name of a figure -> two sentences that say what to see in it.
-        what_if: three commands to try next, each with what to look for.
-    """
-
-    question: str
-    formula: tuple[str, ...]
-    captions: dict[str, str]
-    what_if: tuple[tuple[str, str], ...]
+DRAWING = 0.6  # processor seconds of a figure and its part of the page, for the forecast alone
 
 
 @dataclass(frozen=True)
@@ -77,8 +69,9 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
     def run(flags: Any) -> None:
         lesson.check(flags)
         forecast = lesson.forecast(flags)
-        folder = Run(name, flags)
+        folder = Run(name, flags, command_line(name, argv))
         console.print(f"{name}: {forecast}", highlight=False)
+        AFTERWARDS.set(DRAWING * len(lesson.page.captions if lesson.page else ()))
         findings = lesson.measure(flags)
         for step, metric, values, seeds in lesson.metrics(findings):
             folder.log(step, metric, values, seeds)
@@ -87,11 +80,16 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
         for file_name, text in lesson.files(findings).items():
             balancier.write_file(folder.folder / file_name, text)
         folder.finish(lesson.result(findings))
-        folder.close(lesson.table(findings), lesson.next_command)
+        folder.close(lesson.table(findings), lesson.next_command, lesson.page)
         if getattr(findings, "interrupted", False):  # some lessons keep what was finished
             raise KeyboardInterrupt
 
-    return run_command(name, lesson.flags, run, argv, description)
+    return run_command(name, lesson.flags, run, argv, description, lesson.page)
+
+
+def command_line(name: str, argv: Sequence[str] | None) -> str:
+    """A run's command as it is typed."""
+    return shlex.join(["balancier", name, *(sys.argv[1:] if argv is None else argv)])
 
 
 @contextlib.contextmanager
@@ -120,17 +118,19 @@ def waiting_interrupts() -> Iterator[list[int]]:
 def run_command(
     name: str,
     flags_class: type[FlagsType],
-    experiment: Callable[[FlagsType], None],
+    experiment: Callable[[FlagsType], int | None],
     argv: Sequence[str] | None,
     description: str | None,
+    page: Page | None = None,
 ) -> int:
-    """Parse the command line, run, and say how it ended: 0, 2 for bad input, 130 when interrupted or terminated."""
+    """Parse the command line, run, and say how it ended: 2 for bad input, 130 when interrupted or terminated; else what
+    `experiment` returns, or 0."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the processes of a run would outlive it
     try:
-        flags = parse(name, flags_class, argv, description)
+        flags = parse(name, flags_class, argv, introduction(name, description or "", page))
         check_flags(flags)
         torch.set_num_threads(getattr(flags, "threads", 1))
-        experiment(flags)
+        return experiment(flags) or 0
     except UsageError as error:
         print(f"balancier {name}: {error}", file=sys.stderr)
         return 2
@@ -141,19 +141,21 @@ def run_command(
         return 0
     finally:
         signal.signal(signal.SIGTERM, before)
-    return 0
 
 
-def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, description: str | None) -> FlagsType:
+def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, description: str) -> FlagsType:
     """The flags; UsageError, in one line, for a command line that has no meaning."""
-    message = io.StringIO()
+    message, args = io.StringIO(), list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(args):
+        print(f"{description}\n")
+        flags_class = with_plain_defaults(flags_class)
     try:
         with contextlib.redirect_stderr(message):
             return tyro.cli(
                 flags_class,
-                args=sys.argv[1:] if argv is None else argv,
+                args=args,
                 prog=f"balancier {name}",
-                description=introduction(description or ""),
+                description="",  # printed already, with its own lines
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as end:
@@ -164,11 +166,36 @@ def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, d
         raise UsageError(reworded(words.partition(" For full helptext")[0])) from None
 
 
-def introduction(description: str) -> str:
-    """The first paragraph of a lesson's text, and the example commands that follow it."""
+def with_plain_defaults(flags_class: type[FlagsType]) -> type[FlagsType]:
+    """The same flags for --help: where the default is nothing, only the flag's own text speaks of it."""
+    hints, changed = typing.get_type_hints(flags_class, include_extras=True), {}
+    for field in dataclasses.fields(flags_class):  # type: ignore[arg-type]
+        notes = getattr(hints[field.name], "__metadata__", ())
+        said = any(getattr(note, "help_behavior_hint", None) is not None for note in notes)
+        if not said and (field.default is None or field.default is False or field.default == ()):
+            quiet = tyro.conf.arg(help_behavior_hint="", metavar=metavar(hints[field.name]))
+            changed[field.name] = Annotated[hints[field.name], quiet]
+    copied = {name: getattr(flags_class, name) for name in ("__module__", "__qualname__", "__doc__", *changed)}
+    shown: Any = type(flags_class.__name__, (flags_class,), copied | {"__annotations__": changed})
+    return dataclasses.dataclass(frozen=True)(shown)
+
+
+def metavar(hint: Any) -> str | None:
+    """INT for an optional int, and so on; None where tyro's own word is right."""
+    kinds = [kind for kind in (int, float, str, Path) if re.search(rf"\b{kind.__name__}\b", str(hint))]
+    several = " ..." if "tuple[" in str(hint) else ""
+    optional = several or re.search("None|Optional", str(hint))
+    return kinds[0].__name__.upper() + several if kinds and optional else None
+
+
+def introduction(name: str, description: str, page: Page | None) -> str:
+    """The first paragraph of a lesson's text and the example commands after it, its figures, and how long it takes."""
     first, *others = description.split("\n\n")
-    examples = itertools.takewhile(lambda paragraph: paragraph.startswith("balancier "), others)
-    return "\n\n".join([" ".join(first.split()), *examples])
+    examples = list(itertools.takewhile(lambda paragraph: paragraph.startswith("balancier "), others))
+    figures = f"Figures: {', '.join(page.captions)}." if page and page.captions else ""
+    first, figures = (textwrap.fill(" ".join(text.split()), 80) for text in (first, figures))
+    examples = [" ".join(example.split()) for example in examples] or [f"balancier {name}"]
+    return "\n\n".join(text for text in (first, *examples, figures, time_words(name)) if text)
 
 
 def reworded(words: str) -> str:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from agents.common.config import Bound
 
+JOBS = "BALANCIER_JOBS"  # environment variable: processes of a run where --jobs is not given
+
 
 class UsageError(ValueError):
     """Input that a run cannot start from; its one line is shown and the exit status is 2."""
@@ -43,6 +45,8 @@ class Flags:
     """A minute at most, for class: smaller, shorter, rougher."""
     format: Literal["png", "svg", "pdf"] = "png"
     """Format of the figures."""
+    show: bool = False
+    """Open the page of the run, index.html, in the browser."""
 
     @property
     def all_seeds(self) -> list[int]:
@@ -58,7 +62,7 @@ class ParallelFlags(Flags):
 
     @property
     def processes(self) -> int:
-        return self.jobs or os.cpu_count() or 1
+        return self.jobs or int(os.environ.get(JOBS, 0)) or os.cpu_count() or 1
 
 
 def flag_name(field: str) -> str:

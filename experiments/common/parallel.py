@@ -1,19 +1,23 @@
-"""Jobs that run at the same time in several processes, with a progress bar."""
+"""Jobs that run at the same time in several processes, with a progress bar that says how long they still take."""
 
+import heapq
 import multiprocessing
 import os
 import time
 import traceback
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from experiments.common.catalog import duration as duration  # lessons take it from here
 from experiments.common.runs import console
 
 ResultType = TypeVar("ResultType")
@@ -37,19 +41,69 @@ class Failure:
 
 
 INTERRUPTED = "interrupted"
+AFTERWARDS: ContextVar[float] = ContextVar("AFTERWARDS", default=0.0)  # seconds of a run after its last bar
+
+
+class Pace:
+    """Seconds that a unit of work takes, measured on the second half of what is done.
+
+    The first half is left out because it pays for what comes once: processes that start, buffers that fill.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self.clock = clock
+        self.marks = [(0.0, clock())]  # work that was done, when
+
+    @property
+    def done(self) -> float:
+        return self.marks[-1][0]
+
+    @property
+    def began(self) -> float:
+        return self.marks[0][1]
+
+    def advance(self, amount: float) -> None:
+        self.marks.append((self.done + amount, self.clock()))
+
+    def seconds(self) -> float:
+        """Of a unit; 0 before anything is done."""
+        done, now = self.marks[-1]
+        before, then = self.marks[max(0, bisect_right(self.marks, done / 2, key=lambda mark: mark[0]) - 1)]
+        return (now - then) / (done - before) if done > before else 0.0
 
 
 class ProgressBar:
-    """A bar with the remaining time on a terminal; elsewhere, a line after every tenth of the work."""
+    """A bar on a terminal; elsewhere, a line after every tenth of the work. Both say about how long is left.
 
-    def __init__(self, total: float, description: str):
-        self.total, self.description, self.began = total, description, time.monotonic()
-        self.done, self.printed = 0.0, 0.0
+    The remaining time is that of the run's own pace. One line says it on a terminal too, once a tenth is done.
+
+    Args:
+        total: the work, in any unit.
+        description: what is done.
+        afterwards: seconds of the run after this bar, roughly; not given, those that `launch` knows of.
+        clock: seconds that pass; tests have their own.
+    """
+
+    def __init__(
+        self,
+        total: float,
+        description: str,
+        afterwards: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.total, self.description, self.pace = total, description, Pace(clock)
+        self.afterwards = AFTERWARDS.get() if afterwards is None else afterwards
+        self.printed = 0.0
         self.bar = None
         if console.is_terminal:
-            columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[left]}"),
+            )
             self.bar = Progress(*columns, console=console, transient=True)
-            self.task = self.bar.add_task(description, total=total)
+            self.task = self.bar.add_task(description, total=total, left="")
 
     def __enter__(self) -> "ProgressBar":
         if self.bar is not None:
@@ -60,17 +114,53 @@ class ProgressBar:
         if self.bar is not None:
             self.bar.stop()
 
-    def advance(self, amount: float = 1.0, description: str | None = None) -> None:
-        self.done += amount
+    def advance(self, amount: float = 1.0, description: str | None = None, left: float | None = None) -> None:
+        """`amount` more is done. `left` are the remaining seconds, where they are known better than from the pace."""
+        self.pace.advance(amount)
+        done, now = self.pace.marks[-1]
+        left = (self.total - done) * self.pace.seconds() if left is None else left
+        ended = done >= self.total * (1 - 1e-9)
+        words = "" if ended else f"about {duration(left + self.afterwards)} left"
         if self.bar is not None:
-            self.bar.update(self.task, advance=amount, description=description or self.description)
-        elif self.done - self.printed >= self.total / 10 or self.done >= self.total * (1 - 1e-9) > self.printed:
-            self.printed = self.done
-            seconds = time.monotonic() - self.began
-            console.print(
-                f"{description or self.description}: {self.done / self.total:4.0%} after {seconds:.0f} s",
-                highlight=False,
-            )
+            self.bar.update(self.task, advance=amount, description=description or self.description, left=words)
+        due = done - self.printed >= self.total / 10 or (ended and self.printed < done)
+        if due and (self.bar is None or (self.printed == 0 and not ended)):
+            self.printed = done
+            line = f"{description or self.description}: {done / self.total:4.0%} after {now - self.pace.began:.0f} s"
+            console.print(f"{line}, {words}" if words else line, highlight=False)
+
+
+class Schedule:
+    """The remaining seconds of jobs: each at its own pace, those that wait at the mean pace of the others."""
+
+    def __init__(self, jobs: Sequence[Job], processes: int, progress: ProgressBar):
+        self.processes, self.progress = processes, progress
+        self.jobs = {job: Pace(progress.pace.clock) for job in sorted(jobs, key=lambda job: -job.cost)}
+        self.started: set[Job] = set()
+
+    def start(self, job: Job) -> None:
+        self.started.add(job)
+        self.jobs = {job: Pace(self.progress.pace.clock)} | {other: p for other, p in self.jobs.items() if other != job}
+
+    def advance(self, job: Job, amount: float) -> None:
+        self.jobs[job].advance(amount)
+        self.progress.advance(amount, left=self.left())
+
+    def finish(self, job: Job) -> None:
+        """All of a job is done, whether or not it said so."""
+        if job.cost > self.jobs[job].done:
+            self.advance(job, job.cost - self.jobs[job].done)
+
+    def left(self) -> float:
+        """Running jobs go on; a process that becomes free takes the costliest job that waits."""
+        done = sum(pace.done for pace in self.jobs.values()) or 1.0
+        mean = sum(pace.done * pace.seconds() for pace in self.jobs.values()) / done
+        ends, now = [0.0] * self.processes, self.progress.pace.clock()
+        for job, pace in self.jobs.items():
+            seconds = (job.cost - pace.done) * (pace.seconds() or mean)
+            unsaid = now - pace.marks[-1][1] if job in self.started else 0.0  # seconds since it last said something
+            heapq.heapreplace(ends, ends[0] + max(0.0, seconds - unsaid))
+        return max(ends)
 
 
 def run_parallel(
@@ -88,56 +178,70 @@ def run_parallel(
     """
     finished = {} if finished is None else finished
     processes = processes or os.cpu_count() or 1
-    total = sum(job.cost for job in jobs)
-    if processes == 1:
-        return run_one_by_one(work, jobs, total, description, finished)
+    with ProgressBar(sum(job.cost for job in jobs), description) as progress:
+        schedule = Schedule(jobs, processes, progress)
+        if processes == 1:
+            run_here(work, jobs, schedule, finished)
+        else:
+            run_in_processes(work, jobs, schedule, finished)
+    return [finished[job] for job in jobs]
+
+
+def run_in_processes(
+    work: Callable[[Job, Callable[[float], None]], ResultType],
+    jobs: Sequence[Job],
+    schedule: Schedule,
+    finished: dict[Job, ResultType],
+) -> None:
     context = multiprocessing.get_context("spawn")
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    with (
-        context.Manager() as manager,
-        ProgressBar(total, description) as progress,
-        ProcessPoolExecutor(processes, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-    ):
+    size, one_thread = schedule.processes, {"initializer": torch.set_num_threads, "initargs": (1,)}
+    with context.Manager() as manager, ProcessPoolExecutor(size, mp_context=context, **one_thread) as pool:
         queue = manager.Queue()
         ordered = sorted(jobs, key=lambda job: -job.cost)
-        futures: dict[Future, Job] = {pool.submit(_call, work, job, queue): job for job in ordered}
+        futures: dict[Future, Job] = {pool.submit(_call, work, job, n, queue): job for n, job in enumerate(ordered)}
         waiting = set(futures)
         try:
             while waiting:
-                done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
                     finished[futures[future]] = future.result()  # a failure ends the run at once
                 while not queue.empty():
-                    progress.advance(queue.get())
+                    number, amount = queue.get()
+                    if amount is None:
+                        schedule.start(ordered[number])
+                    else:
+                        schedule.advance(ordered[number], amount)
+                for future in done:
+                    schedule.finish(futures[future])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
-    return [finished[job] for job in jobs]
 
 
-def run_one_by_one(
+def _call(work: Callable[[Job, Callable[[float], None]], ResultType], job: Job, number: int, queue: Any) -> ResultType:
+    queue.put((number, None))
+    return work(job, lambda amount: queue.put((number, amount)))
+
+
+def run_here(
     work: Callable[[Job, Callable[[float], None]], ResultType],
     jobs: Sequence[Job],
-    total: float,
-    description: str,
+    schedule: Schedule,
     finished: dict[Job, ResultType],
-) -> list[ResultType]:
+) -> None:
     """The same in this process, on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ProgressBar(total, description) as progress:
-            for job in jobs:
-                finished[job] = work(job, progress.advance)
-            return [finished[job] for job in jobs]
+        for job in jobs:
+            schedule.start(job)
+            finished[job] = work(job, partial(schedule.advance, job))
+            schedule.finish(job)
     finally:
         torch.set_num_threads(threads)
-
-
-def _call(work: Callable[[Job, Callable[[float], None]], ResultType], job: Job, queue: Any) -> ResultType:
-    return work(job, queue.put)
 
 
 def run_all(
@@ -173,8 +277,3 @@ def wall_seconds(jobs: Sequence[Job], processes: int | None = None) -> float:
     """Seconds that `run_parallel` will take, roughly, with the start of its processes."""
     costs = [job.cost for job in jobs]
     return max(sum(costs) * 1.25 / (processes or os.cpu_count() or 1), max(costs)) + 15
-
-
-def duration(seconds: float) -> str:
-    """A time in seconds or minutes, as in "about 40 s"."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

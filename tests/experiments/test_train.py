@@ -30,8 +30,10 @@ def test_numbers_files_and_resuming(tmp_path, capsys):
     assert out.startswith("train: ppo on balancier/Pendulum-v0, 2 seeds, about ")
     assert f"balancier watch {run}" in out.replace("\n", "")
     assert {path.name for path in run.iterdir()} == {
-        "agent.safetensors", "config.json", "learning_curve.png", "metrics.csv", "result.json"
+        "agent.safetensors", "config.json", "index.html", "learning_curve.png", "metrics.csv", "result.json"
     }  # fmt: skip
+    assert list(train.PAGE.captions) == [path.stem for path in run.glob("*.png")]
+    assert f"balancier train --agent ppo --out {run} --seeds 2" in (run / "index.html").read_text()
     result = json.loads((run / "result.json").read_text())
     agent = agents.PPO(PENDULUM, seeds=[5, 6], **tuned("ppo", PENDULUM)).learn(304)
     assert (result["steps"], result["seeds"], result["network"]) == (304, [5, 6], "MLP")
@@ -104,3 +106,26 @@ def test_a_file_at_the_place_of_the_run_is_left_alone(tmp_path, capsys):
     assert train.main(["--out", str(tmp_path / "taken")]) == 2
     assert "--out: found the file" in capsys.readouterr().err
     assert (tmp_path / "taken").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("env", "returns", "optimum", "expected"), [
+    (PENDULUM, [-150.2, -138.4], -133.6, "SAC on Pendulum-v0:\n2 seeds end between -150 and -138; the optimum is -134"),
+    ("CartPole-v1", [499.6], None, "SAC on CartPole-v1:\none seed ends at 500"),
+])  # fmt: skip
+def test_the_title_says_where_the_seeds_end(env, returns, optimum, expected):
+    assert train.title("sac", env, np.array(returns), optimum) == expected
+
+
+def test_the_quick_form_trains_three_seeds_for_all_steps():
+    agent, flags = train.start(train.Train(quick=True, agent="ppo"))
+    assert (len(agent), flags.seeds) == (3, 3)
+    assert len(train.start(train.Train(quick=True, agent="ppo", seeds=2))[0]) == 2
+
+
+@pytest.mark.slow
+def test_every_seed_of_the_quick_form_comes_close_to_the_optimum(tmp_path):
+    """The lesson's claim, with the steps that the README's agents get."""
+    assert train.main(["--quick", "--steps", "8000", "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert len(result["returns"]) == 3
+    assert min(result["returns"]) > result["optimum"] - 20

@@ -43,7 +43,7 @@ def test_a_lesson_is_checked_measured_and_written(tmp_path, capsys):
     assert out.startswith("numbers: 4 numbers, about 0 s\n")
     assert "Next: count further" in out
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "config.json", "metrics.csv", "page.md", "result.json"
+        "config.json", "index.html", "metrics.csv", "page.md", "result.json"
     }  # fmt: skip
     assert '"sum": 6' in (tmp_path / "run" / "result.json").read_text()
     assert (tmp_path / "run" / "metrics.csv").read_text().splitlines()[-1] == "3,0,number,3.0"

@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 
+from experiments.common import runs
 from experiments.common.flags import Flags
 from experiments.common.plotting import new
-from experiments.common.runs import Run, plain, write_json
+from experiments.common.runs import Run, find_latest, plain, write_json
 
 
 def test_json_takes_arrays_numbers_and_paths(tmp_path):
@@ -45,3 +46,63 @@ def test_a_run_writes_its_numbers_and_figures(tmp_path):
     assert (run.folder / "metrics.csv").read_text() == "step,seed,metric,value\n10,5,loss,0.5\n10,6,loss,0.25\n"
     assert json.loads((run.folder / "result.json").read_text())["mean"] == 0.375
     assert (run.folder / "curve.svg").read_text().startswith("<?xml")
+
+
+def test_the_last_lines_of_a_run_name_its_page_and_figures(tmp_path, capsys):
+    run = Run("name", Flags(out=tmp_path / "run", format="pdf"), "balancier name --format pdf")
+    run.figure(new()[0], "curve")
+    run.finish({})
+    run.close(None, "balancier other")
+    lines = capsys.readouterr().out.splitlines()[-3:]
+    assert lines[0] == f"Page: {run.folder / 'index.html'}"
+    assert lines[1] == "Figures: curve.pdf; numbers: result.json, metrics.csv"
+    assert lines[2] == "Next: balancier other"
+    text = (run.folder / "index.html").read_text()
+    assert text.count("data:image/png;base64,") == 1  # browsers draw no PDF within a page
+    assert "balancier name --format pdf" in text
+    assert json.loads((run.folder / "config.json").read_text())["command"] == "balancier name --format pdf"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_latest_is_the_last_run_that_ended(links, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def refuse(*_, **__):
+        raise OSError("a required privilege is not held by the client")
+
+    if not links:
+        monkeypatch.setattr(runs.Path, "symlink_to", refuse)
+    monkeypatch.setattr(runs, "datetime", FixedTime)
+    for FixedTime.now_is in ("first", "second", "third"):
+        run = Run("name", Flags())
+        if FixedTime.now_is != "third":  # which is still under way
+            run.finish({})
+            run.close(None, "")
+    assert find_latest(runs.Path("runs/name/latest")).resolve() == (tmp_path / "runs" / "name" / "second").resolve()
+    assert sorted(path.name for path in (tmp_path / "runs" / "name").iterdir()) == [
+        "first", "latest", "second", "third"
+    ]  # fmt: skip
+
+
+class FixedTime:
+    now_is = ""
+
+    @classmethod
+    def now(cls):
+        return cls
+
+    @classmethod
+    def strftime(cls, _):
+        return cls.now_is
+
+
+def test_show_opens_the_page_or_says_where_it_is(tmp_path, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(runs.webbrowser, "open", lambda address: bool(opened.append(address)) or len(opened) == 1)
+    run = Run("name", Flags(out=tmp_path, show=True))
+    page = tmp_path / "index.html"
+    run.close(None, "")
+    assert opened == [page.resolve().as_uri()]
+    assert "no browser" not in capsys.readouterr().out
+    run.close(None, "")
+    assert f"found no browser; open {page.resolve()}" in capsys.readouterr().out.replace("\n", "")

@@ -1,0 +1,53 @@
+"""The list of lessons and commands. It imports nothing, so that `balancier` answers at once."""
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    section: str  # of the course
+    text: str
+    seconds: float | None = None  # at the defaults, on two cores; None where it depends on what is asked for
+    quick: float | None = None  # with --quick, for those that `balancier course` runs
+    cores: int = 1  # that these times are for
+
+
+# One line an experiment, in the order of the course.
+EXPERIMENTS = {
+    "polynomial": Entry("3.1, 3.2", "least squares, gradient descent, over- and underfitting", 25, 18),
+    "autodiff": Entry("3.2", "three ways to compute a gradient, and gradient descent in local minima", 8, 6),
+    "mlp": Entry("3.3", "the parts of a multilayer perceptron; widths, rates, minibatches, activations", 40, 12),
+    "vector_regression": Entry("3.b", "two outputs from two inputs, down to the noise floor", 60, 15),
+    "titanic": Entry("3.4", "who survived, predicted from class, sex and fare, over random splits", 15, 12),
+    "identify": Entry("4.1", "length and mass of a pendulum from its angles, by networks and by physics", 300, 15, 2),
+    "forecast": Entry("4.1", "the future of a pendulum from its past", 300, 12, 2),
+    "convolution": Entry("5.1, 5.2", "convolution by hand and learned; its few parameters, and its shifts", 60, 25),
+    "cifar": Entry("5.3, 6.2", "ten classes of small pictures, by the network of the course or a fast one", 60, 18),
+    "q_learning": Entry("6.1", "value iteration, tabular Q-learning and DQN on one pendulum", 120, 30, 2),
+    "policy_gradient": Entry("6.1", "REINFORCE, its baseline, A2C and PPO; the noise in their gradients", 120, 25, 2),
+    "sweep": Entry("6.1", "a grid of hyper-parameters as replicas of one run", 120, 25),
+    "ablation": Entry("6.1", "DQN's refinements, one switch at a time and together", 180, 55, 2),
+    "compare": Entry("6.1", "our agents and Stable-Baselines3's side by side: learning, returns, time", 240, 60, 2),
+    "train": Entry("1, 6.1", "train one agent, all its seeds at once, and keep it", 40, 30),
+    "watch": Entry("1, 6.1", "see a trained agent act, in a window or as a GIF"),
+    "export": Entry("6.1", "the best seed of a trained agent, as one checkpoint and as an ONNX file", 10),
+    "results": Entry("6.1", "the table of all agents in all environments they were tuned for", 2700),
+    "bench": Entry("2, 6.1", "steps per second of the pendulum, and what an update costs for 1 to 64 seeds", 60),
+    "course": Entry("all", "all lessons in their short form, on one page; which numbers moved", 600),
+    "fetch": Entry("all", "download all data sets, for a room without a network"),
+}
+LESSONS = [name for name, entry in EXPERIMENTS.items() if entry.quick is not None]
+RENAMED = {"population": "sweep", "worlds": "results"}
+
+
+def duration(seconds: float) -> str:
+    """A time in seconds or minutes, as in "about 40 s"."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def time_words(name: str) -> str:
+    """How long an experiment takes, as --help says it."""
+    entry = EXPERIMENTS.get(name)
+    if entry is None or entry.seconds is None:
+        return ""
+    quick = f"; with --quick {duration(entry.quick)}" if entry.quick else ""
+    return f"Time: about {duration(entry.seconds)} on two cores{quick}."

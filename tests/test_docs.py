@@ -1,0 +1,143 @@
+"""What the pages say to do works: links, commands, times, and where the course is shown."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from experiments import __main__ as cli
+from experiments.common import command
+from experiments.common.catalog import EXPERIMENTS, LESSONS, duration
+
+HOME = Path(__file__).parents[1]
+PAGES = [HOME / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(HOME.glob("docs/*.md"))
+README = (HOME / "README.md").read_text()
+
+
+def anchors(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL))
+    for link in links:
+        if "://" not in link and not link.startswith("mailto:"):
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), f"{page.name}: {link}"
+            assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def test_what_sets_everything_up_is_one_line_each():
+    lines = README.splitlines()
+    assert "python -m pip install -e . && balancier compare" in lines
+    assert "python -m pip install -e '.[test]' && pytest" in lines
+
+
+def test_the_course_table_is_the_catalog():
+    rows = re.findall(
+        r"^\| (.*?) \| \[.*\]\(experiments/(\w+)\.py\) \| `balancier (\w+)` \| (.*?) ?\|$", README, re.MULTILINE
+    )
+    shown = {name: (section, time) for section, file, name, time in rows if file == name}
+    expected = {
+        name: (entry.section, duration(entry.seconds) if entry.seconds else "")
+        for name, entry in EXPERIMENTS.items()
+        if name not in ("course", "fetch")
+    }
+    assert shown == expected
+    assert list(shown) == list(expected)
+
+
+def commands(text):
+    """The lines `balancier ...` of a page: in its code blocks and between backticks, without comments."""
+    found = re.findall(r"`(balancier [^`\n]+)`", text)
+    for block in re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL):
+        for line in block.splitlines():
+            found += [
+                part.strip() for part in line.partition(" #")[0].split("&&") if part.strip().startswith("balancier ")
+            ]
+    return [line for line in found if not line.startswith(("balancier NAME", "balancier coins"))]
+
+
+def page_of(name):
+    """The words of a lesson's page; None if it has none."""
+    module = importlib.import_module(f"experiments.{name}")
+    lesson = getattr(module, "LESSON", None)
+    return lesson.page if lesson is not None else getattr(module, "PAGE", None)
+
+
+class Understood(Exception):
+    pass
+
+
+def check(line, monkeypatch):
+    """Parse a command line and check its flags, as the command does; do not run it."""
+    real = command.check_flags
+
+    def stop(flags):
+        real(flags)
+        raise Understood
+
+    monkeypatch.setattr(command, "check_flags", stop)
+    with pytest.raises((Understood, SystemExit)) as end:
+        assert cli.main(shlex.split(line)[1:]) == "understood", line
+    assert end.type is Understood or end.value.code == 0
+
+
+@pytest.mark.parametrize("page", [PAGES[0], *PAGES[3:]], ids=lambda page: page.name)
+def test_commands_that_a_page_names_are_understood(page, monkeypatch):
+    for line in commands(page.read_text()):
+        check(line, monkeypatch)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_what_a_lesson_suggests_is_understood(name, monkeypatch):
+    page = page_of(name)
+    for line, look in page.what_if if page else ():
+        assert look
+        check(line, monkeypatch)
+    if page:
+        assert page.question.endswith("?")
+        assert len(page.what_if) == 3
+        assert page.formula
+        assert all(len(re.findall(r"[.!?:](?= |$)", text)) >= 2 for text in page.captions.values())
+
+
+COURSE = (HOME / "docs" / "course.md").read_text()
+ROWS = re.findall(r"^\| (\d.*?) \| (.*?) \| (.*?) \| (.*?) \|$", COURSE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[1][:40])
+def test_what_the_course_says_is_shown_where_the_table_says(row):
+    """A row names a command, and of it a figure, a key of result.json or a printed line; or another page.
+
+    A figure stands after the word "figure". Every other word between backticks is a key, which the script writes.
+    """
+    assert all(cell.strip() for cell in row)
+    names = re.findall(r"`balancier (\w+)", row[2])
+    assert names or re.search(r"`balancier`|\]\(", row[2]), row
+    assert set(names) <= set(EXPERIMENTS), row
+    pages = [page_of(name) for name in names]
+    files = [HOME / "experiments" / f"{name}.py" for name in names] + sorted(HOME.glob("experiments/common/*.py"))
+    sources = "".join(file.read_text() for file in files)
+    named = " ".join(re.findall(r"\bfigures? (`\w+`(?:(?:, | and )`\w+`)*)", row[3]))
+    figures = set(re.findall(r"`(\w+)`", named))
+    keys = set(re.findall(r"`(\w+)(?:\.\w+)*`", row[3])) - figures
+    if all(pages):  # a command without a page has no figures
+        assert figures <= {name for page in pages for name in page.captions}, row
+        assert {key for key in keys if f'"{key}"' not in sources} == set(), row
+
+
+def test_no_row_of_the_course_is_empty():
+    lines = [line for line in COURSE.splitlines() if line.startswith("|")]
+    assert len(lines) == len(ROWS) + 2
+
+
+def test_every_section_of_the_course_has_its_rows():
+    sections = {section.split(".")[0] for row in ROWS for section in row[0].split(", ")}
+    assert sections == {"1", "2", "3", "4", "5", "6"}
