@@ -51,7 +51,7 @@ class PPO(OnPolicy[PPOConfig]):
         fields = rollout.obs, rollout.action, log_prob, advantage, target
         minibatches = self.minibatches(config.num_epochs, config.batch_size, *fields)
         for minibatch in minibatches:
-            losses = self.learn_from(*minibatch, clip_range)
+            losses = self.learn_from(*minibatch, clip_range)  # type: ignore[call-arg]
         return losses
 
     def learn_from(self, obs, action, old_log_prob, advantage, target, clip_range) -> dict[str, Tensor]:

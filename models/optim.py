@@ -180,7 +180,7 @@ class Adam(Optimizer):
             replicas = [self.replicas[seed] for seed in seeds if rates[seed] == rate]
             *state, steps = (list(part) for part in zip(*replicas, strict=True))
             # The rate is a tensor, so that a recorded step reads it anew.
-            torch._fused_adam_(*state, [], steps, lr=self.rates[rates.index(rate)], **self.options)
+            torch._fused_adam_(*state, [], steps, lr=self.rates[rates.index(rate)], **self.options)  # type: ignore
 
 
 class SGD(Optimizer):
