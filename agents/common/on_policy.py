@@ -37,7 +37,8 @@ class OnPolicyConfig(AgentConfig):
     """Longer gradients are shortened to this norm, usually 0.5; lower makes steps safer and slower. None: no limit."""
 
     log_std_init: Number = 0.0
-    """Logarithm of the standard deviation that normal actions start with, usually -2 to 0: higher explores farther."""
+    """Logarithm of the first standard deviation of normal actions, in halves of their range, usually -2 to 0: higher
+    explores farther."""
 
 
 ConfigType = TypeVar("ConfigType", bound=OnPolicyConfig)

@@ -365,6 +365,7 @@ ON_POLICY = COMMON | {
     "entropy_weight": 0.0,
     "value_weight": 0.5,
     "max_grad_norm": 0.5,
+    "log_std_init": 0.0,
 }
 SB3_DEFAULTS: dict[str, dict[str, Any]] = {
     "dqn": OFF_POLICY

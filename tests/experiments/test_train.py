@@ -41,7 +41,7 @@ def test_numbers_files_and_resuming(tmp_path, capsys):
     assert result["regret"] == pytest.approx(result["optimum"] - result["iqm"], abs=1e-4)
     with open(run / "metrics.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["metric"] == "evaluation"]
-    assert [(row["step"], row["seed"]) for row in rows] == [("152", "5"), ("152", "6"), ("304", "5"), ("304", "6")]
+    assert [(row["step"], row["seed"]) for row in rows] == [("160", "5"), ("160", "6"), ("304", "5"), ("304", "6")]
     validation = evaluate(agent, PENDULUM, range(VALIDATION_SEED, VALIDATION_SEED + 2)).mean(1)
     np.testing.assert_allclose([float(row["value"]) for row in rows[2:]], validation)
 

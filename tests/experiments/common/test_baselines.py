@@ -45,7 +45,7 @@ DQN = OFF_POLICY | {
     "priority_exponent": 0.6, "importance_exponent": 0.4, "network": {"hidden": (256, 256)},
 }  # fmt: skip
 ON_POLICY = COMMON | {
-    "entropy_weight": 0.0, "value_weight": 0.5, "max_grad_norm": 0.5,
+    "entropy_weight": 0.0, "value_weight": 0.5, "max_grad_norm": 0.5, "log_std_init": 0.0,
     "network": {"hidden": (64, 64), "activation": "tanh"},
 }  # fmt: skip
 # All hyper-parameters of `--settings zoo` for a thousand steps, by hand.

@@ -86,8 +86,8 @@ def test_figures_of_merit_by_hand():
 
 def test_budgets_and_networks():
     assert budget("ppo", PENDULUM, 123, quick=True) == 123
-    assert budget("ppo", PENDULUM, None, quick=False) == 100_000
-    assert budget("ppo", PENDULUM, None, quick=True) == 40_000
+    assert budget("ppo", PENDULUM, None, quick=False) == 40_000
+    assert budget("ppo", PENDULUM, None, quick=True) == 20_000
     assert budget("ppo", "CartPole-v1", None, quick=False) == 50_000
     assert budget("sac", PENDULUM, None, quick=False, kind="recurrent") == 15_000
     assert forecast("sac", 1_000, 10) == pytest.approx(3.5)
