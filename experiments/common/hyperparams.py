@@ -135,7 +135,7 @@ SWING_UP = DQN | {
 
 SETTINGS: dict[tuple[str, str, Kind], Setting] = {
     ("sac", PENDULUM, "mlp"): Setting(
-        6_000,
+        10_000,
         SAC
         | {
             "num_envs": 4,
@@ -145,7 +145,7 @@ SETTINGS: dict[tuple[str, str, Kind], Setting] = {
             "gamma": 0.98,
             "tau": 0.02,
         },
-        3_000,
+        4_000,
     ),
     ("td3", PENDULUM, "mlp"): Setting(10_000, TD3, 2_500),
     ("ppo", PENDULUM, "mlp"): Setting(40_000, SWING | {"anneal_steps": 40_000}, 20_000),

@@ -45,19 +45,19 @@ def share_right(agent, space):
 
 
 SPACES = [Discrete(4), MultiDiscrete([4, 4]), MultiBinary(4)]
+LEAST = [9, 7, 3]  # seeds of ten that get there; of SB3's eight with MultiBinary one (A2C) and two (PPO) do
 BUDGETS = [
-    *((PPO, space, 1280, {"num_epochs": 4, "num_steps": 256}) for space in SPACES),  # 1200 in whole rollouts
-    *((A2C, space, 1200, {}) for space in SPACES),
-    (DQN, SPACES[0], 1200, {"learning_starts": 0, "exploration_steps": 120, "buffer_size": 2000}),
+    *((PPO, *pair, 1280, {"num_epochs": 4, "num_steps": 256}) for pair in zip(SPACES, LEAST, strict=True)),
+    *((A2C, *pair, 1200, {}) for pair in zip(SPACES, LEAST, strict=True)),  # PPO: 1200 steps in whole rollouts
+    (DQN, SPACES[0], 9, 1200, {"learning_starts": 0, "exploration_steps": 120, "buffer_size": 2000}),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("agent", "space", "steps", "more"), BUDGETS)
-def test_discrete_observations_are_repeated(agent, space, steps, more):
-    """A share of 0.9 by at least the share of seeds that SB3's agents reach there (of eight, in a run of its test)."""
+@pytest.mark.parametrize(("agent", "space", "least", "steps", "more"), BUDGETS)
+def test_discrete_observations_are_repeated(agent, space, least, steps, more):
+    """With the default network: nine in ten observations, by most seeds."""
     trained = agent(partial(Identity, space), seeds=10, gamma=0.4, learning_rate=0.002, **more)
-    least = {(A2C, SPACES[2]): 1, (PPO, SPACES[2]): 2}.get((agent, space), 8)
     assert (share_right(trained.learn(steps), space) >= 0.9).sum() >= least
 
 

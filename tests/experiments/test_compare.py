@@ -66,7 +66,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(command, words, capsys, tmp_pa
 @pytest.mark.slow
 def test_a_small_comparison(tmp_path):
     """Everything that the main job writes, on budgets too small to learn from."""
-    command = ["compare", "--agents", "ppo", "--steps", "400", "--seeds", "3", "--seed", "5", "--baseline-seeds", "2"]
+    command = ["compare", "--agents", "ppo", "--steps", "640", "--seeds", "3", "--seed", "5", "--baseline-seeds", "2"]
     done = subprocess.run(
         [sys.executable, "-m", "experiments", *command, "--eval-episodes", "4", "--out", str(tmp_path / "run")],
         capture_output=True, text=True, check=False,
@@ -77,7 +77,7 @@ def test_a_small_comparison(tmp_path):
     ours, theirs = result["rows"]
     assert ours.keys() == theirs.keys() == ROW_KEYS
     assert (ours["library"], theirs["library"]) == ("balancier", "sb3")
-    assert (ours["seeds"], theirs["seeds"], ours["steps"]) == (3, 2, 400)
+    assert (ours["seeds"], theirs["seeds"], ours["steps"]) == (3, 2, 640)
     assert len(ours["returns"]) == len(ours["steps_to_threshold"]) == 3
     assert isinstance(ours["train_seconds"], float)
     assert len(theirs["train_seconds"]) == 2
@@ -91,7 +91,7 @@ def test_a_small_comparison(tmp_path):
     assert {row["seed"] for row in rows} == {"5", "6", "7"}
     assert len(rows) == 40 * (3 + 2)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["flags"]["steps"] == 400
+    assert config["flags"]["steps"] == 640
     assert "torch" in config["versions"]
     for name in "learning_curves", "returns", "times":
         assert Image.open(tmp_path / "run" / f"{name}.png").size[0] > 500
@@ -129,7 +129,7 @@ def test_sb3_has_its_zoos_budget_and_never_less_than_ours():
             next(j.settings.steps for j in jobs if j.settings.package == name) for name in ("balancier", "sb3")
         )
 
-    assert steps("sac") == (6_000, 20_000)
+    assert steps("sac") == (10_000, 20_000)
     assert steps("td3") == (10_000, 20_000)
     assert steps("ppo") == (40_000, 100_000)
     assert steps("a2c") == (1_000_000, 1_000_000)
@@ -140,7 +140,7 @@ def test_sb3_has_its_zoos_budget_and_never_less_than_ours():
     assert steps("ppo", env="Taxi-v4") == (40_000, 40_000)  # neither is known: the agent's usual budget
     assert steps("ppo", env="MountainCarContinuous-v0") == (20_000, 20_000)
     assert steps("sac", steps=7_000) == (7_000, 7_000)
-    assert steps("sac", quick=True) == (3_000, 3_000)
+    assert steps("sac", quick=True) == (4_000, 4_000)
 
 
 def test_quick_is_one_seed_of_sb3s_and_twenty_starts():

@@ -108,5 +108,5 @@ def test_real_lessons_make_one_page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["course", "--only", "autodiff", "mlp", "--out", "run"]) == 0
     page = (tmp_path / "run" / "index.html").read_text()
-    figures = {path.stem for name in ("autodiff", "mlp") for path in (tmp_path / "run" / name).glob("*.png")}
+    figures = [path for name in ("autodiff", "mlp") for path in (tmp_path / "run" / name).glob("*.png")]
     assert page.count("data:image/png;base64,") == len(figures)

@@ -71,15 +71,15 @@ def test_numbers_and_figures_of_a_small_lesson(monkeypatch):
 
 @pytest.mark.slow
 def test_the_quick_form_shows_what_the_lesson_claims():
-    """All four learn CartPole; the baseline and PPO's several updates help; a critic makes the gradient less noisy."""
+    """All four learn CartPole, A2C and PPO (with half the steps) best; a critic makes the gradient less noisy."""
     numbers = result(measure(PolicyGradient(quick=True, jobs=1)))
     assert numbers["env"] == CARTPOLE
     assert numbers["optimum"] == 500
     agents, variance = numbers["agents"], numbers["variance"]
     assert all(row["iqm"] > 150 for row in agents.values())  # random actions reach 22
-    assert agents["with baseline"]["iqm"] > 1.3 * agents["REINFORCE"]["iqm"]
-    assert agents["A2C"]["iqm"] > 1.3 * agents["REINFORCE"]["iqm"]
-    assert agents["PPO"]["iqm"] > 450
+    for name in ("REINFORCE", "with baseline"):
+        assert agents["A2C"]["iqm"] > 1.2 * agents[name]["iqm"]
+    assert min(agents["A2C"]["iqm"], agents["PPO"]["iqm"]) > 450
     assert agents["PPO"]["steps"] == agents["A2C"]["steps"] / 2
     assert 1 > variance["return - V"] > variance["GAE, lambda 0.95"] > variance["GAE, lambda 0"]
     assert numbers["noise_to_signal"]["return - V"] < numbers["noise_to_signal"]["return"]
