@@ -15,7 +15,7 @@ from rich.table import Table
 import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS, Agent
 from experiments.common import plotting
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import Flags, above, at_least
 from experiments.common.hyperparams import tuned
 from experiments.common.parallel import ProgressBar
@@ -150,7 +150,8 @@ def seed_table(costs: dict[str, dict[int, float]]) -> Table:
 
 
 def plot_stepping(measured: dict[str, dict[int, float]]) -> Figure:
-    figure, (axes,) = plotting.new(width=9, height=5.5)
+    best = max(measured["balancier"].values()) / max(measured["sync"].values())
+    figure, (axes,) = plotting.slide(f"A batch steps up to {best:,.0f} times as many pendulums a second")
     for name, label, color in (
         ("balancier", "Balancier's batch", plotting.BLUE),
         ("sync", "Gymnasium's SyncVectorEnv", plotting.ORANGE),
@@ -158,13 +159,14 @@ def plot_stepping(measured: dict[str, dict[int, float]]) -> Figure:
         axes.loglog(list(measured[name]), list(measured[name].values()), "o-", color=color, label=label)
     axes.set_xlabel("environments")
     axes.set_ylabel("steps per second, one core")
-    axes.set_title("Stepping the pendulum")
     axes.legend()
     return figure
 
 
 def plot_seeds(costs: dict[str, dict[int, float]]) -> Figure:
-    figure, (axes,) = plotting.new(width=9, height=5.5)
+    most = max(max(cost) for cost in costs.values())
+    words = ", ".join(f"{cost[most] / cost[1]:.0f} ({name.upper()})" for name, cost in costs.items())
+    figure, (axes,) = plotting.slide(f"{most} seeds together cost as much as {words} alone")
     for color, (name, cost) in zip(plotting.COLORS, costs.items(), strict=False):
         seeds = np.array(list(cost))
         axes.loglog(seeds, np.array(list(cost.values())) / cost[1], "o-", color=color, label=name.upper())
@@ -173,10 +175,25 @@ def plot_seeds(costs: dict[str, dict[int, float]]) -> Figure:
     axes.minorticks_off()
     axes.set_xlabel("seeds trained together")
     axes.set_ylabel("cost, one seed = 1")
-    axes.set_title("The cost of more seeds")
     axes.legend()
     return figure
 
+
+PAGE = Page(
+    question="How much faster is one program for many pendulums, or many seeds, than one after another?",
+    formula=(r"speed $=$ steps / processor seconds", r"cost of $S$ seeds $=$ time together / time of one"),
+    captions={
+        "stepping": "A batch of pendulums is stepped by the same few array operations, however many there are. "
+        "SyncVectorEnv steps one after another, so its speed hardly grows.",
+        "seeds": "The dotted line is the cost of one training after another. Trainings that share their operations "
+        "cost far less, as long as the operations are small.",
+    },
+    what_if=(
+        ("balancier bench --quick", "are the ratios the same in a shorter run?"),
+        ("balancier compare", "what does that speed do for the time to the threshold?"),
+        ("balancier train --seeds 1", "how long does one seed take, and how long do ten?"),
+    ),
+)
 
 LESSON = Lesson(
     flags=Bench,
@@ -186,6 +203,7 @@ LESSON = Lesson(
     result=result,
     forecast=lambda flags: f"about {'20 s' if flags.quick else '1 min'}; close all other programs",
     next_command="balancier compare, where this speed is put to use",
+    page=PAGE,
 )
 
 

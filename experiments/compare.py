@@ -17,22 +17,17 @@ S seed, E evaluations, n test starts.
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS, Agent
-from agents.common.make_env import find_spec
-from agents.evaluation import TEST_SEED
 from envs.optimum import optimal_returns
-from experiments.common import plotting
 from experiments.common.baselines import (
     DEFAULTS,
     SB3_COST,
@@ -43,33 +38,24 @@ from experiments.common.baselines import (
     zoo_for_ours,
     zoo_settings,
 )
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, Page, launch
+from experiments.common.comparison import LIBRARIES, Entry, Findings, Row, median, pair
+from experiments.common.comparison_figures import figures
 from experiments.common.flags import ParallelFlags, UsageError, at_least
 from experiments.common.hyperparams import setting, tuned
-from experiments.common.parallel import INTERRUPTED, Failure, Job, duration, run_all, wall_seconds
+from experiments.common.parallel import Failure, Job, duration, run_all, wall_seconds
 from experiments.common.runs import Metric, machine
-from experiments.common.statistics import (
-    first_crossing,
-    interquartile_mean,
-    permutation_p_value,
-    probability_of_improvement,
-)
 from experiments.common.training import (
     EvaluationCallback,
     Training,
     budget,
     default_env,
     make,
-    summary,
     train_agent,
 )
 from experiments.common.training import forecast as training_seconds
 
 EVALUATIONS = 40  # of each training
-SIGNIFICANT = 0.05  # p-value below which one library is said to have the higher return
-THRESHOLDS = {"balancier/Pendulum-v0": -200.0, "balancier/PendulumDiscrete-v0": -200.0, "Pendulum-v1": -200.0}
-LIBRARIES = {"balancier": "Balancier", "sb3": "Stable-Baselines3"}
-COLORS = {"balancier": plotting.BLUE, "sb3": plotting.ORANGE}
 
 
 @dataclass(frozen=True)
@@ -100,144 +86,6 @@ class Compare(ParallelFlags):
     def seeds_of_sb3(self) -> list[int]:
         count = min(self.baseline_seeds, 1) if self.quick else self.baseline_seeds
         return [self.seed + i for i in range(count)]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An agent of one library in one environment, with its budget."""
-
-    package: Literal["balancier", "sb3"]
-    agent: str
-    env: str
-    steps: int  # of each seed
-    settings: Literal["own", "zoo"]  # hyper-parameters of ours
-    episodes: int  # of the test
-
-    @property
-    def starts(self) -> range:
-        return range(TEST_SEED, TEST_SEED + self.episodes)
-
-    @property
-    def env_name(self) -> str:
-        return self.env.rpartition(":")[2].removeprefix("balancier/")
-
-    @property
-    def threshold(self) -> float | None:
-        """The return that counts as solved: -200 on the pendulum, elsewhere Gymnasium's reward threshold."""
-        return THRESHOLDS.get(self.env.rpartition(":")[2], find_spec(self.env).reward_threshold)
-
-
-@dataclass(frozen=True)
-class Row:
-    """All seeds of an entry: a row of the table."""
-
-    entry: Entry
-    trainings: dict[tuple[int, ...], Training]  # those seeds trained in one process
-    optimal: np.ndarray | None  # (n,), return of the optimal controller from each test start; None where not known
-
-    @property
-    def seeds(self) -> list[int]:
-        return [seed for seeds in self.trainings for seed in seeds]
-
-    @property
-    def test_returns(self) -> np.ndarray:
-        """(S, n)."""
-        return np.concatenate([training.test_returns for training in self.trainings.values()])
-
-    @property
-    def returns(self) -> np.ndarray:
-        """Mean test return of each seed, (S,)."""
-        return self.test_returns.mean(1)
-
-    @property
-    def optimum(self) -> float | None:
-        return None if self.optimal is None else float(self.optimal.mean())
-
-    @property
-    def curves(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Steps (E,), mean seconds (E,) and returns (E, S) of the evaluations that all seeds had."""
-        trainings = list(self.trainings.values())
-        length = min(len(training.steps) for training in trainings)
-        seconds = np.mean([training.seconds[:length] for training in trainings], 0)
-        return trainings[0].steps[:length], seconds, np.concatenate([t.curve[:length] for t in trainings], 1)
-
-    def to_threshold(self, unit: Literal["steps", "seconds"]) -> list[Any]:
-        """Steps or seconds until each seed reached the threshold; None where it never did."""
-        if self.entry.threshold is None:
-            return [None] * len(self.seeds)
-        values = []
-        for training in self.trainings.values():
-            axis = getattr(training, unit)
-            indices = first_crossing(training.curve, self.entry.threshold)
-            values += [None if index < 0 else axis[index] for index in indices]
-        return values
-
-    @property
-    def train_seconds(self) -> list[float]:
-        """Of each process: of all seeds together (ours), or of each (SB3)."""
-        return [training.train_seconds for training in self.trainings.values()]
-
-    @property
-    def seconds_per_seed(self) -> float:
-        return sum(self.train_seconds) / len(self.seeds)
-
-    def result(self) -> dict[str, Any]:
-        entry, ours = self.entry, self.entry.package == "balancier"
-        return {
-            "library": entry.package,
-            "agent": entry.agent,
-            "env": entry.env,
-            "seeds": len(self.seeds),
-            "steps": entry.steps,
-            "train_seconds": self.train_seconds[0] if ours else self.train_seconds,
-            **summary(self.returns, self.optimum),
-            "optimum": self.optimum,
-            "threshold": entry.threshold,
-            "steps_to_threshold": self.to_threshold("steps"),
-            "seconds_to_threshold": self.to_threshold("seconds"),
-        }
-
-
-@dataclass(frozen=True)
-class Findings:
-    """One row for each agent and library: agent by agent, ours first. Trainings that failed are in no row."""
-
-    rows: list[Row]
-    failures: dict[Job, Failure] = field(default_factory=dict)
-
-    @property
-    def interrupted(self) -> bool:
-        return any(failure.message == INTERRUPTED for failure in self.failures.values())
-
-    @property
-    def agents(self) -> list[str]:
-        return list(dict.fromkeys(row.entry.agent for row in self.rows))
-
-    def rows_of(self, agent: str) -> list[Row]:
-        return [row for row in self.rows if row.entry.agent == agent]
-
-    @property
-    def pairs(self) -> list[dict[str, Any]]:
-        """Ours beside SB3's, for each agent that both have."""
-        return [pair(*rows) for rows in map(self.rows_of, self.agents) if len(rows) == 2]
-
-
-def pair(ours: Row, theirs: Row) -> dict[str, Any]:
-    """How much faster a seed of ours trains for as many steps, and who has the higher return in the end.
-
-    The speed-up is the ratio of the processor seconds that a step of a seed costs, SB3's over ours. "undecided" is the
-    return that is higher if chance alone would set the seeds as far apart in one of twenty cases, or more often.
-    """
-    improvement = probability_of_improvement(ours.returns, theirs.returns)
-    p_value = permutation_p_value(ours.returns, theirs.returns)
-    better = "balancier" if improvement > 0.5 else "sb3"
-    return {
-        "agent": ours.entry.agent,
-        "speedup": (theirs.seconds_per_seed / theirs.entry.steps) / (ours.seconds_per_seed / ours.entry.steps),
-        "probability_of_improvement": improvement,
-        "p_value": p_value,
-        "higher_return": better if p_value < SIGNIFICANT else "undecided",
-    }
 
 
 # Training
@@ -359,12 +207,6 @@ def result(findings: Findings) -> dict[str, Any]:
     }
 
 
-def median(values: list[Any]) -> float | None:
-    """The median, with "never" (None) above every number."""
-    middle = float(np.median([np.inf if value is None else value for value in values]))
-    return middle if np.isfinite(middle) else None
-
-
 def notes(findings: Findings) -> list[str]:
     """What the table does not say: SB3's settings, who has the higher return, and trainings that failed."""
     lines = []
@@ -454,128 +296,27 @@ def table(findings: Findings) -> Table:
     return table
 
 
-# Figures
-
-
-def figures(findings: Findings) -> dict[str, Figure]:
-    return {
-        "learning_curves": plot_curves(findings),
-        "returns": plot_returns(findings),
-        "times": plot_times(findings),
-    }
-
-
-def label(row: Row) -> str:
-    seeds = f"{len(row.seeds)} seed" + ("s" if len(row.seeds) > 1 else "")
-    return f"{LIBRARIES[row.entry.package]} ({seeds})"
-
-
-def plot_curves(findings: Findings) -> Figure:
-    """Return against steps and processor seconds: interquartile mean with 95 % interval, and seeds as thin lines."""
-    count = len(findings.agents)
-    figure, axes = plotting.new(count, 2, width=6.5, height=4.4)
-    for column, agent in enumerate(findings.agents):
-        panels = axes[column], axes[count + column]
-        rows = findings.rows_of(agent)
-        for row in rows:
-            steps, seconds, curve = row.curves
-            for panel, x in zip(panels, (steps, seconds), strict=True):
-                color = COLORS[row.entry.package]
-                plotting.iqm_band(panel, x.tolist(), curve, LIBRARIES[row.entry.package], color)
-                panel.plot(x, curve, color=color, linewidth=0.8, alpha=0.5)
-        for panel, name in zip(panels, ("steps of each seed", "processor seconds"), strict=True):
-            plot_references(panel, rows)
-            panel.set_xlabel(name)
-        panels[0].set_title(f"{agent.upper()} on {rows[0].entry.env_name}")
-        panels[1].set_xscale("log")
-    axes[0].set_ylabel("mean validation return")
-    axes[count].set_ylabel("mean validation return")
-    axes[count].set_title("all seeds of ours together, one seed of SB3's", fontsize=13, color=plotting.GRAY)
-    handles: dict[str, Any] = {}
-    for panel in axes:
-        handles |= {text: handle for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
-    figure.supxlabel(
-        "thick: interquartile mean    band: its 95 % interval    thin: seeds", fontsize=13, color=plotting.GRAY
-    )
-    return figure
-
-
-def plot_references(panel: Axes, rows: list[Row]) -> None:
-    """The threshold and the optimum as lines."""
-    if rows[0].entry.threshold is not None:
-        panel.axhline(rows[0].entry.threshold, color=plotting.GRAY, linestyle=":", linewidth=1.8, label="threshold")
-    if rows[0].optimum is not None:
-        panel.axhline(rows[0].optimum, color=plotting.GREEN, linestyle="--", linewidth=1.8, label="optimum")
-
-
-def plot_violin(panel: Axes, returns: np.ndarray, middle: float, place: int, color: str) -> None:
-    """The distribution of returns, and a bar across it."""
-    finite = returns[np.isfinite(returns)]  # a seed that diverged has no dot, and its library no bar
-    if len(finite):
-        bodies: Any = panel.violinplot([finite], [place], widths=0.8, showextrema=False)["bodies"]
-        bodies[0].set(facecolor=color, alpha=0.25)
-    panel.plot([place - 0.3, place + 0.3], [middle] * 2, color="black")
-
-
-def plot_returns(findings: Findings) -> Figure:
-    """The returns of the test: a dot for each seed, a shape for all episodes, and the optimum beside them."""
-    figure, axes = plotting.new(len(findings.agents), width=6.5, height=5.2)
-    for panel, agent in zip(axes, findings.agents, strict=True):
-        rows = findings.rows_of(agent)
-        ticks = [f"{label(row).replace(' (', chr(10) + '(')}\n{row.entry.steps:,} steps" for row in rows]
-        for place, row in enumerate(rows):
-            color = COLORS[row.entry.package]
-            plot_violin(panel, row.test_returns.ravel(), interquartile_mean(row.returns), place, color)
-            spread = np.linspace(-0.12, 0.12, len(row.seeds)) if len(row.seeds) > 1 else np.zeros(1)
-            panel.plot(place + spread, row.returns, "o", color=color, markersize=9)
-        optimal = rows[0].optimal
-        if optimal is not None:
-            plot_violin(panel, optimal, optimal.mean(), len(rows), plotting.GREEN)
-            panel.axhline(optimal.mean(), color=plotting.GREEN, linestyle="--", linewidth=1.8)
-            ticks.append("optimum\n(exact)")
-        panel.set_xticks(range(len(ticks)), ticks)
-        panel.set_title(f"{agent.upper()} on {rows[0].entry.env_name}")
-        panel.grid(axis="x", visible=False)
-    axes[0].set_ylabel("return of test episodes")
-    figure.supxlabel("dots: seeds    bar: interquartile mean    shape: all episodes", fontsize=13, color=plotting.GRAY)
-    return figure
-
-
-def plot_times(findings: Findings) -> Figure:
-    """Processor seconds: of a step of a seed, and until the threshold."""
-    figure, (whole, until) = plotting.new(2, width=7.5, height=5.2)
-    for row in findings.rows:
-        ours, color = row.entry.package == "balancier", COLORS[row.entry.package]
-        place = findings.agents.index(row.entry.agent) + (-0.2 if ours else 0.2)
-        cost = row.seconds_per_seed / row.entry.steps * 1000
-        whole.bar(place, cost, 0.38, color=color, label=LIBRARIES[row.entry.package])
-        whole.text(place, cost, f"{cost:.2g}", ha="center", va="bottom", fontsize=13)
-        seconds = [np.inf if value is None else value for value in row.to_threshold("seconds")]
-        # The smallest time at which nine of ten seeds, or half of them, are there: no share of them is rounded away.
-        height = float(np.quantile(seconds, 0.9 if ours else 0.5, method="inverted_cdf"))
-        if np.isfinite(height):
-            until.bar(place, height, 0.38, color=color, alpha=0.6)
-            until.text(place, height, f"{height:.1f}", ha="center", va="bottom", fontsize=13)
-        else:
-            until.text(place, 0, "never", ha="center", va="bottom", fontsize=13, rotation=90, color=color)
-        spread = place + np.linspace(-0.12, 0.12, len(seconds)) if len(seconds) > 1 else [place]
-        until.plot(spread, np.where(np.isfinite(seconds), seconds, np.nan), "o", color="black", markersize=4)
-    whole.set_title("training one seed for a thousand steps", fontsize=15)
-    until.set_title(
-        "until the threshold: ours, nine of ten seeds;\nSB3, its median seed alone (dots: seeds)", fontsize=15
-    )
-    for axes in (whole, until):
-        axes.set_xticks(range(len(findings.agents)), [agent.upper() for agent in findings.agents])
-        axes.set_xlim(-0.5, len(findings.agents) - 0.5)
-        axes.set_ylim(bottom=0)
-        axes.grid(axis="x", visible=False)
-    whole.set_ylabel("processor seconds")
-    handles, labels = whole.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    figure.legend(unique.values(), unique.keys(), loc="outside upper center", ncols=len(unique))
-    return figure
-
+PAGE = Page(
+    question="Which agents learn better and faster: ours, ten seeds at once, or those of Stable-Baselines3?",
+    formula=(
+        r"IQM: the mean of the middle half of the seeds",
+        r"regret $=$ return of the optimum $-$ IQM, from the same starts",
+    ),
+    captions={
+        "learning_curves": "Above stands the return against the steps of each seed, below against processor seconds, "
+        "in which ten seeds of ours train together and one of SB3's alone. The agent is faster whose curve reaches the "
+        "threshold farther left.",
+        "returns": "Each dot is the mean return of one seed in the test, from the same starts for both. A seed far "
+        "below the others has not learned the task.",
+        "times": "On the left is what a thousand steps of one seed cost. On the right is how long nine of ten seeds of "
+        "ours need to the threshold, and the median seed of SB3's.",
+    },
+    what_if=(
+        ("balancier compare --agents all", "which agent needs the fewest steps, and which the fewest seconds?"),
+        ("balancier compare --agents ppo --env CartPole-v1", "who wins in another environment?"),
+        ("balancier compare --settings zoo", "what remains if ours have the settings of SB3's zoo?"),
+    ),
+)
 
 LESSON = Lesson(
     flags=Compare,
@@ -587,6 +328,7 @@ LESSON = Lesson(
     next_command="balancier train, then watch it; balancier compare --help for more",
     metrics=metrics,
     check=check,
+    page=PAGE,
 )
 
 

@@ -29,7 +29,7 @@ from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from envs.optimum import optimum as best_controller
 from envs.optimum import start_value
 from experiments.common import plotting
-from experiments.common.command import Lesson, launch
+from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import ParallelFlags, UsageError, at_least
 from experiments.common.hyperparams import DISCRETE, NETWORKS, PENDULUM, setting, tuned
 from experiments.common.parallel import INTERRUPTED, Failure, Job, duration, run_all, wall_seconds
@@ -392,6 +392,23 @@ def plot_results(findings: Findings) -> Figure:
     return figure
 
 
+PAGE = Page(
+    question="How good is each agent in each environment, and how far is it from the optimum?",
+    formula=(
+        r"IQM: the mean of the middle half of the seeds",
+        r"regret $=$ return of the optimum $-$ IQM, from the same starts",
+    ),
+    captions={
+        "results": "Each panel shows one agent in one environment: thin lines are seeds, the thick line is their "
+        "interquartile mean. Where the zoo of Stable-Baselines3 publishes a return, a line shows it.",
+    },
+    what_if=(
+        ("balancier results --only CartPole-v1", "which of three agents needs the fewest steps?"),
+        ("balancier results --only sac --seed 100", "are other seeds as good?"),
+        ("balancier compare --agents all", "how do agents of Stable-Baselines3 do on the same starts?"),
+    ),
+)
+
 LESSON = Lesson(
     flags=Results,
     measure=measure,
@@ -403,6 +420,7 @@ LESSON = Lesson(
     metrics=metrics,
     check=check,
     files=lambda findings: {"results.md": page(findings)},
+    page=PAGE,
 )
 
 

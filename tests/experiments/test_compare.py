@@ -19,10 +19,12 @@ from agents import AGENTS, PPO
 from experiments import __main__ as cli
 from experiments import compare
 from experiments.common import training
+from experiments.common.comparison import Entry, Findings, Row, median, pair
+from experiments.common.comparison_figures import plot_curves, plot_returns
 from experiments.common.flags import UsageError
 from experiments.common.parallel import INTERRUPTED, Failure
 from experiments.common.training import Training
-from experiments.compare import Compare, Entry, Findings, Row, check, measure, median, pair, plan, train
+from experiments.compare import Compare, check, measure, plan, train
 
 ROW_KEYS = {
     "library", "agent", "env", "seeds", "steps", "train_seconds", "returns", "iqm", "ci95", "optimum", "regret",
@@ -367,9 +369,9 @@ def test_every_seed_is_drawn_and_none_is_rounded_away():
         (bar,) = figure.axes[1].patches
         assert bar.get_height() == height
         assert sorted(figure.axes[1].lines[0].get_ydata()) == list(range(1, count + 1))
-    curves = compare.plot_curves(Findings([OURS, THEIRS])).axes[0]
+    curves = plot_curves(Findings([OURS, THEIRS]), ["sac"]).axes[0]
     assert sum(line.get_linewidth() < 1 for line in curves.lines) == 3  # two seeds of ours, one of SB3's
-    dots = [line for line in compare.plot_returns(Findings([OURS, THEIRS])).axes[0].lines if line.get_marker() == "o"]
+    dots = [line for line in plot_returns(Findings([OURS, THEIRS]), ["sac"]).axes[0].lines if line.get_marker() == "o"]
     assert [len(line.get_ydata()) for line in dots] == [2, 1]
 
 
@@ -407,7 +409,8 @@ def test_the_median_counts_never_above_every_number():
 def test_figures_and_table_of_given_numbers():
     findings = Findings([OURS, THEIRS])
     figures = compare.figures(findings)
-    assert list(figures) == ["learning_curves", "returns", "times"]
+    assert list(figures) == ["learning_curves", "returns", "times"] == list(compare.PAGE.captions)
+    assert all(figure.get_size_inches()[0] <= 2.2 * figure.get_size_inches()[1] for figure in figures.values())
     labels = figures["learning_curves"].axes[0].get_legend_handles_labels()[1]
     assert labels == ["Balancier", "Stable-Baselines3", "threshold", "optimum"]
     assert list(compare.table(findings).columns[5].cells) == [

@@ -1,0 +1,165 @@
+"""The figures of a comparison: three agents on one figure, and more on further ones.
+
+S seed, E evaluations.
+"""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.common import plotting
+from experiments.common.comparison import LIBRARIES, Findings, Row
+from experiments.common.statistics import interquartile_mean
+
+COLORS = {"balancier": plotting.BLUE, "sb3": plotting.ORANGE}
+ON_ONE = 3  # agents of a figure
+
+
+def figures(findings: Findings) -> dict[str, Figure]:
+    """Curves and returns of each three agents (the second figure of a kind is called `returns_2`), and times of all."""
+    drawn: dict[str, Figure] = {}
+    for first in range(0, len(findings.agents), ON_ONE):
+        agents, suffix = findings.agents[first : first + ON_ONE], f"_{first // ON_ONE + 1}" if first else ""
+        drawn["learning_curves" + suffix] = plot_curves(findings, agents)
+        drawn["returns" + suffix] = plot_returns(findings, agents)
+    return drawn | {"times": plot_times(findings)}
+
+
+def label(row: Row) -> str:
+    seeds = f"{len(row.seeds)} seed" + ("s" if len(row.seeds) > 1 else "")
+    return f"{LIBRARIES[row.entry.package]} ({seeds})"
+
+
+def seconds_of_most(row: Row) -> float:
+    """Seconds until nine of ten seeds of ours, or the median seed of SB3's, are at the threshold; inf for never.
+
+    The smallest time at which so many seeds are there: no share of them is rounded away.
+    """
+    seconds = [np.inf if value is None else value for value in row.to_threshold("seconds")]
+    share = 0.9 if row.entry.package == "balancier" else 0.5
+    return float(np.quantile(seconds, share, method="inverted_cdf"))
+
+
+def in_words(findings: Findings, agents: list[str], number: Any, unit: str = "") -> str:
+    """One number of each row in words: "SAC 9.2 s, SB3's 66 s"."""
+    names = {"balancier": "", "sb3": "SB3's "}
+    parts = []
+    for agent in agents:
+        values = [(names[row.entry.package], number(row)) for row in findings.rows_of(agent)]
+        words = [f"{name}{value:.0f}{unit}" if np.isfinite(value) else f"{name}never" for name, value in values]
+        parts.append(f"{agent.upper()} {', '.join(words)}")
+    return "; ".join(parts)
+
+
+def plot_curves(findings: Findings, agents: list[str]) -> Figure:
+    """Return against steps and processor seconds: interquartile mean with 95 % interval, and seeds as thin lines."""
+    title = "Return while learning, at the end: "
+    title += in_words(findings, agents, lambda row: interquartile_mean(row.curves[2][-1]))
+    count = len(agents)
+    figure, axes = plotting.slide(title, count, 2)
+    for column, agent in enumerate(agents):
+        panels = axes[column], axes[count + column]
+        rows = findings.rows_of(agent)
+        for row in rows:
+            steps, seconds, curve = row.curves
+            for panel, x in zip(panels, (steps, seconds), strict=True):
+                color = COLORS[row.entry.package]
+                plotting.iqm_band(panel, x.tolist(), curve, LIBRARIES[row.entry.package], color)
+                panel.plot(x, curve, color=color, linewidth=0.8, alpha=0.5)
+        for panel, name in zip(panels, ("steps of each seed", "processor seconds"), strict=True):
+            plot_references(panel, rows)
+            panel.set_xlabel(name)
+        panels[0].set_title(f"{agent.upper()} on {rows[0].entry.env_name}")
+        panels[1].set_xscale("log")
+    axes[0].set_ylabel("validation return")
+    axes[count].set_ylabel("validation return")
+    axes[count].set_title("all seeds of ours, one of SB3's", fontsize=13, color=plotting.GRAY)
+    handles: dict[str, Any] = {}
+    for panel in axes:
+        handles |= {text: handle for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+    figure.supxlabel(
+        "thick: interquartile mean    band: its 95 % interval    thin: seeds", fontsize=13, color=plotting.GRAY
+    )
+    return figure
+
+
+def plot_references(panel: Axes, rows: list[Row]) -> None:
+    """The threshold and the optimum as lines."""
+    if rows[0].entry.threshold is not None:
+        panel.axhline(rows[0].entry.threshold, color=plotting.GRAY, linestyle=":", linewidth=1.8, label="threshold")
+    if rows[0].optimum is not None:
+        panel.axhline(rows[0].optimum, color="black", linestyle="--", linewidth=1.8, label="optimum")
+
+
+def plot_violin(panel: Axes, returns: np.ndarray, middle: float, place: int, color: str) -> None:
+    """The distribution of returns, and a bar across it."""
+    finite = returns[np.isfinite(returns)]  # a seed that diverged has no dot, and its library no bar
+    if len(finite):
+        bodies: Any = panel.violinplot([finite], [place], widths=0.8, showextrema=False)["bodies"]
+        bodies[0].set(facecolor=color, alpha=0.25)
+    panel.plot([place - 0.3, place + 0.3], [middle] * 2, color="black")
+
+
+def plot_returns(findings: Findings, agents: list[str]) -> Figure:
+    """The returns of the test: a dot for each seed, a shape for all episodes, and the optimum beside them."""
+    title = "Interquartile mean of the test: " + in_words(findings, agents, lambda row: interquartile_mean(row.returns))
+    figure, axes = plotting.slide(title, len(agents))
+    for panel, agent in zip(axes, agents, strict=True):
+        rows = findings.rows_of(agent)
+        ticks = [
+            f"{label(row).replace('Stable-Baselines3', 'SB3').replace(' (', chr(10) + '(')}\n{row.entry.steps:,} steps"
+            for row in rows
+        ]
+        for place, row in enumerate(rows):
+            color = COLORS[row.entry.package]
+            plot_violin(panel, row.test_returns.ravel(), interquartile_mean(row.returns), place, color)
+            spread = np.linspace(-0.12, 0.12, len(row.seeds)) if len(row.seeds) > 1 else np.zeros(1)
+            panel.plot(place + spread, row.returns, "o", color=color, markersize=9)
+        optimal = rows[0].optimal
+        if optimal is not None:
+            plot_violin(panel, optimal, optimal.mean(), len(rows), plotting.GRAY)
+            panel.axhline(optimal.mean(), color="black", linestyle="--", linewidth=1.8)
+            ticks.append("optimum\n(exact)")
+        panel.set_xticks(range(len(ticks)), ticks)
+        panel.set_title(f"{agent.upper()} on {rows[0].entry.env_name}")
+        panel.grid(axis="x", visible=False)
+    axes[0].set_ylabel("return of test episodes")
+    figure.supxlabel("dots: seeds    bar: interquartile mean    shape: all episodes", fontsize=13, color=plotting.GRAY)
+    return figure
+
+
+def plot_times(findings: Findings) -> Figure:
+    """Processor seconds: of a step of a seed, and until the threshold."""
+    title = "Seconds to the threshold: ten seeds of ours, one of SB3's"
+    if len(findings.agents) <= ON_ONE:
+        title += "\n" + in_words(findings, findings.agents, seconds_of_most, " s")
+    figure, (whole, until) = plotting.slide(title, 2)
+    for row in findings.rows:
+        ours, color = row.entry.package == "balancier", COLORS[row.entry.package]
+        place = findings.agents.index(row.entry.agent) + (-0.2 if ours else 0.2)
+        cost, height = row.seconds_per_seed / row.entry.steps * 1000, seconds_of_most(row)
+        whole.bar(place, cost, 0.38, color=color, label=LIBRARIES[row.entry.package])
+        whole.text(place, cost, f"{cost:.2g}", ha="center", va="bottom", fontsize=13)
+        if np.isfinite(height):
+            until.bar(place, height, 0.38, color=color, alpha=0.6)
+            until.text(place, height, f"{height:.1f}", ha="center", va="bottom", fontsize=13)
+        else:
+            until.text(place, 0, "never", ha="center", va="bottom", fontsize=13, rotation=90, color=color)
+        seconds = [np.nan if value is None else value for value in row.to_threshold("seconds")]
+        spread = place + np.linspace(-0.12, 0.12, len(seconds)) if len(seconds) > 1 else [place]
+        until.plot(spread, seconds, "o", color="black", markersize=4)
+    whole.set_title("training one seed for a thousand steps", fontsize=15)
+    until.set_title("ours: nine of ten seeds, all trained;\nSB3's: its median seed (dots: seeds)", fontsize=15)
+    for axes in (whole, until):
+        axes.set_xticks(range(len(findings.agents)), [agent.upper() for agent in findings.agents])
+        axes.set_xlim(-0.5, len(findings.agents) - 0.5)
+        axes.set_ylim(bottom=0)
+        axes.grid(visible=False)
+    whole.set_ylabel("processor seconds")
+    handles, labels = whole.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=len(unique))
+    return figure
