@@ -1,6 +1,6 @@
 """Gymnasium's CartPole as one batch, with a random stream to each environment.
 
-n environments, each the scalar one reset with its seed, episode after episode.
+n environments, each the scalar one after `reset(seed=seed)`, then `reset()` for every further episode.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,7 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode
 
-from models.streams import stream_seed
-
-
-def episode_seed(seed: int, episode: int) -> int:
-    """What the scalar environment's `reset` is given: its own seed at first, then one of the seed's stream."""
-    return stream_seed(seed, episode) if episode else seed
+BLOCK = 64  # starts of an environment that are drawn at once: a new generator costs more than all of them
 
 
 class CartPoleBatch(CartPoleVectorEnv):
@@ -27,6 +22,7 @@ class CartPoleBatch(CartPoleVectorEnv):
     def reset(self, *, seed: Sequence[int], options: dict[str, Any] | None = None):  # type: ignore[override]
         super().reset(seed=0, options=options)  # its own draws are never used
         self.seeds, self.episodes = np.array(seed, np.uint64), np.zeros(self.num_envs, np.int64)
+        self.starts = np.zeros((self.num_envs, BLOCK, 4))
         self._start(np.arange(self.num_envs))
         return self._obs(), {}
 
@@ -51,14 +47,23 @@ class CartPoleBatch(CartPoleVectorEnv):
         """Go on from what `get_state` returned."""
         for name, value in state.items():
             setattr(self, name, np.array(value.T if name == "state" else value, order="C"))
+        for i in range(self.num_envs):
+            self._draw(i)
 
     def _start(self, indices: np.ndarray) -> None:
         assert self.state is not None
-        for i in indices:
-            generator, _ = np_random(episode_seed(int(self.seeds[i]), int(self.episodes[i])))
-            self.state[:, i] = generator.uniform(self.low, self.high, 4)
+        place = self.episodes[indices] % BLOCK
+        for i in indices[place == 0]:
+            self._draw(i)
+        self.state[:, indices] = self.starts[indices, place].T
         self.steps[indices] = 0
         self.prev_done[:] = False  # so that the next step starts none a second time
+
+    def _draw(self, i: int) -> None:
+        """The starts of an environment's present block, as the scalar one's `reset()` draws them one by one."""
+        generator, _ = np_random(int(self.seeds[i]))
+        generator.bit_generator.advance(4 * (int(self.episodes[i]) // BLOCK * BLOCK))  # type: ignore[attr-defined]
+        self.starts[i] = generator.uniform(self.low, self.high, (BLOCK, 4))
 
     def _obs(self) -> np.ndarray:
         assert self.state is not None

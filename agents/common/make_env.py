@@ -12,14 +12,20 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import NormalizeObservation, NormalizeReward
 
 from agents.common import habits
-from agents.common.cartpole import CartPoleBatch, episode_seed
+from agents.common.cartpole import CartPoleBatch
 from agents.common.spaces import in_words
+from models.streams import stream_seed
 
 Maker = Callable[[], gym.Env]
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"  # its own entry point, whatever the id
 
 NATIVE: dict[str, Any] = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.SAME_STEP}
 MAX_REWARD = float(np.finfo(np.float32).max)
+
+
+def episode_seed(seed: int, episode: int) -> int:
+    """What `reset` is given: an environment's own seed at first, then one of the seed's stream."""
+    return stream_seed(seed, episode) if episode else seed
 
 
 class Replayable(gym.Wrapper):

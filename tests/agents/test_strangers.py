@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stable_baselines3 import PPO as SB3PPO
 
 from agents import DQN, PPO, SAC, TD3
-from agents.common.cartpole import episode_seed
+from agents.common.cartpole import CartPoleBatch
 from agents.common.config import Role
 from agents.common.spaces import ActionMap
 from agents.evaluation import evaluate
@@ -25,6 +25,7 @@ from agents.sb3 import from_sb3
 from envs import datasets
 from envs.vector import IndependentVectorEnv
 from models import CNN, MLP
+from models.streams import stream_seed
 
 
 class Simple(gym.Env):
@@ -403,7 +404,7 @@ def test_an_id_is_what_gymnasium_makes_of_it(entry_point, registered, env_kwargs
         agent = PPO("CartPole-Wild-v0", env_kwargs=env_kwargs, seeds=[3], num_steps=60).learn(60)
         seed, env, starts = agent.vec_env.env_seeds[0], gym.make("CartPole-Wild-v0", **env_kwargs), count(1)
         steps = agent.rollout.rollout(1)
-        native = isinstance(agent.vec_env.env, IndependentVectorEnv)  # goes on with the stream of its first seed
+        native = isinstance(agent.vec_env.env, IndependentVectorEnv | CartPoleBatch)  # one stream for all episodes
         if isinstance(agent.vec_env.env, gym.vector.SyncVectorEnv):
             seed %= 2**32
         obs, _ = env.reset(seed=seed)
@@ -414,7 +415,7 @@ def test_an_id_is_what_gymnasium_makes_of_it(entry_point, registered, env_kwargs
             np.testing.assert_allclose(steps.reward[0, t, 0], reward, atol=1e-6)
             assert steps.done[0, t, 0] == (terminated or truncated)
             if terminated or truncated:
-                start = episode_seed(seed, next(starts))
+                start = stream_seed(seed, next(starts))
                 obs, _ = env.reset(seed=None if native else start % 2**32 if seed < 2**32 else start)
     finally:
         del gym.registry["CartPole-Wild-v0"]
