@@ -87,7 +87,7 @@ class Recorder(TorchDispatchMode):
         if self.calls is None:
             return result
         if func._schema.is_mutable:
-            self.calls.append(Call(func, args, kwargs, []))
+            self.calls.append(Call(func._op, args, kwargs, []))  # the operation itself, without a wrapper in Python
         elif made and all(memory(tensor) in given for tensor in made):
             pass  # a view: it needs no second call
         elif func._schema.name.startswith(("aten::empty", "aten::new_empty")) or (made and not any(map(memory, made))):
@@ -97,7 +97,7 @@ class Recorder(TorchDispatchMode):
         else:
             takes = {x.name for x in variant[0]._schema.arguments}
             keywords = {name: value for name, value in kwargs.items() if name in takes}
-            self.calls.append(Call(variant[0], args, keywords | dict(zip(variant[1], made, strict=True)), made))
+            self.calls.append(Call(variant[0]._op, args, keywords | dict(zip(variant[1], made, strict=True)), made))
         return result
 
 
@@ -126,7 +126,7 @@ def share_memory(calls: Sequence[Call], results: Sequence[Tensor]) -> None:
 class Recording:
     """One call of a function, `result`, which can be replayed with other inputs of the same shapes and types."""
 
-    def __init__(self, function: Callable[..., dict[str, Tensor]], inputs: Sequence[Any]):
+    def __init__(self, function: Callable, inputs: Sequence[Any]):
         kept = map_tensors(copy_of, inputs)
         self.inputs = tensors_of(kept)
         with Recorder() as recorder:
@@ -138,7 +138,7 @@ class Recording:
                 share_memory(self.calls, tensors_of(outputs))
 
     @torch.no_grad()
-    def replay(self, inputs: Sequence[Any]) -> dict[str, Tensor]:
+    def replay(self, inputs: Sequence[Any]) -> Any:
         for kept, new in zip(self.inputs, tensors_of(inputs), strict=True):
             kept.copy_(new)
         for operation, arguments, keywords, _ in self.calls or ():
@@ -153,8 +153,8 @@ class Recordings:
         self.table: dict[Hashable, Recording] = {}
         self.depends: Any = None
 
-    def __call__(self, function: Callable[..., dict[str, Tensor]], *inputs: Any, depends: Any = None):
-        """function(*inputs), a function of tensors that changes others in place, and returns some by name.
+    def __call__(self, function: Callable, *inputs: Any, depends: Any = None) -> Any:
+        """function(*inputs), a function of tensors that may change others in place, and returns some.
 
         Its Python decides on no number in a tensor, and uses no others that change from call to call. Where `depends`
         is another than at the last call, all functions are recorded anew.

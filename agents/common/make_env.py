@@ -193,9 +193,8 @@ def make_envs(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> list[
 
 def make_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> VectorEnv:
     """`count` environments as one batch that restarts an ended episode within the same step."""
-    if isinstance(env, str) and (native := make_native_batch(env, count, env_kwargs)) is not None:
-        return native
-    return make_sync_batch(env, count, env_kwargs)
+    native = make_native_batch(env, count, env_kwargs) if isinstance(env, str) else None
+    return native or make_sync_batch(env, count, env_kwargs)
 
 
 class SyncBatch(SyncVectorEnv):

@@ -66,8 +66,7 @@ class VecEnv:
 
     def reset(self) -> Tensor:
         """Start the first episodes; observations (S, N, O)."""
-        obs, _ = self.env.reset(seed=self.env_seeds)  # type: ignore[arg-type]
-        return self.to_tensor(obs).clone().view(*self.shape, -1)
+        return self.to_tensor(self.env.reset(seed=self.env_seeds)[0]).clone().view(*self.shape, -1)  # type: ignore
 
     def step(self, action: Tensor) -> Step:
         """One step of all: `action` (S, N, A) of indices, or in [-1, 1] (clipped) over the bounds of the space."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS
 from experiments.common.hyperparams import tuned
 
