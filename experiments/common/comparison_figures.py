@@ -29,7 +29,7 @@ def figures(findings: Findings) -> dict[str, Figure]:
 
 def label(row: Row) -> str:
     seeds = f"{len(row.seeds)} seed" + ("s" if len(row.seeds) > 1 else "")
-    return f"{LIBRARIES[row.entry.package]} ({seeds})"
+    return f"{'ours' if row.entry.package == 'balancier' else 'SB3'}\n{seeds}"
 
 
 def seconds_of_most(row: Row) -> float:
@@ -79,10 +79,8 @@ def plot_curves(findings: Findings, agents: list[str]) -> Figure:
     handles: dict[str, Any] = {}
     for panel in axes:
         handles |= {text: handle for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
-    figure.supxlabel(
-        "thick: interquartile mean    band: its 95 % interval    thin: seeds", fontsize=13, color=plotting.GRAY
-    )
+    lines = "thick: interquartile mean    band: its 95 % interval    thin: seeds"
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), title=lines)
     return figure
 
 
@@ -109,10 +107,7 @@ def plot_returns(findings: Findings, agents: list[str]) -> Figure:
     figure, axes = plotting.slide(title, len(agents))
     for panel, agent in zip(axes, agents, strict=True):
         rows = findings.rows_of(agent)
-        ticks = [
-            f"{label(row).replace('Stable-Baselines3', 'SB3').replace(' (', chr(10) + '(')}\n{row.entry.steps:,} steps"
-            for row in rows
-        ]
+        ticks = [f"{label(row)}\n{row.entry.steps:,}\nsteps" for row in rows]
         for place, row in enumerate(rows):
             color = COLORS[row.entry.package]
             plot_violin(panel, row.test_returns.ravel(), interquartile_mean(row.returns), place, color)
@@ -123,7 +118,7 @@ def plot_returns(findings: Findings, agents: list[str]) -> Figure:
             plot_violin(panel, optimal, optimal.mean(), len(rows), plotting.GRAY)
             panel.axhline(optimal.mean(), color="black", linestyle="--", linewidth=1.8)
             ticks.append("optimum\n(exact)")
-        panel.set_xticks(range(len(ticks)), ticks)
+        panel.set_xticks(range(len(ticks)), ticks, fontsize=13)
         panel.set_title(f"{agent.upper()} on {rows[0].entry.env_name}")
         panel.grid(axis="x", visible=False)
     axes[0].set_ylabel("return of test episodes")
