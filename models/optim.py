@@ -57,7 +57,7 @@ class FlatParameters(nn.Module):
         linked = list(map(Tensor.data_ptr, self.params)) == list(map(Tensor.data_ptr, self.views))
         return self.tensor if linked else self.relink()
 
-    def places(self) -> list[int]:
+    def places(self) -> list[Any]:
         """Where the parameters are, and what else decides which operations a step is made of."""
         return list(map(Tensor.data_ptr, self.params))
 
@@ -121,9 +121,10 @@ class Optimizer(FlatParameters):
     def learning_rate(self, rates: Rates) -> None:
         self.learning_rate[:] = rates
 
-    def places(self) -> list[int]:
+    def places(self) -> list[Any]:
         rates = self.rates.tolist()
-        return super().places() + list(map(rates.index, rates))  # seeds of the same rate share an operation
+        # Seeds of the same rate share an operation.
+        return [*super().places(), self.max_grad_norm, *map(rates.index, rates)]
 
     def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:
         """One step down the gradient of each seed's loss (S,); seeds not `active` keep parameters and moments."""

@@ -95,6 +95,20 @@ def test_parameters_that_have_moved_are_noticed(recordings):
     assert abs(parameter.item() - 5.0) < 0.2
 
 
+def test_another_bound_of_the_gradient_is_noticed(recordings):
+    networks = [MLP(1, (), 1, seeds=1) for _ in range(2)]
+    optimizers = [Adam(network.parameters(), 0.1, max_grad_norm=10.0) for network in networks]
+    for bound in (10.0, 10.0, 1e-9):
+        x = torch.ones(1, 4, 1)
+        for optimizer in optimizers:
+            optimizer.max_grad_norm = bound
+        step(networks[0], optimizers[0], x, torch.zeros_like(x))
+        recordings(
+            lambda x: step(networks[1], optimizers[1], x, torch.zeros_like(x)), x, depends=optimizers[1].places()
+        )
+        torch.testing.assert_close(optimizers[0].flat, optimizers[1].flat, rtol=0, atol=0)
+
+
 def test_a_copy_begins_without_recordings(recordings):
     recordings(lambda x: {"y": x}, torch.ones(1))
     for other in (copy.deepcopy(recordings), pickle.loads(pickle.dumps(recordings))):
