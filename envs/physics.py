@@ -88,6 +88,7 @@ class Pendulum:
 NUMBERS = [field.name for field in fields(Pendulum) if field.name not in ("inertia", "integrator")]
 TURN = 2 * math.pi
 MANY = 256  # numbers: from here on the work in an array takes longer than the calls
+SERIAL = 2048  # numbers that torch leaves to one thread: to wake others would take longer than the work
 EXACT = 1024  # numbers: from here on the last digit of a square would cost half the time of a step
 # For `square`. Digits behind the last one count in 2^-64 of it: from LOWEST on, WIDTH of them are near the middle.
 LOWEST, WIDTH = np.array(2**63 - 3 * 2**56, np.uint64), np.array(6 * 2**56, np.uint64)
@@ -142,9 +143,10 @@ def wrap(angle: Array) -> Array:
 def cos_sin(angle: Array) -> tuple[Array, Array]:
     """Cosine and sine, right to float32: once in 10^11 numbers an array's may be rounded otherwise than a number's."""
     if isinstance(angle, np.ndarray) and angle.size >= MANY:  # torch computes several at once
-        tensor = torch.from_numpy(angle)
-        return tensor.cos().numpy(), tensor.sin().numpy()
-    return namespace(angle).cos(angle), sin(angle)
+        parts = torch.from_numpy(angle.ravel()).split(SERIAL)
+        cos, sin = (np.concatenate([function(x).numpy() for x in parts]) for function in (torch.cos, torch.sin))
+        return cos.reshape(angle.shape), sin.reshape(angle.shape)
+    return namespace(angle).cos(angle), namespace(angle).sin(angle)
 
 
 def square(x: Array) -> Array:

@@ -3,7 +3,7 @@
 S seed, B batch, T time steps, I inputs of a step, H hidden units, G gates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +15,8 @@ from models.streams import Seeds, generators
 
 State = tuple[Tensor, ...]  # each (S, B, H)
 
-# From this batch size on, the products of one replica fill the processor: then the seed axis is a loop.
+# From this batch size on, the products of one replica fill the processor: then the seed axis is a loop, and that over
+# time is PyTorch's own, which saves a fifth.
 LARGE_BATCH = 128
 
 
@@ -33,6 +34,7 @@ class Recurrent(nn.Module):
 
     num_gates: ClassVar[int] = 1
     num_states: ClassVar[int] = 1
+    whole: ClassVar[Callable[..., State]]  # PyTorch's function of a whole sequence, of one replica
 
     def __init__(self, input_size: int, hidden_size: int, *, seeds: Seeds | Sequence[np.random.Generator] = 1):
         super().__init__()
@@ -63,14 +65,24 @@ class Recurrent(nn.Module):
             )
         if state is None:
             state = (x.new_zeros(*x.shape[:2], self.hidden_size),) * self.num_states
-        if x.shape[1] < LARGE_BATCH or len(x) == 1:
+        if x.shape[1] < LARGE_BATCH:
             return self.run(x, state, lengths, slice(None))
-        results = []
-        for seed in range(len(x)):
-            at = slice(seed, seed + 1)
-            results.append(self.run(x[at], tuple(s[at] for s in state), None if lengths is None else lengths[at], at))
-        outputs, states = zip(*results, strict=True)
-        return torch.cat(outputs), tuple(torch.cat(parts) for parts in zip(*states, strict=True))
+        if lengths is not None:
+            each = [slice(seed, seed + 1) for seed in range(len(x))]
+            results = [self.run(x[at], tuple(s[at] for s in state), lengths[at], at) for at in each]
+            outputs, states = zip(*results, strict=True)
+            return torch.cat(outputs), tuple(torch.cat(parts) for parts in zip(*states, strict=True))
+        weights = self.input_weight.mT, self.hidden_weight.mT, self.input_bias, self.hidden_bias
+        each = zip(x, zip(*state, strict=True), zip(*weights, strict=True), strict=True)
+        outputs, *states = zip(*(self.run_whole(*parts) for parts in each), strict=True)
+        return torch.stack(outputs), tuple(map(torch.stack, states))
+
+    def run_whole(self, x: Tensor, state: State, weights: Sequence[Tensor]) -> State:
+        """Outputs (B, T, H) and last state of one replica, by PyTorch's own loop."""
+        before = [part[None] for part in state]  # it has an axis of layers
+        options = True, 1, 0.0, False, False, True  # biases, layers, dropout, training, both ways, batch first
+        outputs, *after = self.whole(x, before if len(before) > 1 else before[0], weights, *options)
+        return outputs, *(part[0] for part in after)
 
     def run(self, x: Tensor, state: State, lengths: Tensor | None, seeds: slice) -> tuple[Tensor, State]:
         """The loop over time of some of the replicas."""
@@ -99,6 +111,8 @@ class Recurrent(nn.Module):
 class Elman(Recurrent):
     """h' = tanh(W x + b + U h + c) (Elman 1990, doi:10.1207/s15516709cog1402_1); PyTorch's `nn.RNN`."""
 
+    whole = staticmethod(torch.rnn_tanh)
+
     def step(self, x: Tensor, state: State, weight: Tensor, bias: Tensor) -> State:
         (h,) = state
         return ((x + torch.baddbmm(bias, h, weight)).tanh(),)
@@ -111,6 +125,7 @@ class GRU(Recurrent):
     """
 
     num_gates = 3
+    whole = staticmethod(torch.gru)
 
     def step(self, x: Tensor, state: State, weight: Tensor, bias: Tensor) -> State:
         (h,) = state
@@ -130,6 +145,7 @@ class LSTM(Recurrent):
 
     num_gates = 4
     num_states = 2
+    whole = staticmethod(torch.lstm)
 
     def step(self, x: Tensor, state: State, weight: Tensor, bias: Tensor) -> State:
         h, c = state
