@@ -1,180 +1,357 @@
-"""Speed: steps of the batched pendulum beside Gymnasium's SyncVectorEnv, and the cost of training 1 to 64 seeds."""
+"""Speed: steps of the batched pendulum, what updates and memory cost, and the time until an agent has learned.
 
+balancier bench --tables threshold
+
+balancier bench --save before.json
+
+Ours are measured beside what they should be compared with: Gymnasium's SyncVectorEnv, a bare loop of NumPy, PyTorch's
+`nn.GRU`, and Stable-Baselines3 (SB3). All numbers are processor seconds on one thread; close all other programs.
+`--tables` chooses what is measured. "threshold" takes a quarter of an hour, so it has to be asked for.
+
+`--save` keeps the numbers in a file, and `--against` compares them with such a file. So you see whether a change of the
+code made something slower.
+
+S seed, N environments of one seed, B minibatch, T steps of a rollout.
+"""
+
+import json
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode
+import tyro
 from matplotlib.figure import Figure
 from rich.table import Table
 
-import envs  # noqa: F401  registers the pendulum
-from agents import AGENTS, Agent
+import balancier
+from agents import AGENTS
 from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
-from experiments.common.flags import Flags, above, at_least
-from experiments.common.hyperparams import tuned
-from experiments.common.parallel import ProgressBar
+from experiments.common.flags import Flags, UsageError, above, at_least
+from experiments.common.hyperparams import DISCRETE, PENDULUM
+from experiments.common.parallel import ProgressBar, duration
+from experiments.common.race import Race, race
 from experiments.common.runs import machine
-from experiments.common.training import default_env
+from experiments.common.speed import (
+    STEPPERS,
+    memory_of_a_seed,
+    recurrent_cost,
+    steps_per_second,
+    update_cost,
+    variants,
+)
 
 SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536)
 SYNC_SIZES = (1, 4, 16, 64, 256, 1024)  # beyond, SyncVectorEnv only takes longer to make
 SEED_COUNTS = (1, 2, 5, 10, 20, 64)
+VARIED = ("ppo", "sac")  # agents for which one number after the other is changed
+BATCHES = (32, 256)  # of the recurrent network
+RACES = (
+    ("ppo", "CartPole-v1"), ("ppo", PENDULUM), ("sac", PENDULUM), ("td3", PENDULUM),
+    ("dqn", "CartPole-v1"), ("dqn", DISCRETE), ("a2c", "CartPole-v1"),
+)  # fmt: skip
+SLOWER = 1.2  # times the saved cost: from here on a number is marked
+# Processor seconds of each table, roughly, for the forecast alone; with --quick a third of them.
+COST = {"stepping": 25, "seeds": 60, "sizes": 40, "recurrent": 15, "memory": 1, "threshold": 1000}
+TableName = Literal["stepping", "seeds", "sizes", "recurrent", "memory", "threshold"]
 
 
 @dataclass(frozen=True)
 class Bench(Flags):
-    """Steps of the batched pendulum beside Gymnasium's SyncVectorEnv, and an update for 1 to 64 seeds."""
+    """Steps of the batched pendulum, what updates and memory cost, and the time until an agent has learned."""
 
     seeds: Annotated[int, at_least(1)] = 64
-    """The largest number of seeds to train together."""
+    """The largest number of seeds to train together; ten at most in the tables sizes, recurrent and threshold."""
     budget: Annotated[float, above(0)] = 1.0
     """Processor seconds for each measurement of stepping."""
+    tables: tuple[TableName, ...] = ("stepping", "seeds", "sizes", "recurrent", "memory")
+    """What to measure."""
+    baseline_seeds: Annotated[int, at_least(1)] = 3
+    """Seeds of Stable-Baselines3 in the table threshold, of which the median one counts."""
+    save: Path | None = None
+    """File that keeps the numbers, for --against."""
+    against: Annotated[Path | None, tyro.conf.arg(help="File that --save wrote: numbers to compare with.")] = None
+
+    @property
+    def ten_seeds(self) -> range:
+        return range(self.seed, self.seed + min(10, self.seeds))
 
 
-@dataclass(frozen=True)
+Numbers = dict[str, dict[str, float]]  # row -> column -> number
+
+
+@dataclass
 class Findings:
-    """Speeds by number of environments, and costs of training by number of seeds."""
+    """The numbers of each table that was asked for; the others are empty."""
 
-    steps_per_second: dict[str, dict[int, float]]  # "balancier" or "sync" -> environments -> steps
-    costs: dict[str, dict[int, float]]  # agent -> seeds -> processor milliseconds of 1000 steps of every seed
+    stepping: Numbers = field(default_factory=dict)  # steps per second: "balancier", "bare" or "sync" -> environments
+    seeds: Numbers = field(default_factory=dict)  # agent -> seeds -> processor milliseconds of 1000 steps of every seed
+    sizes: Numbers = field(default_factory=dict)  # agent -> what was changed -> the same
+    recurrent: Numbers = field(default_factory=dict)  # batch -> "ten GRUs" or "nn.GRU" -> milliseconds of a step
+    memory: Numbers = field(default_factory=dict)  # "megabytes" -> part -> megabytes of a seed
+    threshold: Numbers = field(default_factory=dict)  # agent and environment -> column -> number
+    before: dict[str, Numbers] | None = None  # the same of another run
 
+    @property
+    def numbers(self) -> dict[str, Numbers]:
+        names = ("stepping", "seeds", "sizes", "recurrent", "memory", "threshold")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
 
-def steps_per_second(batch: Any, num_envs: int, budget: float) -> float:
-    """Through the public `step`, resets included, random torques."""
-    batch.reset(seed=0)
-    actions = np.random.default_rng(0).uniform(-2, 2, (20, num_envs, 1)).astype(np.float32)
-    batch.step(actions[0])
-    steps, began = 0, time.process_time()
-    while (spent := time.process_time() - began) < budget or steps < 220:
-        batch.step(actions[steps % 20])
-        steps += 1
-        if spent > 5 * budget:
-            break
-    return steps * num_envs / (time.process_time() - began)
-
-
-def native(num_envs: int) -> Any:
-    mode = AutoresetMode.SAME_STEP
-    return gym.make_vec("balancier/Pendulum-v0", num_envs, vectorization_mode="vector_entry_point", autoreset_mode=mode)
-
-
-def sync(num_envs: int) -> Any:
-    keywords = {"autoreset_mode": AutoresetMode.SAME_STEP}
-    return gym.make_vec("Pendulum-v1", num_envs, vectorization_mode="sync", vector_kwargs=keywords)
+    def changes(self) -> Iterator[tuple[str, float, float, float]]:
+        """Every number that both runs have: its name, before, now, and how many times the cost of before it is."""
+        for table, rows in (self.before or {}).items():
+            for row, columns in rows.items():
+                for column, before in columns.items():
+                    now = self.numbers.get(table, {}).get(row, {}).get(column)
+                    if now and before and np.isfinite([now, before]).all() and column != "ratio":
+                        cost = before / now if table == "stepping" else now / before
+                        yield f"{table}: {row}, {column}", before, now, cost
 
 
-def steps_to_time(agent: Agent) -> tuple[int, int]:
-    """Steps of each seed after which further ones are typical, and steps to time: whole rollouts, or updates."""
-    rollout = getattr(agent.config, "num_steps", 0) * agent.config.num_envs
-    if rollout:
-        return -(-512 // rollout) * rollout, -(-1024 // rollout) * rollout
-    return getattr(agent.config, "learning_starts", 0) + 50, 200
+# Measuring
 
 
-def update_cost(name: str, first: int, count: int) -> float:
-    """Processor milliseconds of learning for a thousand steps of every seed."""
-    env = default_env(name)
-    agent = AGENTS[name](env, seeds=range(first, first + count), **tuned(name, env))
-    warm, steps = steps_to_time(agent)
-    agent.learn(warm)
-    began = time.process_time()
-    agent.learn(steps)
-    return (time.process_time() - began) / steps * 1e6
+def check(flags: Bench) -> None:
+    """Raise UsageError for no table, and for a file that cannot be read or written."""
+    if not flags.tables:
+        raise UsageError(f"--tables: found none, expected some of {', '.join(COST)}")
+    read_numbers(flags.against)
+    if flags.save is not None and not flags.save.absolute().parent.is_dir():
+        raise UsageError(f"--save: found no folder {flags.save.absolute().parent}, expected the folder of a new file")
+
+
+def read_numbers(path: Path | None) -> dict[str, Numbers] | None:
+    """What --save wrote."""
+    if path is None:
+        return None
+    try:
+        numbers = json.loads(path.read_text())
+        good = all(
+            isinstance(x, float | int) for rows in numbers.values() for row in rows.values() for x in row.values()
+        )
+    except (OSError, ValueError, AttributeError):
+        good = False
+    if not good:
+        raise UsageError(f"--against: found {path}, which holds no numbers of a benchmark, expected a file of --save")
+    return numbers
 
 
 def measure(flags: Bench) -> Findings:
-    budget = flags.budget / 5 if flags.quick else flags.budget
+    budget, findings = flags.budget / 5 if flags.quick else flags.budget, Findings(before=read_numbers(flags.against))
     counts = [count for count in (SEED_COUNTS[:4] if flags.quick else SEED_COUNTS) if count <= flags.seeds]
-    measured: dict[str, dict[int, float]] = {"balancier": {}, "sync": {}}
-    costs: dict[str, dict[int, float]] = {name: {} for name in AGENTS}
-    tasks: list[tuple[dict[int, float], int, Callable[[int], float]]] = []
-    tasks += [(measured["balancier"], n, lambda n: steps_per_second(native(n), n, budget)) for n in SIZES]
-    tasks += [(measured["sync"], n, lambda n: steps_per_second(sync(n), n, budget)) for n in SYNC_SIZES]
+    seeds = flags.ten_seeds
+    tasks: list[tuple[str, str, str, Callable[[], float]]] = []  # table, row, column, measurement
+    for name, make in STEPPERS.items():
+        for n in SYNC_SIZES if name == "sync" else SIZES:
+            tasks.append(("stepping", name, str(n), lambda n=n, make=make: steps_per_second(make(n), n, budget)))
     for name in AGENTS:
-        tasks += [(costs[name], n, lambda n, name=name: update_cost(name, flags.seed, n)) for n in counts]
-    with ProgressBar(len(tasks), "measuring") as progress:
-        for numbers, size, measure_one in tasks:
-            numbers[size] = measure_one(size)
-            progress.advance()
-    return Findings(measured, costs)
+        for count in counts:
+            together = range(flags.seed, flags.seed + count)
+            tasks.append(("seeds", name, str(count), lambda a=name, s=together: update_cost(a, s)))
+    for name in VARIED:
+        for words, change in variants(name).items():
+            tasks.append(("sizes", name, words, lambda a=name, c=change: update_cost(a, seeds, **c)))
+    tasks = [task for task in tasks if task[0] in flags.tables]
+    slow = [task for task in ("recurrent", "memory", "threshold") if task in flags.tables]
+    weights = {name: COST[name] / max(1, sum(task[0] == name for task in tasks)) for name in COST}
+    with ProgressBar(sum(COST[name] for name in set(flags.tables)), "measuring") as progress:
+        for table, row, column, measure_one in tasks:
+            getattr(findings, table).setdefault(row, {})[column] = measure_one()
+            progress.advance(weights[table])
+        if "recurrent" in slow:
+            findings.recurrent = {str(batch): gru(batch, len(seeds), budget) for batch in BATCHES}
+            progress.advance(COST["recurrent"])
+        if "memory" in slow:
+            findings.memory = {"megabytes": memory_of_a_seed()}
+            progress.advance(COST["memory"])
+        if "threshold" in slow:
+            for agent, env in RACES[:1] if flags.quick else RACES:
+                findings.threshold[f"{agent} on {env.removeprefix('balancier/')}"] = both_races(agent, env, flags)
+                progress.advance(COST["threshold"] / len(RACES))
+    if flags.save is not None:
+        balancier.write_file(flags.save, json.dumps(findings.numbers, indent=1).encode())
+    return findings
 
 
-def result(findings: Findings) -> dict[str, Any]:
-    speeds = findings.steps_per_second
+def gru(batch: int, seeds: int, budget: float) -> dict[str, float]:
+    ours, theirs = recurrent_cost(batch, seeds, budget)
+    return {f"{seeds} GRUs": ours, "nn.GRU": theirs, "ratio": ours / theirs}
+
+
+def both_races(agent: str, env: str, flags: Bench) -> dict[str, float]:
+    """Ours and SB3's to the threshold: nine of ten seeds of ours, the median seed of SB3's."""
+    ours = race(agent, env, "balancier", flags.ten_seeds)
+    theirs = race(agent, env, "sb3", range(flags.seed, flags.seed + flags.baseline_seeds))
+    return compared(ours, theirs)
+
+
+def compared(ours: Race, theirs: Race) -> dict[str, float]:
+    last = int(np.ceil(0.9 * len(ours.steps))) - 1  # nine of ten
+    middle = len(theirs.steps) // 2
+    seconds, their_seconds = np.sort(ours.seconds)[last], np.sort(theirs.seconds)[middle]
     return {
-        "machine": machine(),
-        "steps_per_second": speeds,
-        "ratio_at_4096": speeds["balancier"][4096] / max(speeds["sync"].values()),
-        "milliseconds_per_1000_steps": findings.costs,
+        "steps": float(np.sort(ours.steps)[last]),
+        "seconds": float(seconds),
+        "SB3's steps": float(np.sort(theirs.steps)[middle]),
+        "SB3's seconds": float(their_seconds),
+        "ratio": float(seconds / their_seconds) if np.isfinite(their_seconds) else float("nan"),
     }
 
 
+# Output
+
+
+def result(findings: Findings) -> dict[str, Any]:
+    measured: dict[str, Any] = {"machine": machine()}
+    if speeds := findings.stepping:
+        measured |= {"steps_per_second": speeds}
+        if "4096" in speeds["balancier"]:
+            measured["ratio_at_4096"] = speeds["balancier"]["4096"] / max(speeds["sync"].values())
+    if findings.seeds:
+        measured["milliseconds_per_1000_steps"] = findings.seeds
+    measured |= {name: rows for name, rows in findings.numbers.items() if name not in ("stepping", "seeds")}
+    if findings.before is not None:
+        measured["against"] = {name: cost for name, _, _, cost in findings.changes()}
+    return measured
+
+
 def figures(findings: Findings) -> dict[str, Figure]:
-    return {"stepping": plot_stepping(findings.steps_per_second), "seeds": plot_seeds(findings.costs)}
+    plots = {"stepping": plot_stepping, "seeds": plot_seeds, "threshold": plot_threshold}
+    return {name: plot(getattr(findings, name)) for name, plot in plots.items() if getattr(findings, name)}
 
 
 def table(findings: Findings) -> Table:
-    """Both tables, one below the other."""
-    both = Table.grid()
-    both.add_row(stepping_table(findings.steps_per_second))
-    both.add_row(seed_table(findings.costs))
-    return both
+    """All tables, one below the other."""
+    makers = {
+        "stepping": stepping_table, "seeds": seed_table, "sizes": size_table, "recurrent": recurrent_table,
+        "memory": memory_table, "threshold": threshold_table,
+    }  # fmt: skip
+    together = Table.grid()
+    for name, numbers in findings.numbers.items():
+        together.add_row(makers[name](numbers))
+    if findings.before is not None:
+        together.add_row(change_table(findings))
+    return together
 
 
-def stepping_table(measured: dict[str, dict[int, float]]) -> Table:
-    best = max(measured["sync"].values())
-    table = Table(title="Steps per second of the pendulum, one core, resets included")
-    for name in ("environments", "Balancier", "SyncVectorEnv", "ratio to its best"):
-        table.add_column(name, justify="right")
+def right_table(title: str, *names: str) -> Table:
+    table = Table(title=title)
+    for name in names:
+        table.add_column(name, justify="left" if name in ("", "agent", "changed", "number") else "right")
+    return table
+
+
+def stepping_table(measured: Numbers) -> Table:
+    best, names = max(measured["sync"].values()), ("environments", "Balancier", "bare NumPy", "SyncVectorEnv")
+    table = right_table(
+        "Steps per second of the pendulum, one core, resets included", *names, "share of bare", "ratio to Sync's best"
+    )
     for n, speed in measured["balancier"].items():
-        theirs = measured["sync"].get(n)
-        table.add_row(f"{n:,}", f"{speed:,.0f}", f"{theirs:,.0f}" if theirs else "", f"{speed / best:,.1f}")
+        bare, theirs = measured["bare"][n], measured["sync"].get(n)
+        numbers = f"{speed:,.0f}", f"{bare:,.0f}", f"{theirs:,.0f}" if theirs else ""
+        table.add_row(f"{int(n):,}", *numbers, f"{speed / bare:.2f}", f"{speed / best:,.1f}")
     return table
 
 
-def seed_table(costs: dict[str, dict[int, float]]) -> Table:
-    table = Table(title="Processor milliseconds for a thousand steps of every seed (and the share of each)")
-    table.add_column("seeds", justify="right")
-    for name in costs:
-        table.add_column(name, justify="right")
+def seed_table(costs: Numbers) -> Table:
+    table = right_table("Processor milliseconds for a thousand steps of every seed (share of each)", "seeds", *costs)
     for seeds in next(iter(costs.values())):
-        cells = (f"{cost[seeds]:,.0f} ({cost[seeds] / seeds:,.0f} each)" for cost in costs.values())
-        table.add_row(str(seeds), *cells)
+        cells = (f"{cost[seeds]:,.0f} ({cost[seeds] / int(seeds):,.0f})" for cost in costs.values())
+        table.add_row(seeds, *cells)
     return table
 
 
-def plot_stepping(measured: dict[str, dict[int, float]]) -> Figure:
+def size_table(costs: Numbers) -> Table:
+    table = right_table("The same for ten seeds, with one number changed", "changed", *costs)
+    for words in dict.fromkeys(words for cost in costs.values() for words in cost):
+        table.add_row(words, *(f"{cost[words]:,.0f}" if words in cost else "" for cost in costs.values()))
+    return table
+
+
+def recurrent_table(costs: Numbers) -> Table:
+    columns = next(iter(costs.values()))
+    table = right_table("Milliseconds of a training step, 100 steps, 64 units", "batch", *columns)
+    for batch, row in costs.items():
+        table.add_row(batch, *(f"{number:,.1f}" for number in row.values()))
+    return table
+
+
+def memory_table(sizes: Numbers) -> Table:
+    table = right_table("Memory of one seed, full, with the tuned settings", "", "megabytes")
+    for part, size in sizes["megabytes"].items():
+        table.add_row(part, f"{size:,.2f}")
+    return table
+
+
+def threshold_table(rows: Numbers) -> Table:
+    columns = next(iter(rows.values()))
+    table = right_table("To the threshold: nine of ten seeds of ours, SB3's median seed", "agent", *columns)
+    for name, row in rows.items():
+        cells = ["never" if np.isinf(x) else "-" if np.isnan(x) else f"{x:,.2f}" for x in row.values()]
+        table.add_row(name, *(cell.removesuffix(".00") for cell in cells))
+    return table
+
+
+def change_table(findings: Findings) -> Table:
+    table = right_table("Against the saved numbers", "number", "before", "now", "cost now / before")
+    for name, before, now, cost in findings.changes():
+        mark = " slower" if cost > SLOWER else " faster" if cost < 1 / SLOWER else ""
+        table.add_row(name, f"{before:,.4g}", f"{now:,.4g}", f"{cost:.2f}{mark}")
+    return table
+
+
+def plot_stepping(measured: Numbers) -> Figure:
     best = max(measured["balancier"].values()) / max(measured["sync"].values())
     figure, (axes,) = plotting.slide(f"A batch steps up to {best:,.0f} times as many pendulums a second")
     for name, label, color in (
+        ("bare", "bare NumPy, no resets", plotting.GRAY),
         ("balancier", "Balancier's batch", plotting.BLUE),
         ("sync", "Gymnasium's SyncVectorEnv", plotting.ORANGE),
     ):
-        axes.loglog(list(measured[name]), list(measured[name].values()), "o-", color=color, label=label)
+        axes.loglog([int(n) for n in measured[name]], list(measured[name].values()), "o-", color=color, label=label)
     axes.set_xlabel("environments")
     axes.set_ylabel("steps per second, one core")
     axes.legend()
     return figure
 
 
-def plot_seeds(costs: dict[str, dict[int, float]]) -> Figure:
-    most = max(max(cost) for cost in costs.values())
-    words = ", ".join(f"{cost[most] / cost[1]:.0f} ({name.upper()})" for name, cost in costs.items())
+def plot_seeds(costs: Numbers) -> Figure:
+    most = max(max(map(int, cost)) for cost in costs.values())
+    words = ", ".join(f"{cost[str(most)] / cost['1']:.0f} ({name.upper()})" for name, cost in costs.items())
     figure, (axes,) = plotting.slide(f"{most} seeds together cost as much as {words} alone")
     for color, (name, cost) in zip(plotting.COLORS, costs.items(), strict=False):
-        seeds = np.array(list(cost))
-        axes.loglog(seeds, np.array(list(cost.values())) / cost[1], "o-", color=color, label=name.upper())
+        seeds = np.array([int(count) for count in cost])
+        axes.loglog(seeds, np.array(list(cost.values())) / cost["1"], "o-", color=color, label=name.upper())
     axes.loglog(seeds, seeds, color=plotting.GRAY, linestyle=":", label="one after another")
     axes.set_xticks(seeds, [str(s) for s in seeds])
     axes.minorticks_off()
     axes.set_xlabel("seeds trained together")
     axes.set_ylabel("cost, one seed = 1")
+    axes.legend()
+    return figure
+
+
+def plot_threshold(rows: Numbers) -> Figure:
+    won = sum(row["ratio"] < 1 for row in rows.values())
+    figure, (axes,) = plotting.slide(f"Ten seeds of ours learn sooner than one of SB3's on {won} of {len(rows)} tasks")
+    y = np.arange(len(rows))[::-1]
+    for offset, key, label, color in (
+        (0.2, "seconds", "nine of ten seeds of ours", plotting.BLUE),
+        (-0.2, "SB3's seconds", "SB3's median seed", plotting.ORANGE),
+    ):
+        seconds = np.array([row[key] for row in rows.values()])
+        axes.barh(y + offset, np.where(np.isfinite(seconds), seconds, 0), 0.38, color=color, label=label)
+        for at, value in zip(y + offset, seconds, strict=True):
+            axes.text(
+                value if np.isfinite(value) else 0, at, f" {value:.1f}" if np.isfinite(value) else " never", va="center"
+            )
+    axes.set_yticks(y, list(rows))
+    axes.set_xlabel("processor seconds to the threshold")
+    axes.margins(x=0.12)
+    axes.grid(False)
     axes.legend()
     return figure
 
@@ -187,13 +364,21 @@ PAGE = Page(
         "SyncVectorEnv steps one after another, so its speed hardly grows.",
         "seeds": "The dotted line is the cost of one training after another. Trainings that share their operations "
         "cost far less, as long as the operations are small.",
+        "threshold": "Each bar ends where three evaluations in a row were at the threshold: for ours that of the ninth "
+        "of ten seeds, which train together. For SB3 it is the median seed, alone.",
     },
     what_if=(
-        ("balancier bench --quick", "are the ratios the same in a shorter run?"),
-        ("balancier compare", "what does that speed do for the time to the threshold?"),
+        ("balancier bench --tables stepping --quick", "are the ratios the same in a shorter run?"),
+        ("balancier bench --tables threshold", "how soon have our ten seeds learned, and how soon has one of SB3's?"),
         ("balancier train --seeds 1", "how long does one seed take, and how long do ten?"),
     ),
 )
+
+
+def forecast(flags: Bench) -> str:
+    seconds = sum(COST[name] for name in set(flags.tables)) / (3 if flags.quick else 1)
+    return f"about {duration(seconds)}; close all other programs"
+
 
 LESSON = Lesson(
     flags=Bench,
@@ -201,8 +386,9 @@ LESSON = Lesson(
     figures=figures,
     table=table,
     result=result,
-    forecast=lambda flags: f"about {'20 s' if flags.quick else '1 min'}; close all other programs",
+    forecast=forecast,
     next_command="balancier compare, where this speed is put to use",
+    check=check,
     page=PAGE,
 )
 

@@ -2,8 +2,9 @@
 return while they learn, the returns of the test, and the processor time.
 
 A seed is one independent training. Ours train all their seeds at once, in one process; SB3 trains one seed a process.
-SB3 has the settings that its zoo publishes (SB3's defaults where the zoo has none), and trains as long as the zoo says
-for this environment, and never for fewer steps than ours; --steps gives both the same number. Both are evaluated forty
+SB3 has the settings that its zoo publishes (SB3's defaults where the zoo has none). Both train for as many steps as
+every seed of ours needs. With --budget full ours train as long as they were tuned for, and SB3 as long as its zoo says,
+and never for fewer steps than ours; --steps gives both the same number. Both are evaluated forty
 times during training on the same 20 validation starts, and in the end on the same test starts. An agent has reached the
 threshold when three evaluations in a row are at or above it.
 
@@ -26,36 +27,30 @@ from rich import box
 from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
-from agents import AGENTS, Agent
+from agents import AGENTS
 from envs.optimum import optimal_returns
 from experiments.common.baselines import (
     DEFAULTS,
     SB3_COST,
-    NormalizedModel,
     check_baseline,
     left_out,
-    make_baseline,
-    zoo_for_ours,
     zoo_settings,
 )
 from experiments.common.command import Lesson, Page, launch
 from experiments.common.comparison import LIBRARIES, Entry, Findings, Row, median, pair
 from experiments.common.comparison_figures import figures
 from experiments.common.flags import ParallelFlags, UsageError, at_least
-from experiments.common.hyperparams import setting, tuned
+from experiments.common.hyperparams import setting
 from experiments.common.parallel import Failure, Job, duration, run_all, wall_seconds
+from experiments.common.race import EVALUATIONS, learn, make_ours
 from experiments.common.runs import Metric, machine
 from experiments.common.training import (
     EvaluationCallback,
     Training,
     budget,
     default_env,
-    make,
-    train_agent,
 )
 from experiments.common.training import forecast as training_seconds
-
-EVALUATIONS = 40  # of each training
 
 
 @dataclass(frozen=True)
@@ -68,8 +63,10 @@ class Compare(ParallelFlags):
     ] = ("sac", "ppo", "dqn")
     env: str | None = None
     """A Gymnasium id for all of them (default: the pendulum; for dqn the one with discrete torques)."""
+    budget: Literal["short", "full"] = "short"
+    """Steps: short, the same for both, until every seed of ours has learned; full, as tuned and as the zoo says."""
     steps: Annotated[int, at_least(EVALUATIONS)] | None = None
-    """Steps of each seed, the same for both (default: ours as tuned, SB3 as long as its zoo says and never shorter)."""
+    """Steps of each seed, the same for both, instead of a budget."""
     baseline_seeds: Annotated[int, at_least(0)] = 3
     """Seeds of Stable-Baselines3; 0 leaves it out."""
     eval_episodes: Annotated[int, at_least(1)] = 100
@@ -91,13 +88,6 @@ class Compare(ParallelFlags):
 # Training
 
 
-def make_ours(entry: Entry, seeds: Sequence[int]) -> Agent:
-    """An agent of ours; UsageError if it cannot be made."""
-    zoo = entry.settings == "zoo"
-    keywords = zoo_for_ours(entry.agent, entry.env, entry.steps) if zoo else tuned(entry.agent, entry.env)
-    return make(entry.agent, entry.env, seeds, keywords)
-
-
 def train(job: Job, report: Callable[[float], None]) -> Training:
     """Train and test the agent of one job: ours with all its seeds, or SB3's with one."""
     entry: Entry = job.settings
@@ -105,30 +95,22 @@ def train(job: Job, report: Callable[[float], None]) -> Training:
     def advance(steps: int, _: np.ndarray) -> None:
         report(job.cost * steps / entry.steps)
 
-    if entry.package == "balancier":
-        agent = make_ours(entry, job.seeds)
-        return train_agent(agent, entry.env, entry.steps, entry.episodes, advance, EVALUATIONS)
-    model = make_baseline(entry.agent, entry.env, job.seeds[0])
-    tested = NormalizedModel(model)
     callback = EvaluationCallback(entry.env, entry.steps, advance, EVALUATIONS)
-
-    def after_step(*_: Any) -> bool:
-        callback(tested, model.num_timesteps)
-        return True
-
-    model.learn(entry.steps, callback=after_step)
-    return callback.finish(tested, entry.episodes)
+    return callback.finish(learn(entry, job.seeds, callback), entry.episodes)
 
 
 def budgets(agent: str, env: str, flags: Compare) -> tuple[int, int]:
-    """Steps of each seed, of ours and of SB3's: as tuned, as the zoo says, and for SB3 never fewer than for ours."""
-    published = zoo_settings(agent, env)[1].get("n_timesteps", 0)
+    """Steps of each seed, of ours and of SB3's: as `Compare.budget` and `Compare.steps` say."""
+    published, chosen = zoo_settings(agent, env)[1], setting(agent, env)
     if flags.steps or flags.quick:
         steps = budget(agent, env, flags.steps, flags.quick)
         return steps, steps
-    ours = (setting(agent, env).steps if flags.settings == "own" else 0) or published
+    ours = (chosen.steps if flags.settings == "own" else 0) or published.get("n_timesteps", 0)
     ours = ours or budget(agent, env, None, quick=False)
-    return ours, max(ours, published)
+    if flags.budget == "full":
+        return ours, max(ours, published.get("n_timesteps", 0))
+    ours = (chosen.solved_steps if flags.settings == "own" else 0) or ours
+    return ours, max(ours, 2 * published.get("learning_starts", 0))  # SB3 learns for half of its steps at least
 
 
 def baseline_cost(entry: Entry) -> float:

@@ -28,11 +28,15 @@ SAME = {"Pendulum-v1": PENDULUM}  # environments that share the entries of anoth
 
 
 class Setting(NamedTuple):
-    """Steps of each seed that are enough, keywords of the agent's constructor, and steps of a run with --quick."""
+    """Steps of each seed that are enough, keywords of the agent's constructor, and steps of a run with --quick.
+
+    `solved_steps` are those after which every seed is above the threshold, where these are fewer than `steps`.
+    """
 
     steps: int
     keywords: dict[str, Any]
     quick_steps: int = 0
+    solved_steps: int = 0
 
 
 OFF_POLICY: dict[str, Any] = {
@@ -146,6 +150,7 @@ SETTINGS: dict[tuple[str, str, Kind], Setting] = {
             "tau": 0.02,
         },
         4_000,
+        solved_steps=6_000,
     ),
     ("td3", PENDULUM, "mlp"): Setting(10_000, TD3, 2_500),
     ("ppo", PENDULUM, "mlp"): Setting(40_000, SWING | {"anneal_steps": 40_000}, 20_000),

@@ -22,7 +22,7 @@ from envs.optimum import optimal_returns
 from experiments.common.environments import check_env
 from experiments.common.flags import UsageError, one_of
 from experiments.common.hyperparams import DISCRETE, PENDULUM, SETTINGS, Kind, setting
-from experiments.common.statistics import confidence_interval, interquartile_mean
+from experiments.common.statistics import confidence_interval, first_crossing, interquartile_mean
 
 AgentName = Annotated[str, one_of(AGENTS), tyro.conf.arg(metavar="|".join(AGENTS))]  # the type of a flag --agent
 
@@ -103,6 +103,7 @@ class EvaluationCallback:
 
     Call it after every step with the model (ours, or anything with SB3's `predict`) and its number of steps.
     `report(steps, returns)` is called after each evaluation with the steps since the last one and the returns (S,).
+    It returns False, which ends a training, once nine of ten seeds were at a `threshold` in three evaluations in a row.
     """
 
     env: str
@@ -111,16 +112,17 @@ class EvaluationCallback:
     evaluations: int = EVALUATIONS
     env_kwargs: dict[str, Any] | None = None
     start: int = 0  # steps that the model had when training began
+    threshold: float | None = None
     steps: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     curve: list[np.ndarray] = field(default_factory=list)
     train_seconds: float = 0.0
     since: float = field(default_factory=time.process_time)
 
-    def __call__(self, model: Any, num_timesteps: int) -> None:
+    def __call__(self, model: Any, num_timesteps: int) -> bool:
         due = self.start + self.total * (len(self.steps) + 1) // self.evaluations
         if num_timesteps < due or len(self.steps) == self.evaluations:
-            return
+            return True
         self.train_seconds += time.process_time() - self.since
         before = self.steps[-1] if self.steps else self.start
         returns = evaluate(model, self.env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS), self.env_kwargs).mean(1)
@@ -129,6 +131,9 @@ class EvaluationCallback:
         self.curve.append(returns)
         self.report(num_timesteps - before, returns)
         self.since = time.process_time()
+        if self.threshold is None:
+            return True
+        return (first_crossing(np.array(self.curve), self.threshold) >= 0).mean() < 0.9
 
     def finish(self, model: Any, episodes: int) -> Training:
         """The whole training, and its test on `episodes` starts."""

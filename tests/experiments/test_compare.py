@@ -122,8 +122,8 @@ def test_an_agent_that_sb3_lacks_stands_alone(monkeypatch):
     check(flags)
 
 
-def test_sb3_has_its_zoos_budget_and_never_less_than_ours():
-    """As published, where its settings are the zoo's; --steps and --quick give both the same."""
+def test_both_have_the_steps_that_ours_need_or_those_that_were_published():
+    """--budget full gives SB3 those of its zoo; --steps and --quick give both the same."""
 
     def steps(agent, **flags):
         jobs = plan(Compare(agents=(agent,), baseline_seeds=1, **flags))
@@ -131,12 +131,15 @@ def test_sb3_has_its_zoos_budget_and_never_less_than_ours():
             next(j.settings.steps for j in jobs if j.settings.package == name) for name in ("balancier", "sb3")
         )
 
-    assert steps("sac") == (10_000, 20_000)
-    assert steps("td3") == (10_000, 20_000)
-    assert steps("ppo") == (40_000, 100_000)
-    assert steps("a2c") == (1_000_000, 1_000_000)
-    assert steps("dqn") == (10_000, 10_000)  # the zoo has no budget for discrete torques
-    assert steps("ppo", env="CartPole-v1") == (50_000, 100_000)
+    assert steps("sac") == (6_000, 6_000)
+    assert steps("td3") == (10_000, 20_000)  # SB3's does not learn before step 10,000
+    assert steps("ppo") == (40_000, 40_000)
+    assert steps("sac", budget="full") == (10_000, 20_000)
+    assert steps("td3", budget="full") == (10_000, 20_000)
+    assert steps("ppo", budget="full") == (40_000, 100_000)
+    assert steps("a2c", budget="full") == (1_000_000, 1_000_000)
+    assert steps("dqn", budget="full") == (15_000, 15_000)  # the zoo has no budget for discrete torques
+    assert steps("ppo", env="CartPole-v1", budget="full") == (50_000, 100_000)
     assert steps("ppo", env="CartPole-v1", settings="zoo") == (100_000, 100_000)
     assert steps("sac", env="LunarLanderContinuous-v3") == (500_000, 500_000)  # nothing is tuned there
     assert steps("ppo", env="Taxi-v4") == (40_000, 40_000)  # neither is known: the agent's usual budget
