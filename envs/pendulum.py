@@ -5,6 +5,7 @@ n environments of a batch, O observation components.
 
 import math
 from collections import deque
+from dataclasses import fields
 from typing import Any, Literal, get_args
 
 import gymnasium as gym
@@ -125,6 +126,25 @@ class PendulumBase:
         return self.__dict__ | {"viewer": None}
 
 
+GYMNASIUM = {"g": "gravity", "m": "mass", "l": "length"}  # what `Pendulum-v1` calls them
+
+
+def parameter(name: str, keyword: str) -> property:
+    """A parameter of the pendulum, that of the current episode, to be read alone: spaces and optimum depend on it."""
+
+    def get(env: Any) -> Any:
+        return getattr(env.pendulum if env.state is None else env.drawn, keyword)
+
+    def refuse(env: Any, value: Any) -> None:
+        raise AttributeError(f"{name}: an environment keeps its parameters, expected gymnasium.make(id, {keyword}=...)")
+
+    return property(get, refuse)
+
+
+for _name, _keyword in {field.name: field.name for field in fields(Pendulum)}.items() | GYMNASIUM.items():
+    setattr(PendulumBase, _name, parameter(_name, _keyword))
+
+
 def check_state(what: str, state: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Angles and speeds (...) of a state (2,) or (..., 2); ValueError, which begins with `what`, for anything else."""
     state = np.asarray(state, np.float64)
@@ -180,7 +200,8 @@ class PendulumEnv(PendulumBase, gym.Env):
     length that is a range is drawn as a share of the range's upper end; no other parameter can be seen.
 
     `reset` takes the options `x_init` and `y_init` (limits of the start's angle and speed, as Gymnasium's) and `state`
-    (the exact angle and speed). `state` is an attribute, too, that can be read and set.
+    (the exact angle and speed). `state` is an attribute, too, that can be read and set. The parameters are attributes
+    that can be read; `g`, `m` and `l` are Gymnasium's names of three of them.
 
     `gymnasium.utils.play.play(env)` knows the keys: A pulls counter-clockwise and D clockwise. Without a key it takes
     its argument `noop`: `np.zeros(1, np.float32)` or, of five torques, 2.

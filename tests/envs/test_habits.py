@@ -227,3 +227,18 @@ def test_play_finds_keys():
         keys = env.get_wrapper_attr("get_keys_to_action")()
         assert keys == expected
         assert all(action in env.action_space for action in keys.values())
+
+
+@pytest.mark.parametrize("make", [gym.make, make_batch])
+def test_parameters_can_be_read_by_both_names_and_are_not_set_in_vain(make):
+    env = make(PENDULUM, gravity=9.81, length=(0.5, 2.0))
+    assert env.unwrapped.length == (0.5, 2.0)  # until an episode draws its own
+    _, info = env.reset(seed=1)
+    np.testing.assert_array_equal(env.unwrapped.length, info["length"])
+    assert (env.unwrapped.g, env.unwrapped.gravity, env.unwrapped.m, env.unwrapped.dt) == (9.81, 9.81, 1.0, 0.05)
+    for name in "g", "m", "l", "dt", "max_speed", "max_torque":
+        assert getattr(gym.make(PENDULUM).unwrapped, name) == getattr(gym.make("Pendulum-v1").unwrapped, name)
+    for name, keyword in ("g", "gravity"), ("gravity", "gravity"), ("max_torque", "max_torque"):
+        with pytest.raises(AttributeError, match=rf"^{name}: an environment keeps its parameters, .*, {keyword}=...\)"):
+            setattr(env.unwrapped, name, 5.0)
+    assert gym.make_vec(PENDULUM, 2, vectorization_mode="sync").call("gravity") == (10.0, 10.0)
