@@ -1,6 +1,7 @@
 """What people of PyTorch do with an agent: copies, pickles, casts, states; all agents, before and after learning."""
 
 import copy
+import dataclasses
 import io
 import pickle
 import subprocess
@@ -11,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn.utils import vector_to_parameters
 
 import envs  # noqa: F401  registers the pendulum
@@ -221,6 +223,67 @@ def test_what_changes_no_value_changes_no_learning(name, change):
     assert_same(arrays(agent), arrays(undisturbed))
     for mine, whole in zip(replica.policy.parameters(), agent.policy.parameters(), strict=True):
         assert torch.equal(mine[0], whole[1])
+
+
+@pytest.mark.parametrize("steps", [0, 24])
+@pytest.mark.parametrize("name", AGENTS)
+def test_clones_of_a_state_go_through_safetensors(name, steps, tmp_path):
+    """As docs/stable-baselines3.md says: safetensors takes no tensors with gaps or shared memory."""
+    agent, other = make(name, steps), make(name, 8)
+    save_file({key: value.contiguous().clone() for key, value in agent.state_dict().items()}, tmp_path / "file")
+    other.load_state_dict(load_file(tmp_path / "file"))
+    for key, value in other.state_dict().items():
+        assert torch.equal(value, agent.state_dict()[key]), key
+    save_file(agent[1].policy.state_dict(), tmp_path / "file")  # one seed shares none
+    for key, value in load_file(tmp_path / "file").items():
+        assert torch.equal(value, agent[1].policy.state_dict()[key])
+
+
+def new_parameters(module):
+    for part in module.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            setattr(part, name, torch.nn.Parameter(parameter.detach().clone()))
+
+
+def copied_optimizers(agent):
+    for name, module in list(agent.named_children()):
+        if hasattr(module, "learning_rate"):
+            setattr(agent, name, copy.deepcopy(module))
+
+
+REPLACED = {
+    "assign": lambda agent: agent.policy.load_state_dict(copy.deepcopy(agent.policy.state_dict()), assign=True),
+    "policy": lambda agent: setattr(agent, "policy", copy.deepcopy(agent.policy)),
+    "parameters": lambda agent: new_parameters(agent.policy),
+    "optimizers": copied_optimizers,
+}
+
+
+@pytest.mark.parametrize("steps", [0, 24])
+@pytest.mark.parametrize("replace", REPLACED)
+@pytest.mark.parametrize("name", AGENTS)
+def test_what_an_optimizer_does_not_reach_never_learns_in_vain(name, replace, steps):
+    agent = make(name, steps)
+    REPLACED[replace](agent)
+    with pytest.raises(ValueError, match=r"optimizer: found parameters of a copy, or .*, expected the agent's \("):
+        agent.learn(24)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_frozen_parameters_are_an_error_after_learning_too(name):
+    agent = make(name, 24)
+    agent.policy.requires_grad_(False)
+    with pytest.raises(RuntimeError, match="not? require grad"):
+        agent.learn(24)
+
+
+def test_another_config_is_noticed_by_a_recorded_update():
+    agents = [make("ppo", 24), make("ppo", 24)]
+    agents[1].recorded = False
+    for agent in agents:
+        agent.config = dataclasses.replace(agent.config, entropy_weight=0.5, clip_range=0.01)
+        agent.learn(16)
+    assert_same(*map(arrays, agents))
 
 
 def test_a_policy_that_was_fitted_to_examples_learns_on():
