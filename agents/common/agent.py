@@ -137,8 +137,7 @@ class Agent(nn.Module, Generic[ConfigType]):
                 action = self.act(features)
                 reward, terminated, done, next_obs, obs = self.normalize(self.vec_env.step(action), features)
             self.observe(Transitions(self.obs, action, reward, self.gamma * ~terminated, done, next_obs))
-            self.obs = obs
-            self.num_timesteps += self.config.num_envs
+            self.obs, self.num_timesteps = obs, self.num_timesteps + self.config.num_envs
             if callback is not None and (proceed := callback(self)) is not None and not proceed:
                 break
         return self
@@ -191,6 +190,9 @@ class Agent(nn.Module, Generic[ConfigType]):
             expected = f"{(len(self), -1, *shape)} (agent[i].predict takes those of one seed)".replace("-1", "n")
             raise ValueError(f"obs: found shape {obs.shape}, expected {expected}")
         return predict(self, self.encoder, self.policy, self.seeds, obs, state, episode_start, deterministic)
+
+    def __getattr__(self, name: str) -> Any:  # of SB3's names, and of modules
+        return habits.look_up(super().__getattr__, self, name) if name in habits.ABSENT else super().__getattr__(name)
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -350,7 +352,3 @@ class Agent(nn.Module, Generic[ConfigType]):
         if assign:
             raise ValueError("assign: found True, expected False: an agent's optimizers hold its parameters")
         return super().load_state_dict(state_dict, strict)
-
-
-for _name in habits.METHODS:
-    setattr(Agent, _name, habits.absent(_name))

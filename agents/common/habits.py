@@ -4,9 +4,10 @@ One source for error messages and for the tables of docs/stable-baselines3.md, w
 signatures. Nothing here runs unless a call cannot be understood.
 """
 
+import dataclasses
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -113,7 +114,18 @@ ATTRIBUTES = {
     "replay_buffer": "agent.replay",
     "rollout_buffer": "agent.rollout",
     "exploration_rate": "agent.policy.epsilon",
+    "exploration_schedule": "agent.config.exploration_steps and agent.config.final_epsilon",
+    "q_net": "agent.policy.values",
+    "q_net_target": "agent.target_values",
+    "actor": "agent.policy",
+    "actor_target": "agent.target_policy",
+    "critic_target": "agent.target_critics",
+    "log_ent_coef": "agent.log_temperature",
+    "ent_coef_optimizer": "agent.temperature_optimizer",
+    "policy_class": "type(agent.policy)",
     "ep_info_buffer": 'agent.metrics["return"]',
+    "ep_success_buffer": "nothing (an agent reads no infos)",
+    "start_time": "nothing (an agent takes no time)",
 }
 
 METHODS = {
@@ -129,6 +141,8 @@ METHODS = {
     "save_replay_buffer": "save, which holds the replay buffer too",
     "load_replay_buffer": "load, which brings the replay buffer too",
 }
+
+ABSENT = {*CONSTRUCTOR, *ATTRIBUTES, *METHODS} - {"policy"}  # names that are answered, where an agent has none of them
 
 CALLBACKS = {
     "EvalCallback": "to evaluate: agents.evaluation.evaluate(agent, env, starts) in it",
@@ -239,20 +253,31 @@ def refuse_keywords(function: str, texts: Mapping[str, str], keywords: Mapping[s
         raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
 
 
-def absent(name: str) -> Any:
-    """A method of SB3's that an agent does not have: to call it raises AttributeError with what to use instead."""
+def look_up(find: Callable[[str], Any], agent: Any, name: str) -> Any:
+    """The attribute; AttributeError with what to use instead where an agent has none of SB3's of this name."""
+    try:
+        return find(name)
+    except AttributeError as error:
+        raise AttributeError(explain_sb3(type(agent), name) or str(error)) from None
 
-    def method(self: Any, *_: Any, **__: Any) -> Any:
-        raise AttributeError(answer(name, METHODS[name]))
 
-    method.__name__, method.__doc__ = name, METHODS[name]
-    return method
+def explain_sb3(kind: Any, name: str) -> str | None:
+    """What an agent of this class has instead of an attribute of SB3's; None if nothing is known of it."""
+    if name in METHODS or name in ATTRIBUTES:
+        return answer(name, (METHODS | ATTRIBUTES)[name])
+    fields = [field.name for field in dataclasses.fields(kind.Config)]
+    text = of_agent(CONSTRUCTOR.get(name, {}), kind.__name__, fields)
+    if text is None:
+        return None
+    ours = name if text.startswith("the same") else our_name(text)
+    return answer(name, text if ours is None else f"agent.config.{ours}" if ours in fields else f"agent.{ours}")
 
 
 def explain_attribute(agent: Any, name: str) -> str:
     """What to use instead of an attribute that one replica of an agent does not have."""
-    if name in METHODS or name in ATTRIBUTES:
-        return answer(name, (METHODS | ATTRIBUTES)[name])
-    if agent is None or name.startswith("_") or not hasattr(agent, name):
-        return f"'Replica' object has no attribute {name!r}"
-    return f"{name}: found one seed, which only predicts, expected agent.{name}, or that of agent.extract(i)"
+    if agent is not None and not name.startswith("_"):
+        if (known := explain_sb3(type(agent), name)) is not None:
+            return known
+        if hasattr(agent, name):
+            return f"{name}: found one seed, which only predicts, expected agent.{name}, or that of agent.extract(i)"
+    return f"'Replica' object has no attribute {name!r}"

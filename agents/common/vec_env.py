@@ -71,8 +71,7 @@ class VecEnv:
     def step(self, action: Tensor) -> Step:
         """One step of all: `action` (S, N, A) of indices, or in [-1, 1] (clipped) over the bounds of the space."""
         obs, reward, terminated, truncated, info = self.env.step(self.to_env(action.flatten(0, 1)).numpy())
-        self.returns += reward
-        done = terminated | truncated
+        done, self.returns = terminated | truncated, self.returns + reward
         obs = next_obs = self.to_tensor(obs).clone().view(*self.shape, -1)  # environments reuse their memory
         if done.any():
             next_obs = self.to_tensor(info["final_obs"]).view(obs.shape)  # of all, also where none ended

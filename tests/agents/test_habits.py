@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import re
+from operator import attrgetter
 from pathlib import Path
 
 import gymnasium as gym
@@ -22,6 +23,7 @@ from agents.common import habits
 
 PAGE = (Path(__file__).parents[2] / "docs" / "stable-baselines3.md").read_text()
 BOTH = {"PPO": PPO, "A2C": A2C, "DQN": DQN, "SAC": SAC, "TD3": TD3}
+ENVS = {name: "CartPole-v1" if name in ("PPO", "A2C", "DQN") else "Pendulum-v1" for name in BOTH}
 EVERYWHERE = {"env", "seeds", "network", "env_kwargs"}  # arguments of ours that are no hyper-parameters
 
 
@@ -72,18 +74,25 @@ def test_the_answers_to_learn_save_and_load_are_to_the_keywords_of_sb3(name):
 
 
 def test_all_methods_and_attributes_that_are_answered_are_of_sb3():
-    models = sb3.PPO("MlpPolicy", "CartPole-v1"), sb3.DQN("MlpPolicy", "CartPole-v1", buffer_size=10)
+    models = [getattr(sb3, name)("MlpPolicy", env, device="cpu") for name, env in ENVS.items()]
     for name in {*habits.METHODS, *habits.ATTRIBUTES} - {"logger"}:  # which is there once it has learned
         assert any(hasattr(model, name) for model in models), name
 
 
-def test_what_the_answers_name_exists(agent):
-    agents_of = {"replay": DQN("CartPole-v1", seeds=1, buffer_size=10)}
+def test_what_the_answers_name_exists():
+    ours = [BOTH[name](env, seeds=2) for name, env in ENVS.items()]
     for text in {**habits.METHODS, **habits.ATTRIBUTES, **habits.LEARN}.values():
         for name in re.findall(r"agent\.(\w+(?:\.\w+)*)", text):
-            value = agents_of.get(name, agents_of["replay"] if "epsilon" in name else agent)
-            for part in name.split("."):
-                value = getattr(value, part)
+            get = attrgetter(name)
+            assert any(succeeds(get, agent) for agent in ours), name
+
+
+def succeeds(function, *arguments):
+    try:
+        function(*arguments)
+    except AttributeError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("texts", [habits.LEARN, habits.FILES, habits.METHODS, habits.ATTRIBUTES])
@@ -264,11 +273,59 @@ def test_numbers_that_are_no_bytes_are_refused_where_the_environment_has_bytes()
         assert line == f"obs: found numbers of {wrong.dtype} that are no bytes, expected uint8"
 
 
-@pytest.mark.parametrize("name", habits.METHODS)
-def test_methods_of_sb3_are_answered(name, agent):
-    line = f"{name}: here {habits.METHODS[name]}"
-    assert refusal(AttributeError, getattr(agent, name)) == line
+@pytest.mark.parametrize("name", habits.METHODS | habits.ATTRIBUTES)
+def test_methods_and_attributes_of_sb3_are_answered(name, agent):
+    line = f"{name}: here {(habits.METHODS | habits.ATTRIBUTES)[name]}"
     assert refusal(AttributeError, lambda: getattr(agent[0], name)) == line
+    if name != "env":  # an id here
+        assert refusal(AttributeError, lambda: getattr(agent, name)) == line
+        assert not hasattr(agent, name)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_every_attribute_of_sb3_is_there_or_answered(name):
+    """Of a model that has learned, but for what SB3 alone needs within."""
+    env = ENVS[name]
+    small = {"n_steps": 8, "batch_size": 8} if name == "PPO" else {}
+    model = getattr(sb3, name)("MlpPolicy", env, device="cpu", **small).learn(8)
+    ours = BOTH[name](env, seeds=2)
+    for attribute in {part for part in dir(model) if not part.startswith("_")}:
+        within = "batch_norm" in attribute or attribute in ("policy_aliases", "action_noise", "critic")
+        if within or hasattr(ours, attribute):
+            continue
+        line = refusal(AttributeError, lambda attribute=attribute: getattr(ours, attribute))
+        if "sde" in attribute and name in ("DQN", "TD3"):  # not among their arguments
+            assert line == f"'{name}' object has no attribute '{attribute}'"
+            continue
+        assert line.startswith(f"{attribute}: here ")
+        if attribute != "seed":
+            assert refusal(AttributeError, lambda attribute=attribute: getattr(ours[0], attribute)) == line
+        for path in re.findall(r"agent\.(\w+(?:\.\w+)*)", line.partition("nothing")[0]):
+            attrgetter(path)(ours)
+
+
+def test_hyper_parameters_of_sb3_are_found_in_the_config(agent):
+    for name, line in (
+        ("n_steps", "n_steps: here agent.config.num_steps"),
+        ("batch_size", "batch_size: here agent.config.batch_size"),
+        ("policy_kwargs", "policy_kwargs: here agent.network"),
+        ("seed", "seed: here agent.seeds"),
+        ("target_kl", "target_kl: here nothing (all `num_epochs` are run, as with SB3's None)".replace("`", "")),
+        ("buffer_size", "'PPO' object has no attribute 'buffer_size'"),
+        ("bogus", "'PPO' object has no attribute 'bogus'"),
+    ):
+        assert refusal(AttributeError, lambda name=name: getattr(agent, name)) == line
+    agent.verbose = 1  # whoever sets one has it
+    assert agent.verbose == 1
+
+
+def test_a_module_of_ones_own_may_have_such_a_name():
+    class Mine(DQN):
+        def build(self):
+            super().build()
+            self.actor = torch.nn.Linear(1, 1)
+
+    assert isinstance(Mine("CartPole-v1", seeds=1).actor, torch.nn.Linear)
 
 
 def test_attributes_of_one_seed_are_answered(agent):
