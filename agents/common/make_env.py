@@ -13,7 +13,7 @@ from gymnasium.wrappers import NormalizeObservation, NormalizeReward
 
 from agents.common import habits
 from agents.common.cartpole import CartPoleBatch
-from agents.common.spaces import in_words
+from agents.common.spaces import check_spaces, in_words
 from models.streams import stream_seed
 
 Maker = Callable[[], gym.Env]
@@ -235,7 +235,9 @@ class SyncBatch(SyncVectorEnv):
 
 def make_sync_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> SyncBatch:
     """The environments of `make_envs`, stepped one after the other."""
-    makers = [lambda single=single: single for single in make_envs(env, count, env_kwargs)]
+    envs = make_envs(env, count, env_kwargs)
+    check_spaces(envs[0].observation_space, envs[0].action_space)  # Gymnasium compares spaces, which not all can
+    makers = [lambda single=single: single for single in envs]
     return SyncBatch(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
 
 

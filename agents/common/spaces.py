@@ -32,8 +32,16 @@ def refused(name: str, space: gym.Space) -> ValueError:
     if isinstance(space, KINDS):
         expected = "at least one number" if 0 in (space.shape or ()) else "finite bounds"
     elif name == "observation" and isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
-        expected += "; gymnasium.wrappers.FlattenObservation makes a Box"
+        before = "" if is_flattenable(space) else "FilterObservation leaves out what are no numbers, then "
+        expected += f"; of gymnasium.wrappers {before}FlattenObservation makes a Box"
     return ValueError(f"env: found {name} space {in_words(space)}, expected {expected}")
+
+
+def is_flattenable(space: gym.Space) -> bool:
+    try:
+        return space.is_np_flattenable
+    except NotImplementedError:  # of a space that has no word on it
+        return False
 
 
 def num_choices(space: gym.Space) -> list[int] | None:

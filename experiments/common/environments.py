@@ -100,7 +100,7 @@ def find_env(env: str, flag: str = "--env") -> EnvSpec:
         words = " ".join(str(error).split())
         close = difflib.get_close_matches(env_id, gym.registry, 3)
         hint = f" Close to it: {', '.join(close)}." if close and "Did you mean" not in words else ""
-        expected = "an id that Gymnasium knows, or module:Id for an environment of your own"
+        expected = "an id that Gymnasium knows, or module:Id, where the module registers it"
         raise UsageError(f"{flag}: found {env!r}, expected {expected} ({words}{hint})") from None
 
 

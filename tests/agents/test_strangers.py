@@ -262,7 +262,8 @@ def test_numbers_are_rounded_to_whole_actions():
 
 @pytest.mark.parametrize(("observations", "actions", "message"), [
     (Dict(a=Discrete(2)), Discrete(2), "found observation space Dict.*FlattenObservation"),
-    (Tuple([Discrete(2)]), Discrete(2), "found observation space Tuple.*FlattenObservation"),
+    (Tuple([Discrete(2)]), Discrete(2), "found observation space Tuple.*wrappers FlattenObservation makes a Box"),
+    (Dict(a=Discrete(2), b=gym.Space()), Discrete(2), "FilterObservation leaves out what are no numbers, then Flatten"),
     (Text(3), Discrete(2), "found observation space Text"),
     (Box(-1, 1, (0,)), Discrete(2), r"found observation space Box.*, expected at least one number"),
     (Discrete(2**40), Discrete(2), "of 1099511627776 values, expected at most 100000"),
