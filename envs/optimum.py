@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import io
 import json
+import math
 import os
 import zipfile
 from collections.abc import Sequence
@@ -34,7 +35,8 @@ from envs.physics import Pendulum, fixed, reward, transition
 
 NUM_TORQUES = 41  # of a pendulum whose torque is continuous; 5 torques already come within 0.2 of it
 GRIDS = ((100, 61), (200, 121), (400, 241), (800, 481))  # angles x speeds; the next one while the value changes
-TOLERANCE = 0.5  # by at least this much
+TOLERANCE = 0.5  # by at least this much, or by half a per cent of it
+FINEST = 0.0151  # rad/s: the smallest torque changes the speed of a step by no more
 SETTLED = 1e-3  # if one more step changes no value by more, V is taken as that of an endless horizon
 VERSION = 2  # of the files in the cache; another one whenever the equations change, in the last digit too
 
@@ -154,6 +156,19 @@ def start_value(optimum: Optimum) -> float:
     return float(optimum.value(angle[:, None], speed).mean())
 
 
+def even_torques(pendulum: Pendulum, count: int) -> np.ndarray:
+    return np.linspace(-1, 1, count) * float(pendulum.max_torque)  # type: ignore[arg-type]
+
+
+def spread_torques(pendulum: Pendulum) -> np.ndarray:
+    """Torques in place of all: evenly spaced, and around 0 smaller and smaller ones, which balance a light pendulum."""
+    torques = even_torques(pendulum, NUM_TORQUES)
+    smallest = float(torques[-1] - torques[-2])
+    halvings = max(0, math.ceil(math.log2(smallest * float(pendulum.gains[1] * pendulum.dt) / FINEST)))  # type: ignore[operator]
+    smaller = smallest / 2.0 ** np.arange(1, halvings + 1)
+    return np.sort(np.concatenate([torques, smaller, -smaller]))
+
+
 def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameters: Any) -> Optimum:
     """The optimal controller of a fixed pendulum, computed once and then read from the cache.
 
@@ -169,7 +184,7 @@ def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameter
         ValueError: for values that no pendulum has, or that are ranges.
     """
     pendulum = fixed(PendulumBase("state", num_torques, parameters).pendulum)
-    torques = np.linspace(-1, 1, num_torques or NUM_TORQUES) * float(pendulum.max_torque)  # type: ignore[arg-type]
+    torques = even_torques(pendulum, num_torques) if num_torques else spread_torques(pendulum)
     key = json.dumps([VERSION, asdict(pendulum), len(torques), num_steps, GRIDS, TOLERANCE, SETTLED], sort_keys=True)
     folder = Path(os.environ.get("BALANCIER_CACHE") or pooch.os_cache("balancier"))
     path = folder / f"optimum-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
@@ -180,7 +195,7 @@ def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameter
     for grid in GRIDS:
         best = Optimum(pendulum, torques, num_steps, solve(pendulum, torques, num_steps, grid), num_torques is not None)
         value = start_value(best)
-        if abs(value - before) < TOLERANCE:
+        if abs(value - before) < min(TOLERANCE, 0.005 * abs(value)):
             break
         before = value
     write_cache(path, key, best.tables)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from envs.optimum import Optimum, optimal_returns, optimum, solve
-from envs.physics import Pendulum, reward, transition
+from envs.optimum import Optimum, optimal_returns, optimum, solve, spread_torques, start_value
+from envs.physics import Pendulum, reward, transition, wrap
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +43,35 @@ def test_the_default_pendulum():
     assert optimal_returns("balancier/Pendulum-v0", range(20)).mean() == pytest.approx(-127.3, abs=0.7)
     assert optimal_returns("envs:balancier/Pendulum-v0", range(200)).mean() == pytest.approx(-140.6, abs=0.7)
     np.testing.assert_allclose(optimal_returns("Pendulum-v1", [3]), optimal_returns("balancier/Pendulum-v0", [3]))
+
+
+def test_no_simple_controller_is_better_than_the_optimum_of_a_light_pendulum(monkeypatch):
+    """One that goes toward the top with a speed of k times the angle, as fast as the motor can. Evenly spaced torques
+    kick a light pendulum too hard to balance it: -28.5, where the controller reaches -23.4."""
+    monkeypatch.setattr("envs.optimum.GRIDS", ((100, 61),))
+    pendulum = Pendulum(mass=0.2, length=0.3, gravity=3.0, max_torque=5.0)
+    best = start_value(optimum(mass=0.2, length=0.3, gravity=3.0, max_torque=5.0))
+    per_sine, per_torque = pendulum.gains
+    returns = []
+    for k in 2.0, 4.0, 8.0:
+        angle, speed = (limit * ((np.arange(n) + 0.5) / n * 2 - 1) for limit, n in ((np.pi, 32), (1.0, 8)))
+        angle, speed = np.broadcast_arrays(angle[:, None], speed)
+        total = np.zeros(angle.shape)
+        for _ in range(200):
+            wanted = (-k * wrap(angle)).clip(-8, 8)
+            torque = (((wanted - speed) / 0.05 - per_sine * np.sin(angle)) / per_torque).clip(-5, 5)
+            total += reward(angle, speed, torque)
+            angle, speed = transition(angle, speed, torque, pendulum)
+        returns.append(total.mean())
+    assert max(returns) == pytest.approx(-23.4, abs=0.1)
+    assert max(returns) < best < max(returns) + 1.5
+
+
+def test_torques_are_even_where_a_pendulum_is_heavy_enough():
+    np.testing.assert_array_equal(spread_torques(Pendulum()), np.linspace(-1, 1, 41) * 2)
+    light = spread_torques(Pendulum(mass=0.25))  # a step of 0.1 N m changes its speed by 0.06 rad/s
+    assert len(light) == 45
+    np.testing.assert_allclose(light[21:26], [-0.025, 0, 0.025, 0.05, 0.1], atol=1e-12)
 
 
 @pytest.mark.usefixtures("_coarse")
@@ -94,17 +123,17 @@ def test_the_cache_is_read_and_a_damaged_one_is_computed_again(tmp_path, monkeyp
     monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path))
     with monkeypatch.context() as patch:
         patch.setattr("envs.optimum.VERSION", 1)
-        optimum(length=0.7)
+        optimum(length=1.3)
         (old,) = tmp_path.iterdir()
-        assert old.name == "optimum-8db47af4e3a97017.npz"
-    first = optimum(length=0.7)
+        assert old.name == "optimum-94e1bd6ba44dd6d3.npz"
+    first = optimum(length=1.3)
     (file,) = set(tmp_path.iterdir()) - {old}
-    assert file.name == "optimum-da4bfce81433ab0e.npz"
+    assert file.name == "optimum-9274e6f24e61dee5.npz"
     with monkeypatch.context() as patch:
         patch.setattr("envs.optimum.solve", None)
-        np.testing.assert_array_equal(optimum(length=0.7).tables, first.tables)
+        np.testing.assert_array_equal(optimum(length=1.3).tables, first.tables)
     file.write_bytes(file.read_bytes()[:1000])
-    np.testing.assert_array_equal(optimum(length=0.7).tables, first.tables)
+    np.testing.assert_array_equal(optimum(length=1.3).tables, first.tables)
 
 
 @pytest.mark.usefixtures("_coarse")
@@ -117,9 +146,10 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
 def test_the_grid_is_refined_until_the_value_settles(tmp_path, monkeypatch):
     monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path))
     monkeypatch.setattr("envs.optimum.GRIDS", ((10, 9), (12, 9), (14, 9), (16, 9)))
-    values = iter([-150.0, -149.0, -149.4])
+    values = iter([-150.0, -149.0, -149.4, -10.0, -9.9, -9.87])
     monkeypatch.setattr("envs.optimum.start_value", lambda optimum: next(values))
     assert optimum(length=0.8).tables.shape[1:] == (15, 9)  # the third changes the value by less than 0.5
+    assert optimum(length=0.9).tables.shape[1:] == (15, 9)  # and by less than half a per cent
 
 
 def test_where_there_is_no_optimum():
