@@ -18,7 +18,7 @@ import math
 import os
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Optimum:
     num_steps: int
     tables: np.ndarray  # (K, angles + 1, speeds) float32, V_0, V_1, ...; the last holds for all further steps
     discrete: bool  # whether actions are indices of torques
+    settled: bool = True  # whether finer grids gave the same value to a per cent; if not, there may be something better
 
     def choose(self, angle: np.ndarray, speed: np.ndarray, steps_left: int) -> np.ndarray:
         """Index (...) into `torques` of the best torque: the highest reward plus value of the next state."""
@@ -188,33 +189,39 @@ def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameter
     key = json.dumps([VERSION, asdict(pendulum), len(torques), num_steps, GRIDS, TOLERANCE, SETTLED], sort_keys=True)
     folder = Path(os.environ.get("BALANCIER_CACHE") or pooch.os_cache("balancier"))
     path = folder / f"optimum-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-    tables = read_cache(path, key)
-    if tables is not None:
-        return Optimum(pendulum, torques, num_steps, tables, num_torques is not None)
-    before = -np.inf
+    cached = read_cache(path, key)
+    if cached is not None:
+        return Optimum(pendulum, torques, num_steps, cached[0], num_torques is not None, cached[1])
+    best, values = None, []
     for grid in GRIDS:
-        best = Optimum(pendulum, torques, num_steps, solve(pendulum, torques, num_steps, grid), num_torques is not None)
-        value = start_value(best)
-        if abs(value - before) < min(TOLERANCE, 0.005 * abs(value)):
+        tables = solve(pendulum, torques, num_steps, grid)
+        finer = Optimum(pendulum, torques, num_steps, tables, num_torques is not None)
+        values.append(start_value(finer))
+        tolerance = min(TOLERANCE, 0.005 * abs(values[-1]))
+        if best is None or values[-1] > max(values) - tolerance:  # a finer grid may have bad luck
+            best = finer
+        if len(values) > 1 and abs(values[-1] - values[-2]) < tolerance:
             break
-        before = value
-    write_cache(path, key, best.tables)
+    assert best is not None
+    best = replace(best, settled=max(values) - min(values[-2:]) <= 0.01 * abs(max(values)))
+    write_cache(path, key, best)
     return best
 
 
-def read_cache(path: Path, key: str) -> np.ndarray | None:
-    """The tables in the file; None if it is not there, or damaged, or of other parameters."""
+def read_cache(path: Path, key: str) -> tuple[np.ndarray, bool] | None:
+    """Tables, and whether they settled, from the file; None if it is not there, or damaged, or of other parameters."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return file["tables"] if str(file["key"]) == key else None
+            settled = bool(file["settled"]) if "settled" in file else True
+            return (file["tables"], settled) if str(file["key"]) == key else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
 
-def write_cache(path: Path, key: str, tables: np.ndarray) -> None:
+def write_cache(path: Path, key: str, best: Optimum) -> None:
     """Keep the tables if the folder can be written to."""
     buffer = io.BytesIO()
-    np.savez(buffer, tables=tables, key=np.array(key))
+    np.savez(buffer, tables=best.tables, key=np.array(key), settled=np.array(best.settled))
     with contextlib.suppress(OSError):  # without the cache the next call only takes longer
         path.parent.mkdir(parents=True, exist_ok=True)
         balancier.write_file(path, buffer.getvalue())
@@ -226,8 +233,9 @@ PENDULUM_V1 = "gymnasium.envs.classic_control.pendulum:PendulumEnv"  # Gymnasium
 def optimal_returns(env_id: str, seeds: Sequence[int], **env_kwargs: Any) -> np.ndarray | None:
     """Returns (n,) of the optimum from `reset(seed=seed)` for each seed; None where no optimum is known.
 
-    Known are our pendulums with fixed parameters and a time limit, and Gymnasium's `Pendulum-v1`. The id says nothing:
-    another environment may have one of these names, and a pendulum may be registered under another.
+    Known are our pendulums with fixed parameters and a time limit, and Gymnasium's `Pendulum-v1`, unless the finest
+    grid is too coarse for the parameters. The id says nothing: another environment may have one of these names, and a
+    pendulum may be registered under another.
     """
     module, _, name = env_id.rpartition(":")
     if module:
@@ -246,4 +254,4 @@ def optimal_returns(env_id: str, seeds: Sequence[int], **env_kwargs: Any) -> np.
         return None
     batch.reset(seed=list(seeds))
     best = optimum(num_torques=batch.num_torques, num_steps=num_steps, **asdict(batch.pendulum))
-    return best.returns(np.stack([batch.angle, batch.speed], 1))
+    return best.returns(np.stack([batch.angle, batch.speed], 1)) if best.settled else None

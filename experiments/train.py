@@ -119,7 +119,7 @@ class Train(Flags):
     state)"""
     pendulum: Annotated[PendulumFlags, tyro.conf.OmitArgPrefixes] = field(default_factory=PendulumFlags)
     """The pendulum's parameters: for each number one value, or two: each episode then draws its own from that range.
-    The optimum is that of the same parameters; of ranges it is not known."""
+    The optimum is that of the same parameters, where it is known; of ranges it is not."""
 
 
 def load(run: Path, flag: str) -> Agent:
@@ -317,6 +317,8 @@ def train(flags: Train, command: str) -> None:
         optimal_returns(env, range(first, first + count), **agent.env_kwargs)
         for first, count in ((TEST_SEED, flags.eval_episodes), (VALIDATION_SEED, STARTS))
     )
+    if optimal is None and is_pendulum(env):
+        console.print("no optimum is known of these parameters: they are ranges, or its grid is too coarse for them")
     training = callback.finish(agent, flags.eval_episodes)
     write(run, Findings(name, env, agent, training, mean_or_none(validation), logs, seconds, optimal))
 

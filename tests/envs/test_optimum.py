@@ -152,6 +152,18 @@ def test_the_grid_is_refined_until_the_value_settles(tmp_path, monkeypatch):
     assert optimum(length=0.9).tables.shape[1:] == (15, 9)  # and by less than half a per cent
 
 
+def test_what_does_not_settle_is_no_optimum(tmp_path, monkeypatch):
+    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path))
+    monkeypatch.setattr("envs.optimum.GRIDS", ((10, 9), (12, 9), (14, 9)))
+    values = iter([-530.0, -510.0, -480.0, -25.0, -27.0, -27.0, -150.0, -140.0, -139.0])
+    monkeypatch.setattr("envs.optimum.start_value", lambda optimum: next(values))
+    for length, shape, settled in (1.1, 15, False), (1.2, 11, False), (1.3, 15, True):
+        for _ in "computed", "cached":
+            best = optimum(length=length)
+            assert (best.tables.shape[1], best.settled) == (shape, settled)
+        assert (optimal_returns("balancier/Pendulum-v0", [0], length=length) is not None) == settled
+
+
 def test_where_there_is_no_optimum():
     assert optimal_returns("CartPole-v1", [0]) is None
     assert optimal_returns("balancier/Pendulum-v0", [0], length=(1, 2)) is None
