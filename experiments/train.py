@@ -28,6 +28,7 @@ from rich.table import Table
 import agents
 from agents import Agent
 from agents.common import checkpoint
+from agents.common.make_env import CARTPOLE, has_native_batch
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from envs.optimum import optimal_returns
 from experiments.common import plotting
@@ -61,6 +62,7 @@ from experiments.common.training import (
 )
 
 CHECKPOINT = "agent.safetensors"
+STEPS_OF_EVALUATION = 500  # at least so many lie between two evaluations, which may cost more than the training
 QUICK_SEEDS = 3  # enough for the same lesson: the spread of the seeds, and where they end
 IMAGE = 16  # pixels of the shorter side from which an observation is an image, which a CNN sees
 
@@ -299,7 +301,8 @@ def train(flags: Train, command: str) -> None:
             logs.extend((agent.num_timesteps, *log) for log in ({"evaluation": returns} | agent.metrics).items())
             progress.advance(more, f"return {np.median(returns):.0f}")
 
-        callback = EvaluationCallback(env, steps, report, EVALUATIONS, agent.env_kwargs, agent.num_timesteps)
+        evaluations = num_evaluations(env, steps)
+        callback = EvaluationCallback(env, steps, report, evaluations, agent.env_kwargs, agent.num_timesteps)
 
         def evaluate_or_stop(agent: Agent) -> bool:
             callback(agent, agent.num_timesteps)
@@ -321,6 +324,13 @@ def train(flags: Train, command: str) -> None:
         console.print("no optimum is known of these parameters: they are ranges, or its grid is too coarse for them")
     training = callback.finish(agent, flags.eval_episodes)
     write(run, Findings(name, env, agent, training, mean_or_none(validation), logs, seconds, optimal))
+
+
+def num_evaluations(env: str, steps: int) -> int:
+    """How often a training is evaluated: less often if it is short and its environments are stepped one by one."""
+    spec = find_env(env)
+    native = has_native_batch(spec) or spec.entry_point == CARTPOLE
+    return EVALUATIONS if native else min(EVALUATIONS, max(2, steps // STEPS_OF_EVALUATION))
 
 
 def write(run: Run, findings: Findings) -> None:

@@ -129,3 +129,9 @@ def test_every_seed_of_the_quick_form_comes_close_to_the_optimum(tmp_path):
     result = json.loads((tmp_path / "result.json").read_text())
     assert len(result["returns"]) == 3
     assert min(result["returns"]) > result["optimum"] - 20
+
+
+def test_short_runs_in_environments_of_other_people_are_evaluated_less_often(monkeypatch):
+    monkeypatch.setattr(train, "EVALUATIONS", training.EVALUATIONS)
+    assert [train.num_evaluations("Acrobot-v1", steps) for steps in (8, 2_000, 50_000)] == [2, 4, 20]
+    assert train.num_evaluations("balancier/Pendulum-v0", 8) == train.num_evaluations("CartPole-v1", 8) == 20
