@@ -7,6 +7,7 @@ balancier watch runs/train/latest --gif swing-up.gif --replica 3
 """
 
 import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -86,13 +87,14 @@ def watch(flags: Watch) -> None:
 def drawn_env(env_id: str, env_kwargs: dict[str, Any], window: bool) -> gym.Env:
     """The environment with frames as arrays, or in a window; UsageError for one that has none.
 
-    An environment that only makes arrays is shown in a window by Gymnasium's wrapper.
+    An environment that only makes arrays is shown in a window by Gymnasium's wrapper; without a screen any that makes
+    some, because other windows end the process (MuJoCo's).
     """
     spec = find_env(env_id, "run")
     plain = gym.make(spec, disable_env_checker=True, **env_kwargs)
     modes = list(plain.metadata.get("render_modes") or [])
     plain.close()
-    mode = "human" if window and "human" in modes else "rgb_array"
+    mode = "human" if window and "human" in modes and (has_screen() or "rgb_array" not in modes) else "rgb_array"
     if mode not in modes:
         expected = "rgb_array or human" if window else "rgb_array"
         found = f"found {env_id}, which draws no frames (render_modes: {', '.join(map(str, modes)) or 'none'})"
@@ -105,6 +107,11 @@ def drawn_env(env_id: str, env_kwargs: dict[str, Any], window: bool) -> gym.Env:
         return env
     env.unwrapped.metadata = {**env.unwrapped.metadata, "render_fps": frames_per_second(env)}
     return HumanRendering(Frames(env)) if window else Frames(env)
+
+
+def has_screen() -> bool:
+    """Whether there is a place for windows; elsewhere than on Linux nobody knows."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 class Frames(gym.Wrapper):

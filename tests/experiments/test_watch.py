@@ -68,3 +68,18 @@ def test_no_checkpoint_or_a_broken_one(tmp_path, capsys):
     (tmp_path / "agent.safetensors").write_bytes(b"nothing")
     assert watch.main([str(tmp_path)]) == 2
     assert "is no checkpoint" in capsys.readouterr().err.replace("that are", "is")
+
+
+@pytest.mark.parametrize(("display", "window"), [("", "HumanRendering"), (":0", "OrderEnforcing")])
+def test_without_a_screen_frames_are_drawn_for_the_window(display, window, monkeypatch):
+    """Windows that an environment opens by other means than pygame would end the process."""
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    env = watch.drawn_env("CartPole-v1", {}, window=True)
+    kinds = [type(env).__name__]
+    while isinstance(env, gym.Wrapper):
+        env = env.env
+        kinds.append(type(env).__name__)
+    assert ("HumanRendering" in kinds) == (window == "HumanRendering")
+    assert window in kinds
