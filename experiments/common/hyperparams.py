@@ -105,6 +105,7 @@ PPO = ON_POLICY | {
 }
 # Scaled rewards spare the critic thousands of steps in which it only learns the size of the returns.
 SWING = PPO | {"num_envs": 16, "num_steps": 64, "normalize_reward": True}
+PPO_PENDULUM = {"num_epochs": 6, "batch_size": 256, "learning_rate": 2.5e-3, "gamma": 0.97, "anneal_steps": 40_000}
 # With the values of SB3's zoo, but for learning rate and discount.
 A2C = ON_POLICY | {
     "num_steps": 8,
@@ -144,19 +145,23 @@ SETTINGS: dict[tuple[str, str, Kind], Setting] = {
         | {
             "num_envs": 4,
             "num_updates": 2,
-            "learning_starts": 400,
+            "learning_starts": 200,
             "learning_rate": 3e-3,
             "gamma": 0.98,
             "tau": 0.02,
         },
         4_000,
-        solved_steps=6_000,
     ),
     ("td3", PENDULUM, "mlp"): Setting(10_000, TD3, 2_500),
-    ("ppo", PENDULUM, "mlp"): Setting(40_000, SWING | {"anneal_steps": 40_000}, 20_000),
+    ("ppo", PENDULUM, "mlp"): Setting(40_000, SWING | PPO_PENDULUM, 20_000),
     ("a2c", PENDULUM, "mlp"): Setting(1_000_000, A2C, 100_000),
     ("reinforce", PENDULUM, "mlp"): Setting(500_000, REINFORCE, 100_000),
-    ("dqn", DISCRETE, "mlp"): Setting(10_000, DQN, 4_000),
+    ("dqn", DISCRETE, "mlp"): Setting(
+        15_000,
+        DQN | {"num_envs": 2, "gamma": 0.98, "tau": 0.02, "exploration_steps": 5_000},
+        6_000,
+        solved_steps=10_000,
+    ),
     ("ppo", DISCRETE, "mlp"): Setting(100_000, SWING, 40_000),
     ("a2c", DISCRETE, "mlp"): Setting(1_000_000, A2C, 100_000),
     ("reinforce", DISCRETE, "mlp"): Setting(500_000, REINFORCE, 100_000),

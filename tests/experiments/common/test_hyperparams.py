@@ -15,12 +15,12 @@ PENDULUM, DISCRETE = "balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"
 TANH_64 = {"hidden": (64, 64), "activation": "tanh"}
 # (agent, environment, kind of network) -> steps, keywords of the MLP (None: two layers of 64), full configuration
 EXPECTED = {
-    ("dqn", "balancier/PendulumDiscrete-v0", "mlp"): (10000, None, {
+    ("dqn", "balancier/PendulumDiscrete-v0", "mlp"): (15000, None, {
         "anneal_steps": 15000, "batch_size": 128, "buffer_size": 50000, "double": False, "dueling": False,
-        "exploration_steps": 6000, "final_epsilon": 0.05, "gamma": 0.99, "importance_exponent": 0.4,
+        "exploration_steps": 5000, "final_epsilon": 0.05, "gamma": 0.98, "importance_exponent": 0.4,
         "learning_rate": 0.004, "learning_starts": 200, "max_grad_norm": 10.0, "n_step": 1, "noise_every": 1,
-        "normalize_obs": False, "normalize_reward": False, "num_envs": 1, "num_updates": 1, "prioritized": False,
-        "priority_exponent": 0.6, "sequence_length": None, "target_every": 1, "tau": 0.01, "train_every": 1,
+        "normalize_obs": False, "normalize_reward": False, "num_envs": 2, "num_updates": 1, "prioritized": False,
+        "priority_exponent": 0.6, "sequence_length": None, "target_every": 1, "tau": 0.02, "train_every": 1,
     }),
     ("reinforce", "balancier/Pendulum-v0", "mlp"): (500000, None, {
         "anneal_steps": None, "baseline": True, "entropy_weight": 0.0, "gamma": 0.98, "learning_rate": 0.003,
@@ -34,14 +34,14 @@ EXPECTED = {
         "num_steps": 8, "sequence_length": None, "value_weight": 0.4,
     }),
     ("ppo", "balancier/Pendulum-v0", "mlp"): (40000, None, {
-        "anneal_steps": 40000, "batch_size": 128, "clip_range": 0.2, "entropy_weight": 0.0, "gae_lambda": 0.95,
-        "gamma": 0.98, "learning_rate": 0.001, "log_std_init": 0.0, "max_grad_norm": None, "normalize_obs": False,
-        "normalize_reward": True, "num_envs": 16, "num_epochs": 10, "num_steps": 64, "sequence_length": None,
+        "anneal_steps": 40000, "batch_size": 256, "clip_range": 0.2, "entropy_weight": 0.0, "gae_lambda": 0.95,
+        "gamma": 0.97, "learning_rate": 0.0025, "log_std_init": 0.0, "max_grad_norm": None, "normalize_obs": False,
+        "normalize_reward": True, "num_envs": 16, "num_epochs": 6, "num_steps": 64, "sequence_length": None,
         "value_weight": 0.5,
     }),
     ("sac", "balancier/Pendulum-v0", "mlp"): (10000, None, {
         "anneal_steps": None, "batch_size": 64, "buffer_size": 100000, "gamma": 0.98, "learning_rate": 0.003,
-        "learning_starts": 400, "n_step": 1, "noise_every": 1, "normalize_obs": False, "normalize_reward": False,
+        "learning_starts": 200, "n_step": 1, "noise_every": 1, "normalize_obs": False, "normalize_reward": False,
         "num_envs": 4, "num_updates": 2, "sequence_length": None, "tau": 0.02, "train_every": 1,
     }),
     ("td3", "balancier/Pendulum-v0", "mlp"): (10000, None, {
