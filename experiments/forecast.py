@@ -13,69 +13,59 @@ S seed, n pendulums, B minibatch, T angles, G groups, H angles predicted.
 """
 
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
 
 from envs import datasets
-from experiments.common import plotting
+from experiments.common import plotting, sequence_figures, sequences
 from experiments.common.command import Lesson, Page, launch
 from experiments.common.estimators import NOISE, least_squares_fit, simulate
 from experiments.common.flags import ParallelFlags, UsageError, at_least
-from experiments.common.parallel import Job, ProgressBar, duration, run_parallel
+from experiments.common.parallel import Job, run_parallel
 from experiments.common.runs import Metric
+from experiments.common.sequence_figures import draw_curves, legend_below, log_error_axis, looks
 from experiments.common.sequences import (
     CHANGE,
+    FLAT,
     GROUP,
+    Budget,
     Flat,
+    as_tensor,
+    best_recurrent,
     check_shipped,
-    flat_parameters,
+    flat_over_best,
+    forecast_words,
     groups,
     keep,
-    legend_below,
     load_shipped,
-    log_error_axis,
-    looks,
+    network_sizes,
     num_parameters,
+    random_counts,
     recurrent,
-    recurrent_parameters,
-    same_size,
 )
-from models import Adam, Linear, fit
-from models.fitting import triangle
+from models import Linear
 from models.recurrent import RECURRENT
 
 PAST, FUTURE, LONGER, SHORTEST = 50, 50, 100, 10  # angles: read in training, predicted, read at most, at least
 UNROLLED = 20  # predicted angles in the training loss
 AHEAD = 20  # angles ahead, 1 s, where errors are compared
 FIRST_STARTS = 80  # training windows begin up to this number of angles after the release
+QUANTITY = f"error {AHEAD} steps ahead"
 SHORTER = 0.25  # share of the training's pasts that have SHORTEST to PAST angles; the others have PAST
 EVERY_STEP = 0.3  # weight of the errors of the next group after every group read
-FLAT = "mlp"
 LARGER = (128, 128, 128)  # hidden layers of a flat network with more parameters
-REFERENCES = {"persistence": (plotting.GRAY, ":"), "physics": ("black", "-.")}
+PHYSICS = "physics"
+REFERENCES = {"persistence": (plotting.GRAY, ":"), PHYSICS: ("black", "-.")}
 PANELS = 3  # pendulums whose futures are drawn
 TEST_SEED = 20_000  # seed of the test pendulums
-
-
-class Budget(NamedTuple):
-    """The training of one network."""
-
-    sequences: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    seconds: float  # of the processor, for one seed
 
 
 BUDGETS = {
@@ -157,23 +147,19 @@ class Findings:
         return {name: network.by_length[LONGER] for name, network in self.networks.items()}
 
     @property
+    def ahead(self) -> dict[str, dict[str, np.ndarray]]:
+        """Equal, unequal or longer pasts -> network -> error AHEAD (S,)."""
+        cases = {"equal": self.error, "unequal": self.unequal, "longer": self.longer}
+        return {case: {name: errors[name][:, AHEAD - 1] for name in self.networks} for case, errors in cases.items()}
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Equal, unequal or longer -> the error of the flat network over that of the best recurrent one."""
+        return {case: flat_over_best(errors) for case, errors in self.ahead.items()}
+
+    @property
     def best(self) -> str:
-        return min(self.networks, key=lambda name: ahead(self.error)[name].mean())
-
-
-def ahead(errors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The errors AHEAD, (S,) each."""
-    return {name: error[:, AHEAD - 1] for name, error in errors.items()}
-
-
-def best_recurrent(errors: dict[str, np.ndarray]) -> str:
-    """The recurrent network with the smallest error AHEAD."""
-    return min(RECURRENT, key=lambda name: ahead(errors)[name].mean())
-
-
-def flat_over_best(errors: dict[str, np.ndarray]) -> float:
-    """Error AHEAD of the flat network over that of the best recurrent one."""
-    return float(ahead(errors)[FLAT].mean() / ahead(errors)[best_recurrent(errors)].mean())
+        return min(self.networks, key=lambda name: self.ahead["equal"][name].mean())
 
 
 # Networks
@@ -233,14 +219,8 @@ def following(angles: Tensor, changes: Tensor) -> Tensor:
 
 
 def sizes(flags: Forecast) -> dict[str, tuple[int, ...]]:
-    """Units of each network's layers. `mlp` and the recurrent networks have as many parameters as the GRU."""
-    wanted = recurrent_parameters("gru", flags.hidden, GROUP)
-    found: dict[str, tuple[int, ...]] = {
-        name: (same_size(lambda size, name=name: recurrent_parameters(name, size, GROUP), wanted),)
-        for name in RECURRENT
-    }
-    found[FLAT] = (same_size(lambda size: flat_parameters(PAST // GROUP, (size, size), GROUP), wanted),) * 2
-    return found | {f"{FLAT}_{flat_parameters(PAST // GROUP, LARGER, GROUP)}": LARGER}
+    """Units of each network's layers."""
+    return network_sizes(flags.hidden, PAST // GROUP, GROUP, [LARGER])
 
 
 def build(name: str, layers: Sequence[int], seeds: Sequence[int]) -> nn.Module:
@@ -253,10 +233,6 @@ def budget_of(name: str) -> Budget:
     return BUDGETS.get(name, BUDGETS["larger"])
 
 
-def as_tensor(x: np.ndarray) -> Tensor:
-    return torch.tensor(x, dtype=torch.get_default_dtype())
-
-
 def unseen_pendulums(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Measured pasts (count, LONGER) since the release, and true futures (count, FUTURE)."""
     angles, _ = datasets.swings(count, LONGER + FUTURE, seed=TEST_SEED)
@@ -264,15 +240,13 @@ def unseen_pendulums(count: int) -> tuple[np.ndarray, np.ndarray]:
     return angles[:, :LONGER] + noise, angles[:, LONGER:]
 
 
-def random_counts(count: int, seed: int) -> Tensor:
-    """Numbers of groups (count,), of SHORTEST to PAST angles."""
-    return torch.from_numpy(np.random.default_rng(seed).integers(SHORTEST // GROUP, PAST // GROUP + 1, count))
-
-
-def work(job: Job, report: Callable[[float], None]) -> Performance:
-    """Train and test one network with all its seeds, in a process of its own."""
+def work(job: Job, report: Callable[[float], None]) -> "Performance | np.ndarray":
+    """One job, in a process of its own: fit the physics, or train and test one network with all its seeds."""
     flags: Forecast = job.settings
     past, truth = unseen_pendulums(flags.tests)
+    if job.name == PHYSICS:
+        past = past[: flags.physics_tests_to_run]
+        return least_squares_fit(past, advance=lambda: report(job.cost / len(past)))
     network = build(job.name, sizes(flags)[job.name], job.seeds)
     if flags.quick:
         weights, notes = load_shipped(f"forecast_{job.name}")
@@ -289,7 +263,7 @@ def work(job: Job, report: Callable[[float], None]) -> Performance:
         seconds=seconds,
         curve=curve,
         by_length=by_length,
-        unequal=rmse(futures(job.name, network, past, random_counts(len(past), TEST_SEED)), truth),
+        unequal=rmse(futures(job.name, network, past, random_counts(len(past), TEST_SEED, SHORTEST, PAST)), truth),
         future=futures(job.name, network, past, PAST // GROUP)[0],
         weights={key: tensor[:1].clone() for key, tensor in network.state_dict().items()},
     )
@@ -299,22 +273,14 @@ def train(
     network: nn.Module, job: Job, report: Callable[[float], None], past: np.ndarray, truth: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """Train on noisy pasts; processor seconds for one seed, and the curve of the errors for the test pendulums."""
-    flags, budget, first_seed, seeds = job.settings, budget_of(job.name), job.seeds[0], len(job.seeds)
-    count, name = round(budget.sequences * flags.share), job.name
+    flags, name, first_seed, budget = job.settings, job.name, job.seeds[0], budget_of(job.name)
+    count = round(budget.sequences * flags.share)
     angles, _ = datasets.swings(count, FIRST_STARTS + PAST + UNROLLED, seed=first_seed + 1)
     starts = np.random.default_rng(first_seed).integers(0, FIRST_STARTS + 1, (count, 1))
     series = as_tensor(np.take_along_axis(angles, starts + np.arange(PAST + UNROLLED), 1))
-    counts = random_counts(count, first_seed)
+    counts = random_counts(count, first_seed, SHORTEST, PAST)
     counts[round(SHORTER * count) :] = PAST // GROUP
-    inputs = (series[:, :PAST],) if name in RECURRENT else (series[:, :PAST], counts)
     generator = torch.Generator().manual_seed(first_seed)
-    torch.manual_seed(first_seed)  # of the noise on the states
-    began, curve = time.process_time(), []
-
-    def after_epoch(*_: Any) -> None:
-        seconds = (time.process_time() - began) / seeds
-        curve.append([seconds, *rmse(futures(name, network, past, PAST // GROUP), truth)[:, AHEAD - 1]])
-        report(job.cost / budget.epochs)
 
     def noisy(x: Tensor, _: float) -> Tensor:
         x = x + NOISE * torch.randn(x.shape, generator=generator)
@@ -324,20 +290,18 @@ def train(
             x = x[..., -int(count) * GROUP :]
         return x
 
-    history = fit(
+    recurrent = name in RECURRENT
+    seconds, history = sequences.train(
         network,
-        TensorDataset(*inputs, series[:, GROUP:] if name in RECURRENT else series[:, PAST:]),
-        every_step_loss if name in RECURRENT else future_loss,
-        seeds=job.seeds,
-        epochs=budget.epochs,
-        batch_size=budget.batch_size,
-        learning_rate=budget.learning_rate,
-        optimizer=partial(Adam, max_grad_norm=1.0),
-        schedule=triangle(budget.epochs, 0.1),
+        [series[:, :PAST], series[:, GROUP:]] if recurrent else [series[:, :PAST], counts, series[:, PAST:]],
+        every_step_loss if recurrent else future_loss,
+        budget,
+        job.seeds,
         augment=noisy,
-        callback=after_epoch,
+        test=lambda: rmse(futures(name, network, past, PAST // GROUP), truth)[:, AHEAD - 1],
+        report=lambda share: report(job.cost * share),
     )
-    return history.seconds / seeds, np.array(curve)
+    return seconds, np.array([[then, *errors] for then, errors in history])
 
 
 def future_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -381,13 +345,13 @@ def rmse(future: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def plan(flags: Forecast) -> list[Job]:
-    """One job for each network, the most expensive first."""
+    """One job for each network, the most expensive first, and the fits of the physics."""
 
     def cost(name: str) -> float:
         return 0.3 if flags.quick else budget_of(name).seconds * flags.share * flags.seeds
 
     jobs = [Job(name, tuple(flags.trained_seeds), cost(name), flags) for name in sizes(flags)]
-    return sorted(jobs, key=lambda job: -job.cost)
+    return [*sorted(jobs, key=lambda job: -job.cost), Job(PHYSICS, (), 0.05 * flags.physics_tests_to_run, flags)]
 
 
 def check(flags: Forecast) -> None:
@@ -399,15 +363,14 @@ def check(flags: Forecast) -> None:
 def measure(flags: Forecast) -> Findings:
     jobs = plan(flags)
     results = run_parallel(work, jobs, 1 if flags.quick else flags.processes)
-    by_name = {job.name: result for job, result in zip(jobs, results, strict=True)}
+    by_name: dict[str, Any] = {job.name: result for job, result in zip(jobs, results, strict=True)}
     past, truth = unseen_pendulums(flags.tests)
-    with ProgressBar(flags.physics_tests_to_run, "fits of the physics") as progress:
-        fits = least_squares_fit(past[: flags.physics_tests_to_run], advance=progress.advance)
+    fits = by_name.pop(PHYSICS)
     references = {
         "persistence": np.broadcast_to(past[:, -1:], truth.shape),
-        "physics": simulate(fits, LONGER + FUTURE)[:, LONGER:],
+        PHYSICS: simulate(fits, LONGER + FUTURE)[:, LONGER:],
     }
-    networks = {name: by_name[name] for name in sizes(flags)}
+    networks: dict[str, Performance] = {name: by_name[name] for name in sizes(flags)}
     if flags.keep is not None:
         for name, network in networks.items():
             notes = {"seconds": round(network.seconds, 1), "curve": np.round(network.curve[:, :2], 4).tolist()}
@@ -416,10 +379,7 @@ def measure(flags: Forecast) -> Findings:
 
 
 def forecast(flags: Forecast) -> str:
-    processes = 1 if flags.quick else flags.processes
-    seconds = sum(job.cost for job in plan(flags)) / processes + 6 + flags.physics_tests_to_run / 20
-    shipped = "networks that come with the package, " if flags.quick else ""
-    return f"{shipped}about {duration(seconds)}, {processes} process{'es' * (processes > 1)}"
+    return forecast_words(flags, plan(flags), afterwards=6)
 
 
 # Output
@@ -437,14 +397,13 @@ def result(findings: Findings) -> dict[str, Any]:
     def at(errors: dict[str, np.ndarray], horizon: int) -> dict[str, float]:
         return {name: round(float(e[:, horizon - 1].mean()), 5) for name, e in errors.items()}
 
-    cases = {"equal": error, "unequal": findings.unequal, "longer": findings.longer}
     return {
         "error_at_1": at(error, 1),
         "error_at_20": at(error, AHEAD),
         "error_at_50": at(error, 50),
         "unequal_error_at_20": at(findings.unequal, AHEAD),
         "longer_error_at_20": at(findings.longer, AHEAD),
-        "flat_over_best_recurrent": {case: round(flat_over_best(errors), 3) for case, errors in cases.items()},
+        "flat_over_best_recurrent": {case: round(ratio, 3) for case, ratio in findings.ratios.items()},
         "best": best,
         "best_over_persistence_at_20": round(at(error, AHEAD)[best] / at(error, AHEAD)["persistence"], 4),
         "parameters": {name: network.parameters for name, network in findings.networks.items()},
@@ -469,8 +428,8 @@ def table(findings: Findings) -> Table:
         table.add_row(name, *cells)
     table.caption = (
         f"Errors in rad. {AHEAD} steps ahead, the error of mlp over that of the best recurrent network is "
-        f"{flat_over_best(findings.error):.2f} from {PAST} angles, {flat_over_best(findings.unequal):.2f} from "
-        f"{SHORTEST} to {PAST}, {flat_over_best(findings.longer):.2f} from {LONGER}, of which mlp reads the last "
+        f"{findings.ratios['equal']:.2f} from {PAST} angles, {findings.ratios['unequal']:.2f} from "
+        f"{SHORTEST} to {PAST}, {findings.ratios['longer']:.2f} from {LONGER}, of which mlp reads the last "
         f"{PAST}."
     )
     return table
@@ -480,92 +439,63 @@ def table(findings: Findings) -> Table:
 
 
 def figures(findings: Findings) -> dict[str, Figure]:
+    cases = dict(
+        zip(
+            (f"{PAST} angles", f"{SHORTEST} to {PAST} angles", f"{LONGER} angles"), findings.ahead.values(), strict=True
+        )
+    )
+    parameters = {name: network.parameters for name, network in findings.networks.items()}
     return {
         "futures": plot_futures(findings),
         "error_against_horizon": plot_errors(findings),
         "lengths": plot_lengths(findings),
-        "networks": plot_networks(findings),
+        "networks": sequence_figures.plot_networks(cases, parameters, QUANTITY, "rad", findings.shipped),
         "training": plot_training(findings),
     }
 
 
-def line_of(name: str) -> str:
-    return "-" if name in RECURRENT else "--"
-
-
 def plot_errors(findings: Findings) -> Figure:
     """Error against horizon, mean and range of the seeds."""
-    figure, (panel,) = plotting.new(width=12, height=7)
-    error, best = findings.error, findings.best
-    for name, (color, _) in looks(findings.networks).items():
-        plotting.mean_band(panel, range(1, FUTURE + 1), error[name].T, name, color, linestyle=line_of(name))
+    error, best, horizons = findings.error, findings.best, range(1, FUTURE + 1)
+    at = {name: error[name][:, AHEAD - 1].mean() for name in (best, *REFERENCES)}
+    figure, [panel] = plotting.slide(
+        f"{AHEAD} steps (1 s) ahead, {best} errs by {at[best]:.3f} rad: {at[best] / at['persistence']:.1%} of what\n"
+        f"persistence does. A fit of the physics errs by {at['physics']:.3f} rad"
+    )
+    draw_curves(panel, {name: (horizons, error[name].T) for name in findings.networks}, marked=False)
     for name, (color, style) in REFERENCES.items():
-        panel.plot(range(1, FUTURE + 1), error[name][0], style, color=color, label=name)
+        panel.plot(horizons, error[name][0], style, color=color, label=name)
     panel.axvspan(UNROLLED, FUTURE, color=plotting.GRAY, alpha=0.12)
-    ratio = ahead(error)[best].mean() / error["persistence"][0, AHEAD - 1]
     panel.set(xlabel="steps ahead, 0.05 s each (gray: farther than in training)")
-    log_error_axis(panel)
-    panel.set_ylabel("error, rad (RMS)")
-    panel.set_title(f"{AHEAD} steps ahead, the error of {best} is {ratio:.0%} of persistence")
+    log_error_axis(panel, "error, rad (RMS)")
     legend_below(figure, findings.shipped)
     return figure
 
 
 def plot_lengths(findings: Findings) -> Figure:
     """Error against the number of angles seen, beyond the training's, too."""
-    figure, (panel,) = plotting.new(width=12, height=7)
-    for name, network in findings.networks.items():
-        color, marker = looks(findings.networks)[name]
-        errors = np.stack([error[:, AHEAD - 1] for error in network.by_length.values()])  # (lengths, S)
-        style = {"marker": marker, "markersize": 7, "linestyle": line_of(name)}
-        plotting.mean_band(panel, list(network.by_length), errors, name, color, **style)
+    errors, networks = findings.ahead["longer"], findings.networks
+    best = best_recurrent(errors)
+    curves = {
+        name: (list(network.by_length), np.stack([error[:, AHEAD - 1] for error in network.by_length.values()]))
+        for name, network in networks.items()
+    }
+    figure, [panel] = sequence_figures.plot_lengths(
+        f"From {LONGER} angles, twice as many as in training, {best} errs by {errors[best].mean():.3f} rad.\n"
+        f"{FLAT}, which reads the last {PAST} alone, errs by {errors[FLAT].mean():.3f} rad",
+        {f"{QUANTITY}, rad (RMS)": curves},
+        PAST,
+    )
     persistence = findings.error["persistence"][0, AHEAD - 1]
     panel.axhline(persistence, color=plotting.GRAY, linestyle=":", label="persistence")
-    panel.axvspan(PAST, LONGER, color=plotting.GRAY, alpha=0.12)
-    best = best_recurrent(findings.longer)
-    errors = [ahead(findings.longer)[name].mean() for name in (best, FLAT)]
-    panel.set(xlabel="angles seen (gray: longer than in training)")
-    log_error_axis(panel)
-    panel.set_ylabel(f"error {AHEAD} steps ahead, rad (RMS)")
-    panel.set_title(f"after {LONGER} angles: {best} {errors[0]:.3f} rad, {FLAT} {errors[1]:.3f} rad")
-    legend_below(figure, findings.shipped)
-    return figure
-
-
-def plot_networks(findings: Findings) -> Figure:
-    """Error against the number of parameters, for equal, unequal and longer pasts."""
-    figure, panels = plotting.new(3, width=5.4, height=8.0, sharey=True)
-    cases = {
-        f"{PAST} angles": findings.error,
-        f"{SHORTEST} to {PAST} angles": findings.unequal,
-        f"{LONGER} angles": findings.longer,
-    }
-    for panel, (words, errors) in zip(panels, cases.items(), strict=True):
-        for name, network in findings.networks.items():
-            color, marker = looks(findings.networks)[name]
-            values = ahead(errors)[name]
-            panel.plot([network.parameters] * len(values), values, marker, color=color, markersize=12, label=name)
-        panel.set(xscale="log", xlabel="parameters", xlim=(8e3, 1e5))
-        log_error_axis(panel)
-        ratio, best = flat_over_best(errors), best_recurrent(errors)
-        panel.set_title(f"{words}: the error of {FLAT}\nis {ratio:.2f} times that of {best}")
-    panels[0].set_ylabel(f"error {AHEAD} steps ahead, rad (RMS)")
     legend_below(figure, findings.shipped)
     return figure
 
 
 def plot_training(findings: Findings) -> Figure:
     """Error against the processor seconds of training."""
-    figure, (panel,) = plotting.new(width=12, height=7)
-    for name, network in findings.networks.items():
-        color, marker = looks(findings.networks)[name]
-        style = {"marker": marker, "markersize": 8, "linestyle": line_of(name)}
-        plotting.mean_band(panel, network.curve[:, 0].tolist(), network.curve[:, 1:], name, color, **style)
-    best = findings.best
-    panel.set(xscale="log", xlabel="training, processor seconds for one seed")
-    log_error_axis(panel)
-    panel.set_ylabel(f"error {AHEAD} steps ahead, rad (RMS)")
-    panel.set_title(f"{PAST} angles: {best} is best, after {findings.networks[best].curve[-1, 0]:.0f} s of training")
+    curves = {name: (network.curve[:, 0].tolist(), network.curve[:, 1:]) for name, network in findings.networks.items()}
+    figure, _ = sequence_figures.plot_training({f"{QUANTITY}, rad (RMS)": curves}, PAST, "rad")
     legend_below(figure, findings.shipped)
     return figure
 
@@ -588,7 +518,7 @@ def plot_futures(findings: Findings) -> Figure:
     for panel in panels[::PANELS]:
         panel.set_ylabel("angle, rad")
     named = {label: line for panel in panels for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-    errors = [ahead(findings.error)[name].mean() for name in ("lstm", FLAT)]
+    errors = [findings.ahead["equal"][name].mean() for name in ("lstm", FLAT)]
     figure.suptitle(f"1 s ahead, lstm errs by {errors[0]:.3f} rad and {FLAT} by {errors[1]:.3f} rad", fontsize=18)
     figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=4)
     return figure

@@ -11,46 +11,47 @@ S seed, n pendulums, B minibatch, T angles, G groups.
 """
 
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
 
 from envs import datasets
-from experiments.common import estimators, plotting
+from experiments.common import estimators, plotting, sequence_figures, sequences
 from experiments.common.command import Lesson, Page, launch
 from experiments.common.estimators import HIGH, LOW, NOISE, PRIOR_STD, Limit, cramer_rao
 from experiments.common.flags import ParallelFlags, at_least
-from experiments.common.parallel import Job, duration, run_parallel
+from experiments.common.parallel import Job, run_parallel
 from experiments.common.runs import Metric
+from experiments.common.sequence_figures import Curves, legend_below, plot_memory
 from experiments.common.sequences import (
+    FLAT,
     GROUP,
     MOST_SHIPPED,
+    Budget,
     Flat,
+    as_tensor,
+    best_recurrent,
     check_shipped,
-    flat_parameters,
+    flat_over_best,
+    forecast_words,
+    gates,
+    gradient_norm,
     groups,
     keep,
-    legend_below,
     load_shipped,
-    log_error_axis,
-    looks,
+    network_sizes,
     num_parameters,
+    random_counts,
     recurrent,
-    recurrent_parameters,
-    same_size,
 )
-from models import LSTM, Adam, Readout, fit, replica
-from models.fitting import triangle
+from models import Readout
 from models.recurrent import RECURRENT
 
 STEPS, LONGER, SHORTEST = 100, 200, 20  # angles: in training, in the longer sequences, in the shortest
@@ -58,21 +59,11 @@ COUNTS = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 120, 140, 160, 180, 200)  # a
 MIDDLE, HALF = (HIGH + LOW)[:2] / 2, (HIGH - LOW)[:2] / 2  # the networks estimate values in [-1, 1]
 TARGETS = ("length", "mass")
 UNITS = ("m", "kg")
+QUANTITIES = [f"error of the {target}, {unit} (RMS)" for target, unit in zip(TARGETS, UNITS, strict=True)]
 DAMPING = 0.2
 TEST_SEED = 10_000  # seed of the test pendulums; training takes the first seeds
-FLAT = "mlp"
-LARGER = ((120, 120, 120), (256, 256, 256))  # hidden layers of flat networks with more parameters
+LARGER = (120, 120, 120), (256, 256, 256)  # hidden layers of flat networks with more parameters
 LIMIT, UNDAMPED = "limit", "undamped"  # jobs that train no network of the comparison
-
-
-class Budget(NamedTuple):
-    """The training of one network."""
-
-    pendulums: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    seconds: float  # of the processor, for one seed
 
 
 BUDGETS = {
@@ -126,7 +117,7 @@ class Performance:
     by_length: dict[int, np.ndarray]  # number of angles -> (S, 2)
     estimate: np.ndarray  # (S, n, 2), from 100 angles
     gradient: dict[str, np.ndarray]  # "before" and "after" training: (G,), norm of d loss / d x_t
-    gates: np.ndarray | None  # (3, G, hidden), of an LSTM on the widest swing: input, forget, output
+    gates: np.ndarray  # (3, G, hidden), of an LSTM on the widest swing: input, forget, output; else empty
     weights: dict[str, Tensor]  # of the first seed
 
 
@@ -155,13 +146,16 @@ class Findings:
     def longer(self) -> dict[str, np.ndarray]:
         return {name: network.by_length[LONGER] for name, network in self.networks.items()}
 
-    def best(self, errors: dict[str, np.ndarray]) -> str:
-        """The recurrent network with the smallest error of the length."""
-        return min(RECURRENT, key=lambda name: errors[name][:, 0].mean())
+    @property
+    def length_errors(self) -> dict[str, dict[str, np.ndarray]]:
+        """Equal, unequal or longer sequences -> network -> error of the length (S,)."""
+        cases = {"equal": self.rmse, "unequal": self.unequal, "longer": self.longer}
+        return {case: {name: error[:, 0] for name, error in errors.items()} for case, errors in cases.items()}
 
-    def flat_over_best(self, errors: dict[str, np.ndarray]) -> float:
-        """Error of the length, that of the flat network over that of the best recurrent one."""
-        return float(errors[FLAT][:, 0].mean() / errors[self.best(errors)][:, 0].mean())
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Equal, unequal or longer -> the error of the flat network over that of the best recurrent one."""
+        return {case: flat_over_best(errors) for case, errors in self.length_errors.items()}
 
 
 # Data
@@ -178,15 +172,6 @@ def unseen_pendulums(count: int, damping: float = DAMPING) -> tuple[Tensor, Tens
     """Angles (count, LONGER) with the noise of the instrument, and length and mass as above."""
     angles, target = pendulums(count, TEST_SEED, damping, LONGER)
     return angles + NOISE * as_tensor(np.random.default_rng([TEST_SEED, 1]).standard_normal(angles.shape)), target
-
-
-def as_tensor(x: np.ndarray) -> Tensor:
-    return torch.tensor(x, dtype=torch.get_default_dtype())
-
-
-def random_counts(count: int, seed: int) -> Tensor:
-    """Numbers of groups (count,), of SHORTEST to STEPS angles."""
-    return torch.from_numpy(np.random.default_rng(seed).integers(SHORTEST // GROUP, STEPS // GROUP + 1, count))
 
 
 # Networks
@@ -217,16 +202,8 @@ class GroupReader(nn.Module):
 
 
 def sizes(flags: Identify) -> dict[str, tuple[int, ...]]:
-    """Units of each network's layers. `mlp` and the recurrent networks have as many parameters as the GRU."""
-    wanted = recurrent_parameters("gru", flags.hidden, 2)
-    found: dict[str, tuple[int, ...]] = {
-        name: (same_size(lambda size, name=name: recurrent_parameters(name, size, 2), wanted),) for name in RECURRENT
-    }
-    found[FLAT] = (same_size(lambda size: flat_parameters(STEPS // GROUP, (size, size), 2), wanted),) * 2
-    larger = {flat_parameters(STEPS // GROUP, layers, 2): layers for layers in LARGER}
-    return found | {
-        f"{FLAT}_{count}": layers for count, layers in larger.items() if count < MOST_SHIPPED or not flags.quick
-    }
+    """Units of each network's layers; the largest network is too large to come with the package."""
+    return network_sizes(flags.hidden, STEPS // GROUP, len(TARGETS), LARGER[:1] if flags.quick else LARGER)
 
 
 def build(name: str, layers: Sequence[int], seeds: Sequence[int]) -> nn.Module:
@@ -255,8 +232,8 @@ def work(job: Job, report: Callable[[float], None]) -> "Performance | Limit":
     if name == LIMIT:
         observed = angles[:, :STEPS].numpy().astype(np.float64)
         return estimators.limit(observed, advance=lambda: report(job.cost / len(observed)))
-    network = build(name, sizes(flags)[name], job.seeds)
-    gradient = {"before": gradient_norm(network, angles, truth)} if name in RECURRENT else {}
+    network: Any = build(name, sizes(flags)[name], job.seeds)
+    gradient = {"before": gradient_norm(network.readout, angles, truth)} if name in RECURRENT else {}
     history: list[tuple[float, np.ndarray]] = []
     if flags.quick:
         weights, notes = load_shipped(f"identify_{job.name}")
@@ -264,67 +241,47 @@ def work(job: Job, report: Callable[[float], None]) -> "Performance | Limit":
         seconds = notes["seconds"]
         report(job.cost)
     else:
-        seconds = train(network, job, report, angles, history)
+        seconds, history = train(network, job, report, angles)
     network.eval()
     if name in RECURRENT:
-        gradient["after"] = gradient_norm(network, angles, truth)
+        gradient["after"] = gradient_norm(network.readout, angles, truth)
     return Performance(
         parameters=num_parameters(network),
         seconds=seconds,
-        unequal=rmse(estimates(name, network, angles, random_counts(len(angles), TEST_SEED)), truth),
+        unequal=rmse(estimates(name, network, angles, random_counts(len(angles), TEST_SEED, SHORTEST, STEPS)), truth),
         by_length={count: rmse(estimates(name, network, angles, count // GROUP), truth) for count in COUNTS},
         estimate=in_units(estimates(name, network, angles, STEPS // GROUP)),
         gradient=gradient,
-        gates=gates(network, angles),
+        gates=gates(network.readout.trunk, angles[angles[:, 0].abs().argmax(), :STEPS])
+        if name == "lstm"
+        else np.zeros(0),
         history=history,
         weights={key: tensor[:1].clone() for key, tensor in network.state_dict().items()},
     )
 
 
 def train(
-    network: nn.Module,
-    job: Job,
-    report: Callable[[float], None],
-    angles: Tensor,
-    history: list[tuple[float, np.ndarray]],
-) -> float:
-    """Train on noisy swings, with new noise in every minibatch; the processor seconds that it took for one seed.
-
-    `history` takes the estimates for the test pendulums after every epoch.
-    """
+    network: nn.Module, job: Job, report: Callable[[float], None], angles: Tensor
+) -> tuple[float, list[tuple[float, np.ndarray]]]:
+    """Train on noisy swings, with new noise in every minibatch; as `sequences.train`, which tests on `angles`."""
     flags, name, damping = job.settings
-    budget, first_seed, seeds = budget_of(name), job.seeds[0], len(job.seeds)
-    count = round(budget.pendulums * flags.share)
-    epochs = max(1, budget.epochs // (4 if job.name == UNDAMPED else 1))
+    budget, first_seed = budget_of(name), job.seeds[0]
+    count = round(budget.sequences * flags.share)
+    if job.name == UNDAMPED:
+        budget = budget._replace(epochs=max(1, budget.epochs // 4))
     swings, target = pendulums(count, first_seed + 1, damping)
-    counts = random_counts(count, first_seed)
+    counts = random_counts(count, first_seed, SHORTEST, STEPS)
     counts[np.arange(count) % 4 > 0] = STEPS // GROUP  # three quarters of the sequences have the full length
-    inputs = (swings,) if name in RECURRENT else (swings, counts)
     generator = torch.Generator().manual_seed(first_seed)
-    torch.manual_seed(first_seed)  # of the noise on the states
-    began = time.process_time()
-
-    def after_epoch(*_: Any) -> None:
-        seconds = (time.process_time() - began) / seeds
-        network.eval()
-        history.append((seconds, in_units(estimates(name, network, angles, STEPS // GROUP))))
-        report(job.cost / epochs)
-
-    return (
-        fit(
-            network,
-            TensorDataset(*inputs, target),
-            every_step_loss if name in RECURRENT else last_step_loss,
-            seeds=job.seeds,
-            epochs=epochs,
-            batch_size=budget.batch_size,
-            learning_rate=budget.learning_rate,
-            optimizer=partial(Adam, max_grad_norm=1.0),
-            schedule=triangle(epochs, 0.1),
-            augment=lambda x, _: x + NOISE * torch.randn(x.shape, generator=generator),
-            callback=after_epoch,
-        ).seconds
-        / seeds
+    return sequences.train(
+        network,
+        [swings, target] if name in RECURRENT else [swings, counts, target],
+        every_step_loss if name in RECURRENT else last_step_loss,
+        budget,
+        job.seeds,
+        augment=lambda x, _: x + NOISE * torch.randn(x.shape, generator=generator),
+        test=lambda: in_units(estimates(name, network, angles, STEPS // GROUP)),
+        report=lambda share: report(job.cost * share),
     )
 
 
@@ -355,25 +312,6 @@ def estimates(name: str, network: nn.Module, angles: Tensor, counts: Tensor | in
         first = (counts - longest).clamp(min=0)[:, None] * GROUP + torch.arange(STEPS)  # (n, T)
         x = angles.gather(1, first).expand(seeds, -1, -1)
         return network(x, counts.clamp(max=longest).expand(seeds, -1))
-
-
-def gradient_norm(network: nn.Module, angles: Tensor, truth: Tensor) -> np.ndarray:
-    """How much the last answer of the first seed depends on each group of 200 angles: norm of d loss / d x_t, (G,)."""
-    readout: Any = replica(network, 0).eval().readout
-    x = groups(angles[None, :200]).requires_grad_()
-    loss = last_step_loss(readout(x)[:, :, -1], truth[None, :200])
-    (gradient,) = torch.autograd.grad(loss.sum(), x)
-    return gradient[0].norm(dim=(0, 2)).numpy()
-
-
-def gates(network: nn.Module, angles: Tensor) -> np.ndarray | None:
-    """Gates of an LSTM's first seed during the widest swing, (3, G, hidden); None for other networks."""
-    if not (isinstance(network, GroupReader) and isinstance(network.readout.trunk, LSTM)):
-        return None
-    seeds, trunk = len(next(network.parameters())), network.readout.trunk
-    with torch.no_grad():
-        x = groups(angles[angles[:, 0].abs().argmax(), :STEPS][None]).expand(seeds, -1, -1, -1)
-        return np.stack([gate[0, 0].numpy() for gate in trunk.gates(x, trunk(x)[0])])
 
 
 # The lesson
@@ -432,10 +370,7 @@ def curve(network: Performance, limit: Limit) -> np.ndarray:
 
 
 def forecast(flags: Identify) -> str:
-    processes = 1 if flags.quick else flags.processes
-    seconds = sum(job.cost for job in plan(flags)) / processes + 6
-    shipped = "networks that come with the package, " if flags.quick else ""
-    return f"{shipped}about {duration(seconds)}, {processes} process{'es' * (processes > 1)}"
+    return forecast_words(flags, plan(flags), afterwards=6)
 
 
 # Output
@@ -466,11 +401,7 @@ def result(findings: Findings) -> dict[str, Any]:
         "rmse": means(findings.rmse),
         "unequal_rmse": means(findings.unequal),
         "longer_rmse": means(findings.longer),
-        "flat_over_best_recurrent": {
-            "equal": round(findings.flat_over_best(findings.rmse), 3),
-            "unequal": round(findings.flat_over_best(findings.unequal), 3),
-            "longer": round(findings.flat_over_best(findings.longer), 3),
-        },
+        "flat_over_best_recurrent": {case: round(ratio, 3) for case, ratio in findings.ratios.items()},
         "limit": named(limit.error),
         "times_limit": means(times_limit),
         "least_squares": named(limit.expected_error(limit.fits[:, :2])),
@@ -506,9 +437,9 @@ def table(findings: Findings) -> Table:
     add("prior (without angles)", PRIOR_STD[:2])
     elman = findings.networks["elman"].gradient["before"]
     table.caption = (
-        f"Error of the length, mlp over the best recurrent network: {findings.flat_over_best(findings.rmse):.2f} from "
-        f"{STEPS} angles, {findings.flat_over_best(findings.unequal):.2f} from {SHORTEST} to {STEPS} angles, "
-        f"{findings.flat_over_best(findings.longer):.2f} from {LONGER} angles, of which mlp reads the last {STEPS} "
+        f"Error of the length, mlp over the best recurrent network: {findings.ratios['equal']:.2f} from "
+        f"{STEPS} angles, {findings.ratios['unequal']:.2f} from {SHORTEST} to {STEPS} angles, "
+        f"{findings.ratios['longer']:.2f} from {LONGER} angles, of which mlp reads the last {STEPS} "
         f"(from the first {STEPS} alone, its error stays {findings.rmse[FLAT][:, 0].mean():.3f} m).\n"
         f"Vanishing gradient: in an untrained Elman network the first group of {LONGER} angles counts "
         f"{elman[0] / elman[-1]:.0e} of what the last counts.\n"
@@ -522,135 +453,83 @@ def table(findings: Findings) -> Table:
 
 
 def figures(findings: Findings) -> dict[str, Figure]:
+    cases = dict(
+        zip(
+            (f"{STEPS} angles", f"{SHORTEST} to {STEPS} angles", f"{LONGER} angles"),
+            findings.length_errors.values(),
+            strict=True,
+        )
+    )
+    parameters = {name: network.parameters for name, network in findings.networks.items()}
     return {
         "lengths": plot_lengths(findings),
-        "networks": plot_networks(findings),
+        "networks": sequence_figures.plot_networks(cases, parameters, "error of the length", "m", findings.shipped),
         "training": plot_training(findings),
-        "memory": plot_memory(findings),
+        "memory": plot_memory(
+            {name: findings.networks[name].gradient for name in ("elman", "lstm")},
+            findings.networks["lstm"].gates,
+            findings.angles[np.abs(findings.angles[:, 0]).argmax(), :STEPS],
+        ),
         "estimates": plot_estimates(findings),
     }
 
 
 def plot_lengths(findings: Findings) -> Figure:
     """Error against the number of angles seen, beyond the training's, too."""
-    figure, panels = plotting.new(2, width=7.5, height=7.5)
-    best = findings.best(findings.longer)
+    errors, bound = findings.length_errors["longer"], findings.bound
+    best = best_recurrent(errors)
+    curves: list[Curves] = [
+        {
+            name: (list(network.by_length), np.stack([error[:, index] for error in network.by_length.values()]))
+            for name, network in findings.networks.items()
+        }
+        for index in range(len(TARGETS))
+    ]
+    figure, panels = sequence_figures.plot_lengths(
+        f"From {LONGER} angles, twice as many as in training, {best} errs by {errors[best].mean():.3f} m.\n"
+        f"{FLAT}, which reads the last {STEPS} alone, errs by {errors[FLAT].mean():.3f} m",
+        dict(zip(QUANTITIES, curves, strict=True)),
+        STEPS,
+    )
+    steps = np.arange(GROUP, LONGER + 1)
     for index, panel in enumerate(panels):
-        for name, network in findings.networks.items():
-            color, marker = looks(findings.networks)[name]
-            errors = np.stack([error[:, index] for error in network.by_length.values()])  # (lengths, S)
-            style = {"marker": marker, "markersize": 7, "linestyle": "-" if name in RECURRENT else "--"}
-            plotting.mean_band(panel, list(network.by_length), errors, name, color, **style)
-        steps = np.arange(5, LONGER + 1)
-        panel.plot(steps, findings.bound[steps - 1, index], "k-.", linewidth=1.8, label="limit, about")
+        panel.plot(steps, bound[steps - 1, index], "k-.", linewidth=1.8, label="limit, about")
         panel.axhline(PRIOR_STD[index], color="black", linestyle=":", label="prior (knows no angle)")
-        panel.axvspan(STEPS, LONGER, color=plotting.GRAY, alpha=0.12)
-        panel.set(xlabel="angles seen (gray: longer than in training)")
-        log_error_axis(panel)
-        panel.set_ylabel(f"error of the {TARGETS[index]}, {UNITS[index]} (RMS)")
-        errors = [findings.longer[name][:, index].mean() for name in (best, FLAT)]
-        panel.set_title(
-            f"{TARGETS[index]} from {LONGER} angles:\n{best} {errors[0]:.3f}, {FLAT} {errors[1]:.3f} {UNITS[index]}"
-        )
-    legend_below(figure, findings.shipped)
-    return figure
-
-
-def plot_networks(findings: Findings) -> Figure:
-    """Error of the length against the number of parameters, for equal, unequal and longer sequences."""
-    figure, panels = plotting.new(3, width=5.4, height=8.0, sharey=True)
-    cases = {
-        f"{STEPS} angles": findings.rmse,
-        f"{SHORTEST} to {STEPS} angles": findings.unequal,
-        f"{LONGER} angles": findings.longer,
-    }
-    for panel, (words, errors) in zip(panels, cases.items(), strict=True):
-        for name, network in findings.networks.items():
-            color, marker = looks(findings.networks)[name]
-            lengths = errors[name][:, 0]
-            panel.plot([network.parameters] * len(lengths), lengths, marker, color=color, markersize=12, label=name)
-        ratio = findings.flat_over_best(errors)
-        panel.set(xscale="log", xlabel="parameters", xlim=(8e3, 3e5))
-        log_error_axis(panel)
-        panel.set_title(f"{words}: the error of {FLAT}\nis {ratio:.2f} times that of {findings.best(errors)}")
-    panels[0].axhline(findings.limit.error[0], color="black", linestyle="-.", label=f"limit from {STEPS} angles")
-    panels[0].set_ylabel("error of the length, m (RMS)")
     legend_below(figure, findings.shipped)
     return figure
 
 
 def plot_training(findings: Findings) -> Figure:
     """Error from 100 angles against the processor seconds of training."""
-    figure, panels = plotting.new(2, width=7.5, height=7.0)
-    for index, panel in enumerate(panels):
-        for name, curve in findings.curves.items():
-            color, marker = looks(findings.networks)[name]
-            style = {"marker": marker, "markersize": 8, "linestyle": "-" if name in RECURRENT else "--"}
-            plotting.mean_band(panel, curve[:, 0].tolist(), curve[:, 1 + index :: 2], name, color, **style)
-        panel.axhline(findings.limit.error[index], color="black", linestyle="-.", label="limit")
-        panel.set(xscale="log", xlabel="training, processor seconds for one seed")
-        log_error_axis(panel)
-        panel.set_ylabel(f"error of the {TARGETS[index]}, {UNITS[index]} (RMS)")
-        at_end = {name: curve[-1, 1 + index :: 2].mean() for name, curve in findings.curves.items()}
-        best = min(at_end, key=at_end.__getitem__)
-        panel.set_title(
-            f"{TARGETS[index]}, {STEPS} angles:\n{best} is best, {findings.curves[best][-1, 0]:.0f} s of training"
-        )
-    legend_below(figure, findings.shipped)
-    return figure
-
-
-def plot_memory(findings: Findings) -> Figure:
-    """How far back the gradient of each recurrent network reaches, and the LSTM's gates during a swing."""
-    figure, panels = plotting.new(2, width=7.5, height=6.5)
-    angles = GROUP * np.arange(1, LONGER // GROUP + 1)
-    for name in ("elman", "lstm"):
-        for when, style in (("before", ":"), ("after", "-")):
-            norm = findings.networks[name].gradient[when]
-            panels[0].plot(
-                angles,
-                norm / norm[-1],
-                style,
-                color=looks(findings.networks)[name][0],
-                label=f"{name}, {when} training",
-            )
-    panels[0].set(yscale="log", xlabel="angle number", ylabel="gradient / gradient at the last input")
-    early = findings.networks["elman"].gradient["before"]
-    panels[0].set_title(
-        f"the gradient vanishes: {early[0] / early[-1]:.0e} is\nleft at the first input of an Elman network"
+    curves: list[Curves] = [
+        {name: (curve[:, 0].tolist(), curve[:, 1 + index :: 2]) for name, curve in findings.curves.items()}
+        for index in range(len(TARGETS))
+    ]
+    figure, panels = sequence_figures.plot_training(dict(zip(QUANTITIES, curves, strict=True)), STEPS, UNITS[0])
+    for panel, limit in zip(panels, findings.limit.error, strict=True):
+        panel.axhline(limit, color="black", linestyle="-.", label="limit")
+    legend_below(
+        figure, findings.shipped, "noted when the networks of the package were trained: one seed, more test pendulums"
     )
-    panels[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
-    lstm_gates = findings.networks["lstm"].gates
-    assert lstm_gates is not None
-    steps = angles[: STEPS // GROUP]
-    colors = plotting.BLUE, plotting.YELLOW, plotting.PURPLE
-    for gate, name, color in zip(lstm_gates, ("input", "forget", "output"), colors, strict=True):
-        panels[1].plot(steps, np.median(gate, 1), color=color, label=f"{name} gate")
-    swing = panels[1].twinx()
-    widest = findings.angles[np.abs(findings.angles[:, 0]).argmax(), :STEPS]
-    swing.plot(np.arange(1, STEPS + 1), widest, color=plotting.GRAY, linewidth=1.5, linestyle="--")
-    swing.spines["right"].set_visible(True)
-    swing.set_ylabel("angle, rad (dashed)")
-    swing.grid(visible=False)
-    forget = np.median(lstm_gates[1])
-    panels[1].set(xlabel="angle number", ylabel="gate: 0 shut, 1 open (median)", ylim=(0, 1))
-    panels[1].set_title(f"the LSTM's forget gate keeps {forget:.0%}\nof its state per step (median)")
-    panels[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
     return figure
 
 
 def plot_estimates(findings: Findings) -> Figure:
     """Estimates against truth: the best network and the least-squares fit."""
-    truth, fits, errors = findings.truth, findings.limit.fits, findings.rmse
+    truth, fits, errors = findings.truth, findings.limit.fits[:, :2], findings.rmse
     best = min(errors, key=lambda name: (errors[name].mean(0) / PRIOR_STD[:2]).sum())
-    figure, panels = plotting.new(2, width=6.5, height=6.5)
+    times = errors[best].mean(0) / findings.limit.error
+    fit_times = findings.limit.expected_error(fits) / findings.limit.error
+    figure, panels = plotting.slide(
+        f"{best} has {times[0]:.1f} times the smallest possible error of the length and {times[1]:.1f} times\n"
+        f"that of the mass; a fit of the pendulum's equations has {fit_times[0]:.2f} and {fit_times[1]:.2f} times",
+        2,
+    )
     for index, panel in enumerate(panels):
         panel.plot([LOW[index], HIGH[index]], [LOW[index], HIGH[index]], "k-", lw=1)
         panel.plot(truth[:, index], findings.networks[best].estimate[0, :, index], ".", color=plotting.BLUE, label=best)
         panel.plot(truth[:, index], fits[:, index], "x", color=plotting.ORANGE, label="least squares")
-        times = errors[best].mean(0)[index] / findings.limit.error[index]
         panel.set(xlabel=f"true {TARGETS[index]}, {UNITS[index]}", ylabel=f"estimate, {UNITS[index]}")
-        panel.set_title(f"{TARGETS[index]}: {best} has\n{times:.1f} times the limit")
     legend_below(figure, findings.shipped)
     return figure
 

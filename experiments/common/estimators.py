@@ -4,6 +4,7 @@ n pendulums, T angles, P = 4 unknowns: length (m), mass (kg), first angle (rad f
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,10 +83,21 @@ class Limit(NamedTuple):
 
 def limit(observed: np.ndarray, seed: int = 0, advance: Callable[[], object] = lambda: None) -> Limit:
     """Least-squares fits and posterior of pendulums with angles `observed` (n, T); `advance` is called after each."""
-    fits = least_squares_fit(observed, seed, advance)
-    pairs = [slice(start, start + 2) for start in range(0, len(fits), 2)]  # as many as fit the processor's cache
-    parts = [posterior(observed[pair], fits[pair], seed + pair.start) for pair in pairs]
-    return Limit(fits, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+    parts = []
+    for start in range(0, len(observed), 2):  # as many as fit the processor's cache
+        pair = observed[start : start + 2]
+        fits = least_squares_fit(pair, seed)
+        parts.append((fits, *posterior(pair, fits, seed + start)))
+        for _ in pair:
+            advance()
+    return Limit(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+@cache
+def library(num_steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Guesses of the unknowns (5,000, P) in the prior's range, and their angles (5,000, T)."""
+    guesses = LOW + (HIGH - LOW) * np.random.default_rng(seed).random((5_000, 4))
+    return guesses, simulate(guesses, num_steps)
 
 
 def least_squares_fit(observed: np.ndarray, seed: int = 0, advance: Callable[[], object] = lambda: None) -> np.ndarray:
@@ -93,13 +105,11 @@ def least_squares_fit(observed: np.ndarray, seed: int = 0, advance: Callable[[],
 
     `advance` is called after each pendulum.
     """
-    generator = np.random.default_rng(seed)
-    guesses = LOW + (HIGH - LOW) * generator.random((5_000, 4))
     num_steps = observed.shape[1]
-    library = simulate(guesses, num_steps)
+    guesses, guessed_angles = library(num_steps, seed)
     fits = []
     for angles in observed:
-        start = guesses[np.argmin(((library - angles) ** 2).sum(1))]
+        start = guesses[np.argmin(((guessed_angles - angles) ** 2).sum(1))]
         fit = least_squares(
             lambda unknown, angles=angles: (simulate(unknown, num_steps) - angles) / NOISE,
             start,

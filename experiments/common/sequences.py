@@ -3,22 +3,23 @@
 S seed, B minibatch, T angles, G groups of angles, F = GROUP + 1 numbers of a group, A answers.
 """
 
+import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
 from agents.common import checkpoint
-from experiments.common import plotting
 from experiments.common.flags import UsageError
-from models import MLP
+from experiments.common.parallel import Job, duration
+from models import LSTM, MLP, Adam, Readout, fit, replica
+from models.fitting import triangle
 from models.recurrent import RECURRENT, Recurrent, State
 
 # A recurrent network that reads 5 angles at a time makes a fifth of the steps. It then learns in a fifth of the time,
@@ -27,7 +28,27 @@ GROUP = 5
 ANGLE, CHANGE = 0.7, 0.08  # rad: usual size of an angle, and of its change within 0.05 s
 STATE_NOISE = 0.05  # standard deviation, in training
 MOST_SHIPPED = 50_000  # parameters of a network that comes with the package
+FLAT = "mlp"  # the flat network that has as many parameters as the recurrent ones
 SHIPPED = Path(__file__).parents[1] / "networks"  # files of networks that come with the package
+
+
+class Budget(NamedTuple):
+    """The training of one network."""
+
+    sequences: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seconds: float  # of the processor, for one seed
+
+
+def as_tensor(x: np.ndarray) -> Tensor:
+    return torch.tensor(x, dtype=torch.get_default_dtype())
+
+
+def random_counts(count: int, seed: int, shortest: int, longest: int) -> Tensor:
+    """Numbers of groups (count,) of sequences that have `shortest` to `longest` angles."""
+    return torch.from_numpy(np.random.default_rng(seed).integers(shortest // GROUP, longest // GROUP + 1, count))
 
 
 def groups(angles: Tensor, before: Tensor | None = None) -> Tensor:
@@ -83,6 +104,32 @@ def flat_parameters(num_groups: int, hidden: Sequence[int], answers: int) -> int
     return sum((a + 1) * b for a, b in pairwise([num_groups * (GROUP + 2), *hidden, answers]))
 
 
+def network_sizes(
+    hidden: int, num_groups: int, answers: int, larger: Iterable[tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """Units of each network's layers; the larger flat networks are named after their number of parameters.
+
+    The recurrent networks and the flat one have as many parameters as a GRU with `hidden` units.
+    """
+    wanted = recurrent_parameters("gru", hidden, answers)
+    sizes: dict[str, tuple[int, ...]] = {
+        name: (same_size(lambda size, name=name: recurrent_parameters(name, size, answers), wanted),)
+        for name in RECURRENT
+    }
+    sizes[FLAT] = (same_size(lambda size: flat_parameters(num_groups, (size, size), answers), wanted),) * 2
+    return sizes | {f"{FLAT}_{flat_parameters(num_groups, layers, answers)}": layers for layers in larger}
+
+
+def best_recurrent(errors: dict[str, np.ndarray]) -> str:
+    """The recurrent network with the smallest mean of its errors (S,)."""
+    return min(RECURRENT, key=lambda name: errors[name].mean())
+
+
+def flat_over_best(errors: dict[str, np.ndarray]) -> float:
+    """Error of the flat network over that of the best recurrent one of the same size."""
+    return float(errors[FLAT].mean() / errors[best_recurrent(errors)].mean())
+
+
 class Flat(nn.Module):
     """An MLP that reads all groups of a sequence at once: angles (S, B, T) -> answers (S, B, A).
 
@@ -102,6 +149,61 @@ class Flat(nn.Module):
 def num_parameters(network: nn.Module) -> int:
     """Parameters of one replica."""
     return sum(parameter[0].numel() for parameter in network.parameters())
+
+
+def gradient_norm(network: Readout, angles: Tensor, target: Tensor) -> np.ndarray:
+    """How much the last answer of the first seed depends on each group: norm of d loss / d x_t, (G,)."""
+    x = groups(angles[None, :200]).requires_grad_()
+    answer = replica(network, 0).eval()(x)[:, :, -1]
+    (gradient,) = torch.autograd.grad((answer - target[None, :200]).square().mean(), x)
+    return gradient[0].norm(dim=(0, 2)).numpy()
+
+
+def gates(network: LSTM, angles: Tensor) -> np.ndarray:
+    """Input, forget and output gates (3, G, hidden) of an LSTM's first seed, in evaluation, for one sequence (T,)."""
+    with torch.no_grad():
+        x = groups(angles).expand(len(next(network.parameters())), 1, -1, -1)
+        return np.stack([gate[0, 0].numpy() for gate in network.gates(x, network(x)[0])])
+
+
+def train(
+    network: nn.Module,
+    data: Sequence[Tensor],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    budget: Budget,
+    seeds: Sequence[int],
+    augment: Callable[[Tensor, float], Tensor],
+    test: Callable[[], np.ndarray],
+    report: Callable[[float], None],
+) -> tuple[float, list[tuple[float, np.ndarray]]]:
+    """Processor seconds of a training for one seed; and after each epoch those so far, and what `test` gives.
+
+    `report` takes the share of the training that is done.
+    """
+    history: list[tuple[float, np.ndarray]] = []
+    torch.manual_seed(seeds[0])  # of the noise on the states
+    began = time.process_time()
+
+    def after_epoch(*_: Any) -> None:
+        seconds = (time.process_time() - began) / len(seeds)
+        network.eval()
+        history.append((seconds, test()))
+        report(1 / budget.epochs)
+
+    fitted = fit(
+        network,
+        TensorDataset(*data),
+        loss,
+        seeds=seeds,
+        epochs=budget.epochs,
+        batch_size=budget.batch_size,
+        learning_rate=budget.learning_rate,
+        optimizer=partial(Adam, max_grad_norm=1.0),
+        schedule=triangle(budget.epochs, 0.1),
+        augment=augment,
+        callback=after_epoch,
+    )
+    return fitted.seconds / len(seeds), history
 
 
 def keep(folder: Path, name: str, weights: dict[str, Tensor], notes: dict[str, Any]) -> None:
@@ -126,24 +228,9 @@ def check_shipped(flags: Any) -> None:
         raise UsageError(f"--keep: found {flags.keep} with --quick, expected a run that trains")
 
 
-def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Color and marker of each network."""
-    styles = [(plotting.PURPLE, "^"), (plotting.GREEN, "D"), (plotting.YELLOW, "v")]
-    flat = [(plotting.BLUE, "o"), (plotting.SKY, "s"), (plotting.GRAY, "P")]
-    return dict(zip(RECURRENT, styles, strict=True)) | dict(
-        zip((name for name in names if name not in RECURRENT), flat, strict=False)
-    )
-
-
-def legend_below(figure: Figure, shipped: bool) -> None:
-    """The legend of the first axes below all, with the origin of the networks."""
-    title = "networks that come with the package (one seed)" if shipped else None
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", title=title, ncols=4)
-
-
-def log_error_axis(axes: Axes) -> None:
-    """A logarithmic axis of errors with plain numbers at 1, 2 and 5 times each power of ten."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+def forecast_words(flags: Any, jobs: Sequence[Job], afterwards: float) -> str:
+    """A lesson's first line: which networks, about how long, and in how many processes."""
+    processes = 1 if flags.quick else flags.processes
+    seconds = sum(job.cost for job in jobs) / processes + afterwards
+    shipped = "networks that come with the package, " if flags.quick else ""
+    return f"{shipped}about {duration(seconds)}, {processes} process{'es' * (processes > 1)}"
