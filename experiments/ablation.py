@@ -42,7 +42,8 @@ from experiments.common.training import (
 )
 from experiments.common.training import forecast as training_seconds
 
-STEPS, QUICK_STEPS = 15_000, 4_000
+STEPS = 15_000
+QUICK_STEPS, QUICK_SEEDS, QUICK_EVALUATIONS = 4_000, 5, 10
 PLAIN: dict[str, Any] = {"double": False, "dueling": False, "n_step": 1, "prioritized": False}
 SWITCHES: dict[str, dict[str, Any]] = {
     "double": {"double": True},
@@ -67,6 +68,12 @@ class Ablation(ParallelFlags):
     """Steps of each seed (default: 15,000; with --quick 4,000)."""
     eval_episodes: Annotated[int, at_least(1)] = 100
     """Episodes of the test of each seed."""
+    seeds: Annotated[int, at_least(1)] = 10
+    """How many seeds (independent replicas) to train (at most 5 with --quick)."""
+
+    @property
+    def all_seeds(self) -> list[int]:
+        return super().all_seeds[: QUICK_SEEDS if self.quick else None]
 
     @property
     def steps_to_train(self) -> int:
@@ -92,13 +99,15 @@ def make_variant(name: str, env: str, seeds: Sequence[int]) -> Any:
 def train(job: Job, report: Callable[[float], None]) -> Training:
     """Train and test one variant, in a process of its own."""
     flags = job.settings
-    agent, steps = make_variant(job.name, flags.env, job.seeds), flags.steps_to_train
-    return train_agent(agent, flags.env, steps, flags.eval_episodes, lambda done, _: report(job.cost * done / steps))
+    steps, evaluations = flags.steps_to_train, QUICK_EVALUATIONS if flags.quick else None
+    agent = make_variant(job.name, flags.env, job.seeds)
+    advance = lambda done, _: report(job.cost * done / steps)  # noqa: E731
+    return train_agent(agent, flags.env, steps, flags.eval_episodes, advance, evaluations)
 
 
 def plan(flags: Ablation) -> list[Job]:
     """One job for each variant."""
-    cost = training_seconds("dqn", flags.steps_to_train, flags.seeds) * 1.15
+    cost = training_seconds("dqn", flags.steps_to_train, len(flags.all_seeds)) * 1.15
     return [Job(name, tuple(flags.all_seeds), cost, flags) for name in reversed(VARIANTS)]
 
 
@@ -108,7 +117,7 @@ def check(flags: Ablation) -> None:
 
 def forecast(flags: Ablation) -> str:
     seconds = wall_seconds(plan(flags), flags.processes)
-    return f"DQN on {flags.env}, {len(VARIANTS)} variants x {flags.seeds} seeds, about {duration(seconds)}"
+    return f"DQN on {flags.env}, {len(VARIANTS)} variants x {len(flags.all_seeds)} seeds, about {duration(seconds)}"
 
 
 def measure(flags: Ablation) -> Findings:
@@ -154,7 +163,7 @@ def result(findings: Findings) -> dict[str, Any]:
 
 def table(findings: Findings) -> Table:
     flags = findings.flags
-    table = Table(title=f"DQN on {flags.env}, {flags.steps_to_train:,} steps, {flags.seeds} seeds each")
+    table = Table(title=f"DQN on {flags.env}, {flags.steps_to_train:,} steps, {len(flags.all_seeds)} seeds each")
     for heading in ("variant", "seconds", "IQM [95 %]", "worst seed", "regret", "P(better than plain)"):
         table.add_column(heading, justify="left" if heading == "variant" else "right")
     for name, row in findings.rows.items():
@@ -197,7 +206,7 @@ def plot_ablation(findings: Findings) -> Figure:
     names = ", ".join(better) if better else "none of the refinements"
     figure.suptitle(
         f"Clearly better than plain DQN (intervals lie apart): {names}\n"
-        f"(DQN on {env}, {findings.flags.steps_to_train:,} steps, {findings.flags.seeds} seeds each)"
+        f"(DQN on {env}, {findings.flags.steps_to_train:,} steps, {len(findings.flags.all_seeds)} seeds each)"
     )
     explanation = "line, square: interquartile mean      band, bar: its 95 % interval      dots: seeds"
     handles, labels = curves.get_legend_handles_labels()

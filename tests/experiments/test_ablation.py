@@ -49,6 +49,8 @@ def test_the_ablation_plans_all_variants_with_the_same_seeds_and_steps():
     assert {(job.settings.env, job.seeds, job.settings.steps_to_train) for job in jobs} == {
         (DISCRETE, (5, 6, 7), 15_000)
     }
+    jobs = ablation.plan(ablation.Ablation(seed=2, quick=True))
+    assert {(job.seeds, job.settings.steps_to_train) for job in jobs} == {((2, 3, 4, 5, 6), 4_000)}
 
 
 @pytest.mark.parametrize(("command", "words"), [
