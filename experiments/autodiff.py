@@ -147,13 +147,14 @@ def problem(seeds: Sequence[int], hidden: int) -> tuple[Tensor, Tensor, Tensor]:
     return parameters.flatten(1), x, y
 
 
-def difference_errors(parameters: Tensor, x: Tensor, y: Tensor) -> dict[str, np.ndarray]:
+def difference_errors(parameters: Tensor, x: Tensor, y: Tensor, cost: Cost = cost) -> dict[str, np.ndarray]:
     """Relative error (E, S) of finite differences for every step size, by kind and precision."""
     reference, errors = gradient_by_hand(parameters, x, y), {}
     for precision, dtype in (("float64", torch.float64), ("float32", torch.float32)):
         numbers = parameters.to(dtype), x.to(dtype), y.to(dtype)
         for kind in KINDS:
-            gradients = [gradient_by_differences(*numbers, float(epsilon), kind == "central") for epsilon in EPSILONS]
+            central = kind == "central"
+            gradients = [gradient_by_differences(*numbers, float(epsilon), central, cost) for epsilon in EPSILONS]
             errors[f"{kind}, {precision}"] = np.stack([relative_error(row, reference) for row in gradients])
     return errors
 
@@ -172,13 +173,15 @@ WAYS: dict[str, Callable[..., Tensor]] = {
 
 
 class Counted:
-    """The cost, which counts its evaluations and the backward passes through it."""
+    """The cost, which counts its evaluations and the backward passes through it; each evaluation calls `advance`."""
 
-    def __init__(self):
+    def __init__(self, advance: Callable[[], object] = lambda: None):
         self.evaluations = self.backward_passes = 0
+        self.advance = advance
 
     def __call__(self, parameters: Tensor, x: Tensor, y: Tensor) -> Tensor:
         self.evaluations += 1
+        self.advance()
         value = cost(parameters, x, y)
         if value.requires_grad:
             value.register_hook(self.count_backward)
@@ -188,9 +191,9 @@ class Counted:
         self.backward_passes += 1
 
 
-def count(way: Callable[..., Tensor], seed: int, size: int) -> Counted:
+def count(way: Callable[..., Tensor], seed: int, size: int, advance: Callable[[], object] = lambda: None) -> Counted:
     """What one gradient with `size` parameters takes."""
-    counted = Counted()
+    counted = Counted(advance)
     way(*problem([seed], size // 3), cost=counted)
     return counted
 
@@ -231,13 +234,13 @@ def gradient_descent(starts: Tensor, learning_rate: float, iterations: int) -> T
 
 def measure(flags: Autodiff) -> Findings:
     numbers = problem(flags.all_seeds, flags.hidden)
-    counts: dict[str, dict[int, Counted]] = {}
-    with ProgressBar(1 + len(WAYS), "gradients") as progress:
-        errors = difference_errors(*numbers)
-        progress.advance()
-        for name, way in WAYS.items():
-            counts[name] = {size: count(way, flags.seed, size) for size in SIZES}
-            progress.advance()
+    # One gradient of P parameters takes P + 1 and 2 P evaluations by differences, and 1 by autograd.
+    checked, sizes = 2 * len(EPSILONS) * (9 * flags.hidden + 1), sum(3 * size + 2 for size in SIZES)
+    with ProgressBar(checked + sizes, "gradients") as progress:
+        errors = difference_errors(*numbers, Counted(progress.advance))
+        counts = {
+            name: {size: count(way, flags.seed, size, progress.advance) for size in SIZES} for name, way in WAYS.items()
+        }
     starts = torch.linspace(*RANGE, flags.starts, dtype=torch.float64)
     return Findings(
         seeds=flags.all_seeds,

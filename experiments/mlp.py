@@ -18,6 +18,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -219,7 +220,7 @@ def train(
     **settings: Any,
 ) -> Training:
     """Train one network for each seed; `settings` are those of `fit`, and `advance` is called after each epoch."""
-    network, settings = MLP(1, (width,), 1, activation=activation, seeds=seeds), {"batch_size": BATCH, **settings}
+    network = MLP(1, (width,), 1, activation=activation, seeds=seeds)
     settings |= {"validation": validation, "callback": lambda *_: advance()}
     history = fit(network, data, squared_error, seeds=seeds, **settings)
     return Training(network, history.train["loss"], history.validation["loss"])
@@ -266,35 +267,37 @@ def measure(flags: Mlp) -> Findings:
     batches = {f"SGD, batches of {size}": size for size in (10, BATCH) if size < flags.points}
     batches[f"gradient descent, all {flags.points}"] = flags.points
     sizes = [size for size in BATCHES if size < flags.points] + [flags.points]
-    *smaller, whole = batches
-    many_epochs = flags.epochs_to_run * -(-flags.points // 10)  # as many updates as with the smallest minibatches
-    num_trainings = len(WIDTHS) + 1 + len(FORMULAS) + len(smaller) + 3  # the last takes as long as three
-    with ProgressBar(num_trainings * flags.epochs_to_run, "training") as progress:
-
-        def run(name: str, seeds: list[int] = seeds, share: float = 1.0, **settings: Any) -> Training:
-            settings = {"learning_rate": flags.learning_rate, "epochs": flags.epochs_to_run, **settings}
-            return train(data, validation, lambda: progress.advance(share, name), seeds, **settings)
-
-        widths = {width: run(f"width {width}", width=width) for width in WIDTHS}
-        rates = run("rates", rate_seeds, learning_rate=np.repeat(RATES, flags.seeds))
-        activations = {name: run(name, activation=name) for name in FORMULAS}
-        sgd = {"optimizer": SGD, "learning_rate": 0.1}
-        optimizers = {name: run(name, batch_size=batches[name], **sgd) for name in smaller}
-        share = 3 * flags.epochs_to_run / many_epochs
-        optimizers[whole] = run(whole, share=share, batch_size=None, epochs=many_epochs, **sgd)
+    plan: dict[str, dict[str, Any]] = {f"width {width}": {"width": width} for width in WIDTHS}
+    plan["rates"] = {"seeds": rate_seeds, "learning_rate": np.repeat(RATES, flags.seeds)}
+    plan |= {name: {"activation": name} for name in FORMULAS}
+    plan |= {name: {"batch_size": size, "optimizer": SGD, "learning_rate": 0.1} for name, size in batches.items()}
+    # All points at once take as many updates as the smallest minibatches.
+    plan[[*batches][-1]]["epochs"] = flags.epochs_to_run * -(-flags.points // 10)
+    usual = {"seeds": seeds, "learning_rate": flags.learning_rate, "epochs": flags.epochs_to_run, "batch_size": BATCH}
+    plan = {name: usual | settings for name, settings in plan.items()}
+    # Of an epoch: its minibatches and the validation, for each replica.
+    work = {name: len(each["seeds"]) * (-(-flags.points // each["batch_size"]) + 1) for name, each in plan.items()}
+    plain = plain_difference(data, flags.seed, flags.learning_rate)
+    ends = {size: sine_descent(x, sine(x, y), size, stream(flags.seed, DESCENT, size)) for size in sizes}
+    with ProgressBar(sum(work[name] * each["epochs"] for name, each in plan.items()), "training") as progress:
+        trainings = {
+            name: train(data, validation, partial(progress.advance, work[name], name), **settings)
+            for name, settings in plan.items()
+        }
     return Findings(
         seeds=seeds,
         x=x,
         y=y,
-        widths=widths,
-        rates=rates,
+        widths={width: trainings[f"width {width}"] for width in WIDTHS},
+        rates=trainings["rates"],
         rate_seeds=rate_seeds,
-        activations=activations,
-        optimizers={f"Adam, batches of {min(BATCH, flags.points)}": widths[WIDTH]} | optimizers,
+        activations={name: trainings[name] for name in FORMULAS},
+        optimizers={f"Adam, batches of {min(BATCH, flags.points)}": trainings[f"width {WIDTH}"]}
+        | {name: trainings[name] for name in batches},
         batch_sizes=[min(BATCH, flags.points), *batches.values()],
         parabola=best_parabola(data, validation),
-        plain_difference=plain_difference(data, flags.seed, flags.learning_rate),
-        ends={size: sine_descent(x, sine(x, y), size, stream(flags.seed, DESCENT, size)) for size in sizes},
+        plain_difference=plain,
+        ends=ends,
     )
 
 

@@ -97,6 +97,13 @@ def test_the_lesson(findings):
     assert result["share_of_global_minimum"] == pytest.approx(5 / 17)
 
 
+def test_the_end_of_the_progress_bar_is_the_number_of_evaluations(capsys, monkeypatch):
+    monkeypatch.setattr(lesson, "SIZES", (3, 6))
+    assert lesson.measure(lesson.Autodiff(seeds=1, hidden=2, starts=1)).parameters == 6
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.startswith("gradients: 100%") for line in lines] == [False] * 9 + [True]
+
+
 def test_the_files_of_a_run(findings, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(lesson, "LESSON", replace(lesson.LESSON, measure=lambda flags: findings))
     assert lesson.main(["--quick", "--seeds", "2", "--hidden", "4", "--out", str(tmp_path)]) == 0
