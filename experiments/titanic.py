@@ -321,10 +321,11 @@ def data_lines(passengers: Passengers) -> list[str]:
 def preparation_lines(passengers: Passengers) -> list[str]:
     """Normalization before and after, and the first rows as the network gets them."""
     fares, rows = normalized(passengers.fare), one_hot(passengers.cabin_class)
-    before, after = moments(passengers.fare), moments(fares)
-    lines = ["", "Normalization, (x - mean) / std:"]
-    for name, numbers in (("before", before), ("after", after)):
-        lines.append(f"fare {name}: " + ", ".join(f"{key} {value + 0.0:.3f}" for key, value in numbers.items()))
+    before, after = (
+        ", ".join(f"{key} {value + 0.0:.3f}" for key, value in moments(fare).items())
+        for fare in (passengers.fare, fares)
+    )
+    lines = ["", "Normalization, (x - mean) / std:", f"fare before: {before}", f"fare after: {after}"]
     lines += ["", "One-hot encoding of cabin_class, then female (0 or 1 already), then the normalized fare:"]
     for index in range(3):
         p_id, number, female = (

@@ -96,41 +96,57 @@ def test_commands_that_a_page_names_are_understood(page, monkeypatch):
 
 
 @pytest.mark.parametrize("name", LESSONS)
-def test_what_a_lesson_suggests_is_understood(name, monkeypatch):
+def test_a_lesson_has_a_page_and_what_it_suggests_is_understood(name, monkeypatch):
     page = page_of(name)
-    for line, look in page.what_if if page else ():
+    assert page is not None
+    for line, look in page.what_if:
         assert look
         check(line, monkeypatch)
-    if page:
-        assert page.question.endswith("?")
-        assert len(page.what_if) == 3
-        assert page.formula
-        assert all(len(re.findall(r"[.!?:](?= |$)", text)) >= 2 for text in page.captions.values())
+    assert page.question.endswith("?")
+    assert len(page.what_if) == 3
+    assert page.formula
+    assert page.captions
+    assert all(len(re.findall(r"[.!?:](?= |$)", text)) >= 2 for text in page.captions.values())
 
 
 COURSE = (HOME / "docs" / "course.md").read_text()
 ROWS = re.findall(r"^\| (\d.*?) \| (.*?) \| (.*?) \| (.*?) \|$", COURSE, re.MULTILINE)
 
 
+def pattern(text):
+    """A printed text without what differs from run to run: its numbers, and what stands for them in an f-string."""
+    return re.sub(r"[\d.,]*\d", "#", re.sub(r"\{[^{}\n]*\}", "#", text))
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[1][:40])
 def test_what_the_course_says_is_shown_where_the_table_says(row):
-    """A row names a command, and of it a figure, a key of result.json or a printed line; or another page.
+    """A row names a command, and of it a figure, a key of result.json, a printed text, a flag, or words of the page.
 
-    A figure stands after the word "figure". Every other word between backticks is a key, which the script writes.
+    Figures stand after the word "figure", flags begin with "--", and every other word between backticks is a key. What
+    stands in quotation marks is printed or drawn, with "..." for what is left out. The script has each of them.
     """
     assert all(cell.strip() for cell in row)
     names = re.findall(r"`balancier (\w+)", row[2])
     assert names or re.search(r"`balancier`|\]\(", row[2]), row
     assert set(names) <= set(EXPERIMENTS), row
-    pages = [page_of(name) for name in names]
+    pages = [page for name in names if (page := page_of(name))]
     files = [HOME / "experiments" / f"{name}.py" for name in names] + sorted(HOME.glob("experiments/common/*.py"))
-    sources = "".join(file.read_text() for file in files)
+    source = "".join(file.read_text() for file in files)
     named = " ".join(re.findall(r"\bfigures? (`\w+`(?:(?:, | and )`\w+`)*)", row[3]))
-    figures = set(re.findall(r"`(\w+)`", named))
+    figures, flags = set(re.findall(r"`(\w+)`", named)), re.findall(r"`--([\w-]+)", row[3])
     keys = set(re.findall(r"`(\w+)(?:\.\w+)*`", row[3])) - figures
-    if all(pages):  # a command without a page has no figures
-        assert figures <= {name for page in pages for name in page.captions}, row
-        assert {key for key in keys if f'"{key}"' not in sources} == set(), row
+    texts = re.findall(r'"(.+?)"', row[3])
+    formulas = [int(number) for numbers in re.findall(r"formulas? (\d(?: and \d)*)", row[3]) for number in numbers[::6]]
+    assert figures <= {name for page in pages for name in page.captions}, row
+    assert {key for key in keys if f'"{key}"' not in source} == set(), row
+    assert {flag for flag in flags if f"    {flag.replace('-', '_')}: " not in source} == set(), row
+    fragments = {part.strip() for text in texts for part in text.split("...")}
+    assert {part for part in fragments if pattern(part) not in pattern(source)} == set(), row
+    assert all(number <= len(page.formula) for number in formulas for page in pages), row
+    assert pages or not (figures or formulas), row
+    assert "printed" not in row[3] or texts, row
+    words = figures | keys | {*flags} | {*texts} | {*formulas}
+    assert words or re.search("page: (question|formulas)", row[3]) or not names, row
 
 
 def test_no_row_of_the_course_is_empty():
