@@ -546,8 +546,8 @@ PAGE = Page(
     captions={
         "lengths": "Up to 100 angles, the length of the training's sequences, the errors of all networks fall. Beyond, "
         "the recurrent networks read on and lose little, while the flat ones (dashed) leave out all but the last 100.",
-        "networks": "From as many angles as in training, a larger flat network is best. From 200 angles the recurrent "
-        "networks beat the flat one of their size, and one of three times their size.",
+        "networks": "From as many angles as in training, a larger flat network is best. From 200 angles the best "
+        "recurrent network beats the flat one of its size, and one of three times its size.",
         "training": "A flat network is cheap: it reaches the error of a recurrent network in less processor time. Each "
         "point is an epoch, and the band is the range of the seeds; --quick draws what was noted in that training.",
         "memory": "Left: the gradient at early inputs of an untrained Elman network is almost zero: it learns "

@@ -251,11 +251,12 @@ def plot_curves(findings: Findings) -> Figure:
     axes.set_xlabel("steps of each seed")
     axes.set_ylabel(f"mean return of {STARTS} validation episodes")
     finals = {name: float(interquartile_mean(training.curve[-1])) for name, training in findings.trainings.items()}
-    a2c, reinforce = finals["A2C"], finals["with baseline"]
+    a2c, reinforce, ppo = finals["A2C"], finals["with baseline"], finals["PPO"]
     share = f"{findings.trainings['PPO'].steps[-1] / findings.trainings['A2C'].steps[-1]:.0%}"
     axes.set_title(
-        f"A critic helps: in as many steps A2C gets {a2c:.0f}, REINFORCE {reinforce:.0f}; PPO has {share} of them\n"
-        f"({findings.env.removeprefix('balancier/')}, {len(findings.seeds)} seeds; IQM and its 95 % interval)"
+        f"A critic helps: A2C reaches {a2c:.0f}, and REINFORCE with baseline {reinforce:.0f} in as many steps;\n"
+        f"PPO reaches {ppo:.0f} in {share} of them ({findings.env.removeprefix('balancier/')}, "
+        f"{len(findings.seeds)} seeds; IQM and its 95 % interval)"
     )
     figure.legend(loc="outside lower center", ncols=3)
     return figure

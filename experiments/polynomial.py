@@ -658,7 +658,7 @@ def plot_descent(findings: Findings) -> Figure:
     times = f" ({slow:.0f} times the least error at M = 3)" if np.isfinite(slow) else ""
     figure, panels = plotting.slide(
         f"Difficulty 2, training: at rate {small:g} descent is slow{times},\n"
-        f"at {large:g} {findings.diverged[:, 2].mean():.0%} of all runs diverge",
+        f"at rate {large:g}, {findings.diverged[:, 2].mean():.0%} of all runs diverge",
         2,
         2,
         sharex=True,

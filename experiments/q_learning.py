@@ -426,8 +426,8 @@ def plot_values(findings: Findings) -> Figure:
     maps = {f"value iteration on {FINE[0]} x {FINE[1]}": findings.reference} | median_seeds(findings)
     values = {name: q.max(-1) for name, q in maps.items()}
     style = {"cmap": "viridis", "vmin": findings.reference.max(-1).min(), "vmax": 0}
-    steps = findings.methods["DQN"].steps
-    title = f"Three methods find the same values; DQN after {steps:,} steps (gamma {findings.flags.gamma:g})"
+    errors = ", ".join(f"{interquartile_mean(each.error):.0f} ({name})" for name, each in findings.methods.items())
+    title = f"Three methods approximate the same V: off by {errors} (RMS)"
     return plot_maps(values, title, "V: discounted return", {"extend": "both"}, **style)
 
 
@@ -480,8 +480,8 @@ def plot_errors(findings: Findings) -> Figure:
     error.set_title("the values: finer grids are nearer")
     first, last = (list(findings.grid_errors.values())[index] for index in (0, -1))
     figure.suptitle(
-        f"The coarse grid makes most of the error: value iteration is exact on its grid, and {first:.0f} off; "
-        f"on the finest, {last:.0f}\ndots: seeds; squares: their interquartile mean and its 95 % interval"
+        f"The coarse grid makes most of the error: with it, value iteration is off by {first:.0f}, with the finest "
+        f"by {last:.0f}\n(dots: seeds; squares: their interquartile mean and its 95 % interval)"
     )
     return figure
 
@@ -496,10 +496,11 @@ def plot_replicas(findings: Findings) -> Figure:
         panel.set(xscale="log", yscale="log", xlabel="steps of each replica", title=title)
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12))
     axes[0].set_ylabel("RMS error of V on its own grid")
-    rates = list(panels(findings.flags.gamma)["learning rate, nth visit"].values())
-    base, always = findings.regret[rates[0]], findings.regret[rates[-1]]
+    rates = panels(findings.flags.gamma)["learning rate, nth visit"]
+    regrets = {label: findings.regret[setting] for label, setting in rates.items()}
     figure.suptitle(
-        f"Q-learning needs a learning rate that falls, but not too fast: regret {base:.0f}, or {always:.0f} with 1"
+        "How far Q-learning comes in these steps depends on its learning rate:\n"
+        + ", ".join(f"regret {regret:.0f} with {label}" for label, regret in regrets.items())
     )
     return figure
 

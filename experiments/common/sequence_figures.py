@@ -61,9 +61,9 @@ def plot_networks(cases: Cases, parameters: dict[str, int], quantity: str, unit:
         for name, (color, marker) in looks(parameters).items():
             at = [parameters[name]] * len(errors[name])
             panel.plot(at, errors[name], marker, color=color, markersize=12, label=name)
-        panel.set(xscale="log", xlabel="parameters (10k: ten thousand)", xlim=(8e3, 1.5 * max(parameters.values())))
+        panel.set(xscale="log", xlabel="parameters, thousands", xlim=(8e3, 1.5 * max(parameters.values())))
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}k"))
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}"))
         panel.xaxis.set_minor_formatter(NullFormatter())
         log_error_axis(panel, f"{quantity}, {unit} (RMS)" if panel is panels[0] else "")
         panel.set_title(f"{case}: error of {FLAT}\n{flat_over_best(errors):.2f} times that of {best_recurrent(errors)}")
