@@ -119,7 +119,8 @@ def test_every_learning_rate_has_its_own_networks(findings):
     assert findings.rate_seeds == [*range(8)]  # the seeds 4 and 5 belong to the third rate
     generator = stream(0, lesson.DATA)
     data, validation = lesson.sample(generator, 200), lesson.sample(generator, lesson.VALIDATION_POINTS)
-    training = lesson.train(data, validation, lambda: None, [4, 5], learning_rate=1e-2, epochs=10)
+    settings = {"learning_rate": 1e-2, "epochs": 10, "batch_size": lesson.BATCH}
+    training = lesson.train(data, validation, lambda: None, [4, 5], **settings)
     assert findings.error_by_rate[1e-2].shape == (150, 2)
     np.testing.assert_allclose(findings.error_by_rate[1e-2][:10], training.validation, rtol=1e-4)
 
