@@ -454,14 +454,20 @@ def plot_rates(findings: Findings) -> Figure:
     return figure
 
 
+def epochs_below(curve: np.ndarray, level: float) -> str:
+    """After how many epochs a curve (E,) is below the level for the first time."""
+    below = np.flatnonzero(curve < level)
+    return f"{below[0] + 1:,}" if len(below) else f"more than {len(curve):,}"
+
+
 def plot_minibatches(findings: Findings) -> Figure:
     """Training error for several sizes of the minibatches, against epochs and against updates."""
-    count = findings.epochs
-    ends = {name: times_floor(training.train[count - 1]) for name, training in findings.optimizers.items()}
-    _, small, *_, full = ends
+    curves = {name: np.median(training.train, 1) for name, training in findings.optimizers.items()}
+    _, small, *_, full = curves
+    needed = {name: epochs_below(curves[name], 3 * NOISE**2) for name in (small, full)}
     figure, panels = plotting.slide(
-        f"Minibatches learn more from each epoch, because they update more often: after {count} epochs\n"
-        f"{ends[small]:.1f} times the noise floor ({small}), {ends[full]:.3g} times ({full})",
+        "Minibatches learn more from each epoch, because they update more often: three times the noise floor\n"
+        f"takes {needed[small]} epochs ({small}) and {needed[full]} epochs ({full})",
         2,
         sharey=True,
     )

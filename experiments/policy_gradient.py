@@ -28,7 +28,7 @@ from torch import Tensor
 from agents import AGENTS, REINFORCE
 from agents.common.replay import Transitions
 from agents.common.returns import gae
-from agents.evaluation import TEST_SEED
+from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import ParallelFlags, at_least
@@ -91,6 +91,7 @@ class Findings:
     rollouts: int
     trainings: dict[str, Training]  # by member of the family
     optimum: float  # best mean return from the test seeds
+    validation_optimum: float  # the same from the validation seeds
     variance: dict[str, float]  # by estimator: of its gradients, in units of that of the return
     noise_to_signal: dict[str, float]  # by estimator
 
@@ -170,9 +171,9 @@ def noise_to_signal(gradient: Tensor) -> float:
 # The lesson
 
 
-def best_return(env: str) -> float:
-    """The best mean return from the test seeds: the optimum of the pendulum; of CartPole, 1 for each step."""
-    optimum = mean_optimum(env, range(TEST_SEED, TEST_SEED + TEST_EPISODES))
+def best_return(env: str, starts: Sequence[int]) -> float:
+    """The best mean return from these starts: the optimum of the pendulum; of CartPole, 1 for each step."""
+    optimum = mean_optimum(env, starts)
     return float(gym.spec(env).max_episode_steps or 0) if optimum is None else optimum
 
 
@@ -189,8 +190,9 @@ def measure(flags: PolicyGradient) -> Findings:
     total = {name: gradient.var(0).sum() for name, gradient in by_estimator.items()}
     variance = {name: float(value / total["return"]) for name, value in total.items()}
     ratios = {name: noise_to_signal(gradient) for name, gradient in by_estimator.items()}
-    best = best_return(flags.env)
-    return Findings(flags.env, flags.all_seeds, flags.rollouts, trainings, best, variance, ratios)
+    test, validation = range(TEST_SEED, TEST_SEED + TEST_EPISODES), range(VALIDATION_SEED, VALIDATION_SEED + STARTS)
+    best, validation_best = best_return(flags.env, test), best_return(flags.env, validation)
+    return Findings(flags.env, flags.all_seeds, flags.rollouts, trainings, best, validation_best, variance, ratios)
 
 
 # Output
@@ -247,7 +249,8 @@ def plot_curves(findings: Findings) -> Figure:
         final = float(interquartile_mean(training.curve[-1]))
         label = f"{name}: {final:.0f} after {training.steps[-1]:,}"
         plotting.iqm_band(axes, training.steps.tolist(), training.curve, label, FAMILY[name].color)
-    axes.axhline(findings.optimum, color="black", linestyle="--", label=f"best possible: {findings.optimum:.0f}")
+    best = findings.validation_optimum
+    axes.axhline(best, color="black", linestyle="--", label=f"best possible: {best:.0f}")
     axes.set_xlabel("steps of each seed")
     axes.set_ylabel(f"mean return of {STARTS} validation episodes")
     finals = {name: float(interquartile_mean(training.curve[-1])) for name, training in findings.trainings.items()}
