@@ -31,7 +31,7 @@ from experiments.common.estimators import NOISE, least_squares_fit, simulate
 from experiments.common.flags import ParallelFlags, UsageError, at_least
 from experiments.common.parallel import Job, run_parallel
 from experiments.common.runs import Metric
-from experiments.common.sequence_figures import draw_curves, legend_below, log_error_axis, looks
+from experiments.common.sequence_figures import draw_curves, legend_below, lengths_title, log_error_axis, looks
 from experiments.common.sequences import (
     CHANGE,
     FLAT,
@@ -39,7 +39,6 @@ from experiments.common.sequences import (
     Budget,
     Flat,
     as_tensor,
-    best_recurrent,
     check_shipped,
     flat_over_best,
     forecast_words,
@@ -477,14 +476,12 @@ def plot_errors(findings: Findings) -> Figure:
 def plot_lengths(findings: Findings) -> Figure:
     """Error against the number of angles seen, beyond the training's, too."""
     errors, networks = findings.ahead["longer"], findings.networks
-    best = best_recurrent(errors)
     curves = {
         name: (list(network.by_length), np.stack([error[:, AHEAD - 1] for error in network.by_length.values()]))
         for name, network in networks.items()
     }
     figure, [panel] = sequence_figures.plot_lengths(
-        f"From {LONGER} angles, twice as many as in training, {best} errs by {errors[best].mean():.3f} rad.\n"
-        f"{FLAT}, which reads the last {PAST} alone, errs by {errors[FLAT].mean():.3f} rad",
+        lengths_title(errors, LONGER, PAST, "rad"),
         {f"{QUANTITY}, rad (RMS)": curves},
         PAST,
     )
@@ -541,7 +538,7 @@ PAGE = Page(
         "steps. The fit of the physics, which knows the equation, stays below all of them.",
         "lengths": "The flat networks (dashed) read the last 50 angles and leave out older ones, so their lines end "
         "level. They win: the last 50 tell nearly all about the next second, and a recurrent network, which was never "
-        "trained to read on, gets slightly worse.",
+        "trained to read on, gets worse.",
         "networks": "From 50 angles or fewer, a recurrent network and the flat one of its size are equally good. From "
         "100 angles the flat one is better, and a larger flat one is best everywhere.",
         "training": "A flat network reaches the same error in less processor time. Each point is an epoch, "

@@ -29,7 +29,7 @@ from experiments.common.estimators import HIGH, LOW, NOISE, PRIOR_STD, Limit, cr
 from experiments.common.flags import ParallelFlags, at_least
 from experiments.common.parallel import Job, run_parallel
 from experiments.common.runs import Metric
-from experiments.common.sequence_figures import Curves, legend_below, plot_memory
+from experiments.common.sequence_figures import Curves, legend_below, lengths_title, plot_memory
 from experiments.common.sequences import (
     FLAT,
     GROUP,
@@ -37,7 +37,6 @@ from experiments.common.sequences import (
     Budget,
     Flat,
     as_tensor,
-    best_recurrent,
     check_shipped,
     flat_over_best,
     forecast_words,
@@ -477,7 +476,6 @@ def figures(findings: Findings) -> dict[str, Figure]:
 def plot_lengths(findings: Findings) -> Figure:
     """Error against the number of angles seen, beyond the training's, too."""
     errors, bound = findings.length_errors["longer"], findings.bound
-    best = best_recurrent(errors)
     curves: list[Curves] = [
         {
             name: (list(network.by_length), np.stack([error[:, index] for error in network.by_length.values()]))
@@ -486,8 +484,7 @@ def plot_lengths(findings: Findings) -> Figure:
         for index in range(len(TARGETS))
     ]
     figure, panels = sequence_figures.plot_lengths(
-        f"From {LONGER} angles, twice as many as in training, {best} errs by {errors[best].mean():.3f} m.\n"
-        f"{FLAT}, which reads the last {STEPS} alone, errs by {errors[FLAT].mean():.3f} m",
+        lengths_title(errors, LONGER, STEPS, "m"),
         dict(zip(QUANTITIES, curves, strict=True)),
         STEPS,
     )

@@ -40,6 +40,17 @@ def draw_curves(panel: Axes, curves: Curves, marked: bool = True) -> None:
         plotting.mean_band(panel, x, errors, name, color, linestyle=line_of(name), **style)
 
 
+def lengths_title(errors: dict[str, np.ndarray], longer: int, trained: int, unit: str) -> str:
+    """Whether the flat network or the best recurrent one of its size is better (S,) on longer sequences."""
+    best = best_recurrent(errors)
+    flat, recurrent = errors[FLAT].mean(), errors[best].mean()
+    winner = best if recurrent < flat else FLAT
+    return (
+        f"From {longer} angles (training had {trained}), {winner} wins among networks of one size: {best}\n"
+        f"errs by {recurrent:.3f} {unit}, and {FLAT}, which reads the last {trained} alone, by {flat:.3f} {unit}"
+    )
+
+
 def plot_lengths(title: str, panels: Mapping[str, Curves], trained: int) -> tuple[Figure, list[Axes]]:
     """Error against the number of angles seen, a panel for each quantity; gray where training had no such lengths."""
     figure, axes = plotting.slide(title, len(panels))

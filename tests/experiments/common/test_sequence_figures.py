@@ -30,6 +30,14 @@ def test_the_title_names_the_best_network_of_each_case():
     assert second == "20 angles: error of mlp\n12.00 times that of lstm"
 
 
+def test_the_title_says_who_wins_on_longer_sequences():
+    title = "From 20 angles (training had 10), {} wins among networks of one size: gru\n"
+    title += "errs by 0.300 m, and mlp, which reads the last 10 alone, by {} m"
+    assert sequence_figures.lengths_title(ERRORS, 20, 10, "m") == title.format("gru", "0.600")
+    better = ERRORS | {"mlp": np.array([0.2, 0.2])}
+    assert sequence_figures.lengths_title(better, 20, 10, "m") == title.format("mlp", "0.200")
+
+
 def test_the_title_of_the_training_is_about_its_end():
     curves = {name: ([1.0, 7.0], np.stack([error + 1, error])) for name, error in ERRORS.items()}
     figure, panels = sequence_figures.plot_training({"error, m": curves, "error, kg": curves}, 10, "m")
