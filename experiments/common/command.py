@@ -71,8 +71,11 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
         forecast = lesson.forecast(flags)
         folder = Run(name, flags, command_line(name, argv))
         console.print(f"{name}: {forecast}", highlight=False)
-        AFTERWARDS.set(DRAWING * len(lesson.page.captions if lesson.page else ()))
-        findings = lesson.measure(flags)
+        token = AFTERWARDS.set(DRAWING * len(lesson.page.captions if lesson.page else ()))
+        try:
+            findings = lesson.measure(flags)
+        finally:
+            AFTERWARDS.reset(token)  # another run in this process has its own figures
         for step, metric, values, seeds in lesson.metrics(findings):
             folder.log(step, metric, values, seeds)
         for figure_name, figure in lesson.figures(findings).items():
