@@ -23,7 +23,6 @@ Observation = Literal["state", "angle", "pixels"]
 START_RANGE = (np.pi, 1.0)  # rad and rad/s: episodes start uniformly within +- these
 RESET_OPTIONS = ("x_init", "y_init", "state")
 TRACE = 40  # steps of the past that a picture shows
-IN_CACHE = 4096  # pendulums whose numbers the processor's cache holds; larger batches are stepped in such parts
 BLOCK = 64  # episodes whose random numbers an environment of a batch draws at once
 
 
@@ -357,20 +356,12 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
         self.drawn = self.pendulum.at(values)
         return info
 
-    def move(self, torque: np.ndarray, part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rewards, and angles and speeds one step later, of a part of the batch."""
-        angle, speed, torque, drawn = self.angle[part], self.speed[part], torque[part], self.drawn
-        if self.pendulum.ranges:
-            drawn = self.pendulum.at({name: getattr(drawn, name)[part] for name in self.pendulum.ranges})
-        return reward(angle, speed, torque), *transition(angle, speed, torque, drawn)
-
     def advance(self, actions: Any) -> np.ndarray:
         torque = self.torque(actions, self.batch_shape, self.drawn)
-        starts = range(0, self.num_envs, IN_CACHE)
-        parts = [self.move(torque, slice(start, start + IN_CACHE)) for start in starts]
-        rewards, angle, speed = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
-        self.last_angle, self.last_torque = self.angle, torque
-        self.angle, self.speed = angle, speed
+        rewards = reward(self.angle, self.speed, torque)
+        self.last_angle = self.angle
+        self.angle, self.speed = transition(self.angle, self.speed, torque, self.drawn)
+        self.last_torque = torque
         return rewards
 
     @property

@@ -88,8 +88,7 @@ class Pendulum:
 NUMBERS = [field.name for field in fields(Pendulum) if field.name not in ("inertia", "integrator")]
 TURN = 2 * math.pi
 MANY = 256  # numbers: from here on the work in an array takes longer than the calls
-SERIAL = 2048  # numbers that torch leaves to one thread: to wake others would take longer than the work
-EXACT = 1024  # numbers: from here on the last digit of a square would cost half the time of a step
+SERIAL = 2048  # numbers that torch leaves to one of its threads: to wake the others takes longer than the work
 # For `square`. Digits behind the last one count in 2^-64 of it: from LOWEST on, WIDTH of them are near the middle.
 LOWEST, WIDTH = np.array(2**63 - 3 * 2**56, np.uint64), np.array(6 * 2**56, np.uint64)
 BITS = {number: np.array(number, np.uint64) for number in (1, 11, 35, 52)}  # NumPy takes arrays sooner than numbers
@@ -143,20 +142,24 @@ def wrap(angle: Array) -> Array:
 def cos_sin(angle: Array) -> tuple[Array, Array]:
     """Cosine and sine, right to float32: once in 10^11 numbers an array's may be rounded otherwise than a number's."""
     if isinstance(angle, np.ndarray) and angle.size >= MANY:  # torch computes several at once
+        if angle.size <= SERIAL or torch.get_num_threads() == 1:
+            tensor = torch.from_numpy(angle)
+            return tensor.cos().numpy(), tensor.sin().numpy()
         parts = torch.from_numpy(angle.ravel()).split(SERIAL)
-        cos, sin = (np.concatenate([function(x).numpy() for x in parts]) for function in (torch.cos, torch.sin))
-        return cos.reshape(angle.shape), sin.reshape(angle.shape)
+        both = (np.concatenate([function(x).numpy() for x in parts]) for function in (torch.cos, torch.sin))
+        return tuple(x.reshape(angle.shape) for x in both)  # type: ignore[return-value]
     return namespace(angle).cos(angle), namespace(angle).sin(angle)
 
 
 def square(x: Array) -> Array:
-    """x^2, each number of an array rounded as `**` rounds it alone; from `EXACT` numbers on, as a product.
+    """x^2, each number of an array rounded as `**` rounds it alone; from `MANY` numbers on, as a product.
 
     For single numbers Python and NumPy call the C library's `pow`. Its error is half a unit in the last digit and a
     hundredth more. So it differs from the product x x only where the exact square lies almost in the middle between two
-    numbers. The exact digits behind the last one show where this is so, and there `pow` decides.
+    numbers. The exact digits behind the last one show where this is so, and there `pow` decides. In large arrays that
+    would take as long as all else in a step.
     """
-    if isinstance(x, torch.Tensor) or np.size(x) >= EXACT:
+    if isinstance(x, torch.Tensor) or np.size(x) >= MANY:
         return x * x
     if not isinstance(x, np.ndarray) or x.ndim == 0:
         return x[()] ** 2 if isinstance(x, np.ndarray) else x**2
@@ -213,7 +216,7 @@ def transition(angle: Array, speed: Array, torque: Array, pendulum: Pendulum) ->
 def reward(angle: Array, speed: Array, torque: Array) -> Array:
     """The negative cost of a step that starts here: angle^2 + 0.1 speed^2 + 0.001 torque^2, the angle wrapped."""
     upright = wrap(angle)
-    if isinstance(upright, np.ndarray) and upright.shape == np.shape(speed) and 2 * upright.size < EXACT:
+    if isinstance(upright, np.ndarray) and upright.shape == np.shape(speed) and 2 * upright.size < MANY:
         of_angle, of_speed = square(np.array((upright, speed)))  # one call takes less time than two
     else:
         of_angle, of_speed = square(upright), square(speed)

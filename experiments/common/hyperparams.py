@@ -145,7 +145,7 @@ SETTINGS: dict[tuple[str, str, Kind], Setting] = {
         | {
             "num_envs": 4,
             "num_updates": 2,
-            "learning_starts": 200,
+            "learning_starts": 400,
             "learning_rate": 3e-3,
             "gamma": 0.98,
             "tau": 0.02,

@@ -21,7 +21,7 @@ def test_whole_rollouts_or_updates_are_timed():
     assert steps["ppo"] == (1024, 1024)  # 16 environments, 64 steps each
     assert steps["a2c"] == (512, 1024)
     assert steps["reinforce"] == (1600, 1600)
-    assert steps["sac"] == (400, 200)  # updates begin after 200 steps; four environments
+    assert steps["sac"] == (600, 200)  # updates begin after 400 steps; four environments
     for name, changes in ((name, variants(name)) for name in bench.VARIED):
         env = default_env(name)
         for change in changes.values():

@@ -41,7 +41,7 @@ EXPECTED = {
     }),
     ("sac", "balancier/Pendulum-v0", "mlp"): (10000, None, {
         "anneal_steps": None, "batch_size": 64, "buffer_size": 100000, "gamma": 0.98, "learning_rate": 0.003,
-        "learning_starts": 200, "n_step": 1, "noise_every": 1, "normalize_obs": False, "normalize_reward": False,
+        "learning_starts": 400, "n_step": 1, "noise_every": 1, "normalize_obs": False, "normalize_reward": False,
         "num_envs": 4, "num_updates": 2, "sequence_length": None, "tau": 0.02, "train_every": 1,
     }),
     ("td3", "balancier/Pendulum-v0", "mlp"): (10000, None, {
