@@ -31,7 +31,9 @@ EXPERIMENTS = {
     "watch": Entry("1, 6.1", "see a trained agent act, in a window or as a GIF"),
     "export": Entry("6.1", "the best seed of a trained agent, as one checkpoint and as an ONNX file", 10),
     "results": Entry("6.1", "the table of all agents in all environments they were tuned for", 2700),
-    "bench": Entry("2, 6.1", "steps per second; what updates and memory cost; times to the threshold, if asked for", 150),
+    "bench": Entry(
+        "2, 6.1", "steps per second; what updates and memory cost; times to the threshold, if asked for", 150
+    ),
     "course": Entry("all", "all lessons in their short form, on one page; which numbers moved", 600),
     "fetch": Entry("all", "download all data sets, for a room without a network"),
 }

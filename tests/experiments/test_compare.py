@@ -149,13 +149,16 @@ def test_both_have_the_steps_that_ours_need_or_those_that_were_published():
     assert steps("sac", quick=True) == (4_000, 4_000)
 
 
-def test_quick_is_one_seed_of_sb3s_and_twenty_starts():
+def test_quick_leaves_out_the_slowest_and_has_one_seed_of_sb3s_and_twenty_starts():
+    assert Compare().names == ["sac", "ppo", "dqn"]
+    assert Compare(quick=True).names == ["ppo", "dqn"]
+    assert Compare(quick=True, agents=("sac",)).names == ["sac"]
     (ours, theirs) = plan(Compare(agents=("dqn",), quick=True, seed=3))
     if ours.settings.package == "sb3":
         ours, theirs = theirs, ours
     assert (ours.seeds, theirs.seeds) == (tuple(range(3, 13)), (3,))
     assert ours.settings.env == theirs.settings.env == "balancier/PendulumDiscrete-v0"
-    assert ours.settings.steps == theirs.settings.steps == 4_000
+    assert ours.settings.steps == theirs.settings.steps == 6_000
     assert len(ours.settings.starts) == len(theirs.settings.starts) == 20
     assert {job.settings.package for job in plan(Compare(agents=("dqn",), baseline_seeds=0))} == {"balancier"}
 
