@@ -35,8 +35,8 @@ class A2C(OnPolicy[A2CConfig]):
         """One step up log pi(a | s) A, A the advantage over the critic's value, and towards the returns."""
         advantage, target = self.advantages(rollout, self.config.gae_lambda)  # (S, T, N)
         obs, action, advantage, target = self.batch(rollout.obs, rollout.action, advantage, target)
-        value, log_prob, entropy = self.evaluate_actions(obs, action)  # (S, B)
+        value, log_prob, bonus = self.evaluate_actions(obs, action)  # (S, B)
         error = (target - value) ** 2
-        loss = (-log_prob * advantage - self.entropy_weight * entropy + self.config.value_weight * error).mean(1)
+        loss = (-log_prob * advantage - bonus + self.config.value_weight * error).mean(1)
         self.optimizer.step(loss)  # (S,)
         return {"loss": loss}

@@ -72,8 +72,8 @@ class DQN(OffPolicy[DQNConfig]):
         """One step towards r + discount max_a Q'(s', a); with `double` Q'(s', argmax_a Q(s', a)) instead."""
         with torch.no_grad():
             next_values = self.target_values(self.next_features(batch, self.target_encoder))  # (S, B, A)
-            choosing = self.policy.values(self.next_features(batch)) if self.config.double else next_values
-            next_value = next_values.gather(-1, choosing.argmax(-1, keepdim=True)).squeeze(-1)
+            choice = self.policy.values(self.next_features(batch)).argmax(-1, True) if self.config.double else None
+            next_value = next_values.amax(-1) if choice is None else next_values.gather(-1, choice).squeeze(-1)
             target = batch.reward + batch.discount * next_value
         values = self.policy.values(self.features(batch))
         value = values.gather(-1, batch.action.long()).squeeze(-1)  # (S, B)

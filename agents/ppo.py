@@ -31,11 +31,14 @@ class PPOConfig(OnPolicyConfig):
 
 
 def clipped_surrogate(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, clip_range: Tensor) -> Tensor:
-    """The policy's gain, as far as it stays near the old one (eq. 7); advantages are normalized; all (S, B)."""
+    """The policy's gain, as far as it stays near the old one; advantages are normalized; all (S, B).
+
+    It is min(r A, (1 + epsilon) A) for A > 0, and min(r A, (1 - epsilon) A) else, which is eq. 7.
+    """
     if advantage.shape[1] > 1:  # one number has no spread
         advantage = (advantage - advantage.mean(1, True)) / (advantage.std(1, keepdim=True) + 1e-8)
     ratio = (log_prob - old_log_prob).exp()
-    return torch.minimum(ratio * advantage, ratio.clamp(1 - clip_range, 1 + clip_range) * advantage)
+    return (ratio * advantage).clamp(max=advantage + clip_range * advantage.abs())
 
 
 class PPO(OnPolicy[PPOConfig]):
@@ -56,8 +59,9 @@ class PPO(OnPolicy[PPOConfig]):
 
     def learn_from(self, obs, action, old_log_prob, advantage, target, clip_range) -> dict[str, Tensor]:
         """One step down eq. 9, from observations (S, C, L, O) and other tensors (S, B, ...) of a minibatch."""
-        value, log_prob, entropy = self.evaluate_actions(obs, action)
+        value, log_prob, bonus = self.evaluate_actions(obs, action)
         surrogate = clipped_surrogate(log_prob, old_log_prob, advantage, clip_range)  # (S, B)
-        loss = self.config.value_weight * (value - target) ** 2 - surrogate - self.entropy_weight * entropy
-        self.optimizer.step(loss.mean(1))
-        return {"loss": loss.mean(1)}
+        error = (value - target) ** 2
+        mean_loss = (self.config.value_weight * error - surrogate - bonus).mean(1)  # (S,)
+        self.optimizer.step(mean_loss)
+        return {"loss": mean_loss}

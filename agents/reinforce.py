@@ -35,9 +35,9 @@ class REINFORCE(OnPolicy[REINFORCEConfig]):
         known = rollout.done.flip(1).cummax(1).values.flip(1)  # (S, T, N), 1 where the end was seen
 
         obs, action, returns, known = self.batch(rollout.obs, rollout.action, returns, known)
-        value, log_prob, entropy = self.evaluate_actions(obs, action)
+        value, log_prob, bonus = self.evaluate_actions(obs, action)
         advantage = returns - self.config.baseline * value.detach()  # (S, B)
-        loss = -log_prob * advantage - self.entropy_weight * entropy
+        loss = -log_prob * advantage - bonus
         loss = loss + self.config.baseline * self.config.value_weight * (returns - value) ** 2
         loss = (known * loss).sum(1) / known.sum(1).clamp(min=1)
         self.optimizer.step(loss)

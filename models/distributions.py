@@ -104,8 +104,9 @@ class SquashedGaussian:
 
     def sample_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """An action (S, B, A) and its log-probability (S, B), both differentiable; `noise` is standard normal."""
-        gaussian = Gaussian(self.mean, self.log_std)
-        raw = gaussian.sample(noise)
+        raw = Gaussian(self.mean, self.log_std).sample(noise)
+        # The noise is what `Gaussian.log_prob` would find again: (raw - mean) / std.
+        log_prob = -(0.5 * noise**2 + HALF_LOG_2PI) - self.log_std
         # log(1 - tanh(x)^2), in a form without overflow or cancellation.
         log_slope = 2 * (math.log(2) - raw - F.softplus(-2 * raw))
-        return raw.tanh(), gaussian.log_prob(raw) - log_slope.sum(-1)
+        return raw.tanh(), (log_prob - log_slope).sum(-1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -117,8 +118,11 @@ class OnPolicy(Agent[ConfigType]):
                 parts = samples.split([math.prod(x.shape[3:]) for x in others], -1)
                 yield [first, *(part.reshape(len(index), -1, *x.shape[3:]) for part, x in zip(parts, others))]  # noqa: B905
 
-    def evaluate_actions(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of observations (S, C, L, O) and actions (S, B, A): the critic's value, log pi(a | s) and entropy; (S, B)."""
+    def evaluate_actions(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
+        """Of observations (S, C, L, O) and actions (S, B, A): the critic's value, log pi(a | s), and the bonus for
+        random actions, which is their weighted entropy; (S, B)."""
         features = self.encoder(obs).flatten(1, 2)  # (S, B, F) with B = C L
         distribution = self.policy(features)
-        return self.critic(features), distribution.log_prob(action), distribution.entropy
+        # An entropy that has no weight would take a tenth of an update.
+        bonus = self.entropy_weight * distribution.entropy if np.any(self.config.entropy_weight) else 0.0
+        return self.critic(features), distribution.log_prob(action), bonus
