@@ -157,7 +157,7 @@ def square(x: Array) -> Array:
     For single numbers Python and NumPy call the C library's `pow`. Its error is half a unit in the last digit and a
     hundredth more. So it differs from the product x x only where the exact square lies almost in the middle between two
     numbers. The exact digits behind the last one show where this is so, and there `pow` decides. In large arrays that
-    would take as long as all else in a step.
+    would take as long as all else in a step; there a last digit of float64 or, of a torque, of float32 may differ.
     """
     if isinstance(x, torch.Tensor) or np.size(x) >= MANY:
         return x * x

@@ -72,20 +72,6 @@ def test_a_video_holds_every_frame_of_every_environment(env_id, mode, videos, tm
         assert len(frames) == min(first, len(expected) - start)
 
 
-def test_moviepy_writes_the_video(tmp_path):
-    pytest.importorskip("moviepy")
-    recorded = RecordVideo(
-        make_batch(PICTURED[0]), str(tmp_path / "videos"), episode_trigger=lambda episode: episode == 0
-    )
-    recorded.reset(seed=3)
-    for _ in range(7):
-        recorded.step(recorded.action_space.sample())
-    recorded.close()
-    content = (tmp_path / "videos" / "rl-video-episode-0.mp4").read_bytes()
-    assert content[4:8] == b"ftyp"  # of an MP4 file
-    assert len(content) > 1000
-
-
 @pytest.mark.parametrize("env_id", PICTURED)
 def test_a_window_shows_all_environments(env_id, monkeypatch):
     resize = types.ModuleType("cv2")  # OpenCV is no package of ours
