@@ -38,7 +38,7 @@ GRIDS = ((100, 61), (200, 121), (400, 241), (800, 481))  # angles x speeds; the 
 TOLERANCE = 0.5  # by at least this much, or by half a per cent of it
 FINEST = 0.0151  # rad/s: the smallest torque changes the speed of a step by no more
 SETTLED = 1e-3  # if one more step changes no value by more, V is taken as that of an endless horizon
-VERSION = 2  # of the files in the cache; another one whenever the equations change, in the last digit too
+VERSION = 3  # of the files in the cache; another one whenever the equations change, in the last digit too
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,7 @@ class Pendulum:
 NUMBERS = [field.name for field in fields(Pendulum) if field.name not in ("inertia", "integrator")]
 TURN = 2 * math.pi
 MANY = 256  # numbers: from here on the work in an array takes longer than the calls
+EXACT = 1024  # numbers: from here on the last digits of squares would take as long as all else in a step
 SERIAL = 2048  # numbers that torch leaves to one of its threads: to wake the others takes longer than the work
 # For `square`. Digits behind the last one count in 2^-64 of it: from LOWEST on, WIDTH of them are near the middle.
 LOWEST, WIDTH = np.array(2**63 - 3 * 2**56, np.uint64), np.array(6 * 2**56, np.uint64)
@@ -133,8 +134,8 @@ def wrap(angle: Array) -> Array:
     # that one subtraction gives the same number.
     turns = np.floor(shifted / TURN)
     rest = shifted - turns * TURN
-    if turns.min() < -2 or turns.max() > 2:
-        far = (np.abs(turns) > 2).nonzero()
+    far = (np.abs(turns) > 2).nonzero()
+    if len(far[0]):
         rest[far] = shifted[far] % TURN
     return rest - math.pi
 
@@ -148,18 +149,18 @@ def cos_sin(angle: Array) -> tuple[Array, Array]:
         parts = torch.from_numpy(angle.ravel()).split(SERIAL)
         both = (np.concatenate([function(x).numpy() for x in parts]) for function in (torch.cos, torch.sin))
         return tuple(x.reshape(angle.shape) for x in both)  # type: ignore[return-value]
-    return namespace(angle).cos(angle), namespace(angle).sin(angle)
+    return namespace(angle).cos(angle), sin(angle)
 
 
 def square(x: Array) -> Array:
-    """x^2, each number of an array rounded as `**` rounds it alone; from `MANY` numbers on, as a product.
+    """x^2, each number of an array rounded as `**` rounds it alone; from `EXACT` numbers on, as a product.
 
     For single numbers Python and NumPy call the C library's `pow`. Its error is half a unit in the last digit and a
     hundredth more. So it differs from the product x x only where the exact square lies almost in the middle between two
-    numbers. The exact digits behind the last one show where this is so, and there `pow` decides. In large arrays that
-    would take as long as all else in a step; there a last digit of float64 or, of a torque, of float32 may differ.
+    numbers. The exact digits behind the last one show where this is so, and there `pow` decides. In larger arrays
+    a last digit may differ: of float64 or, of a torque, of float32.
     """
-    if isinstance(x, torch.Tensor) or np.size(x) >= MANY:
+    if isinstance(x, torch.Tensor) or np.size(x) >= EXACT:
         return x * x
     if not isinstance(x, np.ndarray) or x.ndim == 0:
         return x[()] ** 2 if isinstance(x, np.ndarray) else x**2
@@ -216,7 +217,7 @@ def transition(angle: Array, speed: Array, torque: Array, pendulum: Pendulum) ->
 def reward(angle: Array, speed: Array, torque: Array) -> Array:
     """The negative cost of a step that starts here: angle^2 + 0.1 speed^2 + 0.001 torque^2, the angle wrapped."""
     upright = wrap(angle)
-    if isinstance(upright, np.ndarray) and upright.shape == np.shape(speed) and 2 * upright.size < MANY:
+    if isinstance(upright, np.ndarray) and upright.shape == np.shape(speed) and 2 * upright.size < EXACT:
         of_angle, of_speed = square(np.array((upright, speed)))  # one call takes less time than two
     else:
         of_angle, of_speed = square(upright), square(speed)

@@ -26,7 +26,6 @@ import tyro
 from matplotlib.figure import Figure
 from rich.table import Table
 
-import balancier
 from agents import AGENTS
 from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
@@ -94,6 +93,7 @@ class Findings:
     memory: Numbers = field(default_factory=dict)  # "megabytes" -> part -> megabytes of a seed
     threshold: Numbers = field(default_factory=dict)  # agent and environment -> column -> number
     before: dict[str, Numbers] | None = None  # the same of another run
+    save: Path | None = None  # where the numbers are kept
 
     @property
     def numbers(self) -> dict[str, Numbers]:
@@ -140,7 +140,10 @@ def read_numbers(path: Path | None) -> dict[str, Numbers] | None:
 
 
 def measure(flags: Bench) -> Findings:
-    budget, findings = flags.budget / 5 if flags.quick else flags.budget, Findings(before=read_numbers(flags.against))
+    budget, findings = (
+        flags.budget / 5 if flags.quick else flags.budget,
+        Findings(before=read_numbers(flags.against), save=flags.save),
+    )
     counts = [count for count in (SEED_COUNTS[:4] if flags.quick else SEED_COUNTS) if count <= flags.seeds]
     seeds = flags.ten_seeds
     tasks: list[tuple[str, str, str, Callable[[], float]]] = []  # table, row, column, measurement
@@ -171,8 +174,6 @@ def measure(flags: Bench) -> Findings:
             for agent, env in RACES[:1] if flags.quick else RACES:
                 findings.threshold[f"{agent} on {env.removeprefix('balancier/')}"] = both_races(agent, env, flags)
                 progress.advance(COST["threshold"] / len(RACES))
-    if flags.save is not None:
-        balancier.write_file(flags.save, json.dumps(findings.numbers, indent=1).encode())
     return findings
 
 
@@ -202,6 +203,10 @@ def compared(ours: Race, theirs: Race) -> dict[str, float]:
 
 
 # Output
+
+
+def files(findings: Findings) -> dict[str, str]:
+    return {str(findings.save.absolute()): json.dumps(findings.numbers, indent=1)} if findings.save else {}
 
 
 def result(findings: Findings) -> dict[str, Any]:
@@ -389,6 +394,7 @@ LESSON = Lesson(
     forecast=forecast,
     next_command="balancier compare, where this speed is put to use",
     check=check,
+    files=files,
     page=PAGE,
 )
 

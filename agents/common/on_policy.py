@@ -123,6 +123,6 @@ class OnPolicy(Agent[ConfigType]):
         random actions, which is their weighted entropy; (S, B)."""
         features = self.encoder(obs).flatten(1, 2)  # (S, B, F) with B = C L
         distribution = self.policy(features)
-        # An entropy that has no weight would take a tenth of an update.
+        # Without weight the entropy would only take time.
         bonus = self.entropy_weight * distribution.entropy if np.any(self.config.entropy_weight) else 0.0
         return self.critic(features), distribution.log_prob(action), bonus

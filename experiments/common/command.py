@@ -46,7 +46,7 @@ class Lesson(Generic[FlagsType, Findings]):
         next_command: printed as a suggestion.
         metrics: (step, metric, values, seeds) of metrics.csv, in their order; one value a seed.
         check: raises UsageError for flags that cannot be run, before anything has started.
-        files: name -> text of further files of the run.
+        files: name -> text of further files of the run; a path that is absolute is taken as it is.
         page: the words of the run's page.
     """
 

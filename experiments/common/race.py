@@ -51,17 +51,20 @@ def race(agent: str, env: str, package: Any, seeds: Sequence[int]) -> Race:
     """Train until nine of ten seeds are at the threshold in three evaluations in a row, or the budget is used up.
 
     The budget of ours is the tuned one; SB3's is that of its zoo, with the zoo's settings. SB3 trains seed by seed.
+    ValueError for an environment that has no threshold.
     """
     steps = setting(agent, env).steps
     if package == "sb3":
         steps = zoo_settings(agent, env)[1].get("n_timesteps", steps)
     entry = Entry(package, agent, env, steps, "own", 0)
+    if entry.threshold is None:
+        raise ValueError(f"env: found {env}, which has no threshold, expected one that has")
     groups = [seeds] if package == "balancier" else [(seed,) for seed in seeds]
     seconds, counts = [], []
     for group in groups:
         callback = EvaluationCallback(env, steps, evaluations=EVALUATIONS, threshold=entry.threshold)
         learn(entry, group, callback)
-        index = first_crossing(np.array(callback.curve), entry.threshold or 0.0)  # -1: never
+        index = first_crossing(np.array(callback.curve), entry.threshold)  # -1: never
         seconds += np.append(callback.seconds, np.inf)[index].tolist()
         counts += np.append(callback.steps, np.inf)[index].tolist()
     return Race(np.array(seconds), np.array(counts))

@@ -28,7 +28,7 @@ AgentName = Annotated[str, one_of(AGENTS), tyro.conf.arg(metavar="|".join(AGENTS
 
 EVALUATIONS, STARTS = 20, 20  # of a training, and validation seeds of each
 # Rough processor seconds for a thousand steps of ten seeds, for the forecast alone; OTHER_COST where none is known.
-COST = {"sac": 3.5, "ppo": 0.3, "dqn": 2.8, "td3": 3.0, "a2c": 0.18, "reinforce": 0.14}
+COST = {"sac": 2.4, "ppo": 0.13, "dqn": 1.3, "td3": 4.0, "a2c": 0.13, "reinforce": 0.09}
 OTHER_COST, OTHER_STEPS = 1.0, 20_000
 SLOWER: dict[Kind, float] = {"mlp": 1.0, "recurrent": 8.0, "cnn": 60.0}  # than with an MLP
 

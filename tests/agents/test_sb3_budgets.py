@@ -45,7 +45,7 @@ def share_right(agent, space):
 
 
 SPACES = [Discrete(4), MultiDiscrete([4, 4]), MultiBinary(4)]
-LEAST = [9, 7, 3]  # seeds of ten that get there; of SB3's eight with MultiBinary one (A2C) and two (PPO) do
+LEAST = [9, 8, 3]  # seeds of ten that get there; of SB3's eight with MultiBinary one (A2C) and two (PPO) do
 BUDGETS = [
     *((PPO, *pair, 1280, {"num_epochs": 4, "num_steps": 256}) for pair in zip(SPACES, LEAST, strict=True)),
     *((A2C, *pair, 1200, {}) for pair in zip(SPACES, LEAST, strict=True)),  # PPO: 1200 steps in whole rollouts

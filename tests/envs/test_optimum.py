@@ -128,7 +128,7 @@ def test_the_cache_is_read_and_a_damaged_one_is_computed_again(tmp_path, monkeyp
         assert old.name == "optimum-94e1bd6ba44dd6d3.npz"
     first = optimum(length=1.3)
     (file,) = set(tmp_path.iterdir()) - {old}
-    assert file.name == "optimum-9274e6f24e61dee5.npz"
+    assert file.name == "optimum-b90091fdfc9d9266.npz"
     with monkeypatch.context() as patch:
         patch.setattr("envs.optimum.solve", None)
         np.testing.assert_array_equal(optimum(length=1.3).tables, first.tables)

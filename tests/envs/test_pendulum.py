@@ -25,24 +25,18 @@ def test_gymnasiums_own_comparison_finds_no_difference(seed):
     check_environments_match(gym.make("Pendulum-v1"), gym.make(IDS[0]), 1000, seed=seed)
 
 
-@pytest.mark.parametrize("episodes", [100, 300])
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_a_batch_is_gymnasiums_to_the_last_bit(mode, episodes):
-    """Against Gymnasium's SyncVectorEnv of its own pendulums, actions beyond the limits included.
-
-    The rewards of a large batch may differ a little: squares are products there, and torques are float32.
-    """
+def test_a_batch_is_gymnasiums_to_the_last_bit(mode):
+    """Against Gymnasium's SyncVectorEnv of its own pendulums, actions beyond the limits included."""
+    episodes = 300  # so many that arrays take the way of large ones
     actions = np.random.default_rng(0).uniform(-2.5, 2.5, (250, episodes, 1)).astype(np.float32)
     ours = make_batch(IDS[0], episodes, autoreset_mode=mode)
     theirs = gym.make_vec("Pendulum-v1", episodes, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode})
     np.testing.assert_array_equal(ours.reset(seed=7)[0], theirs.reset(seed=7)[0])
     for action in actions:
         expected = theirs.step(action)
-        for name, actual, value in zip(("obs", "rewards", "", ""), ours.step(action)[:4], expected[:4], strict=True):
-            if name == "rewards" and episodes > 256:
-                np.testing.assert_allclose(actual, value, rtol=0, atol=1e-9)
-            else:
-                np.testing.assert_array_equal(actual, value)
+        for actual, value in zip(ours.step(action)[:4], expected[:4], strict=True):
+            np.testing.assert_array_equal(actual, value)
             assert actual.dtype == value.dtype
         if expected[3].any() and mode is AutoresetMode.DISABLED:
             mask = {"reset_mask": expected[3].copy()}
