@@ -6,7 +6,7 @@ balancier bench --save before.json
 
 Ours are measured beside what they should be compared with: Gymnasium's SyncVectorEnv, a bare loop of NumPy, PyTorch's
 `nn.GRU`, and Stable-Baselines3 (SB3). All numbers are processor seconds on one thread; close all other programs.
-`--tables` chooses what is measured. "threshold" takes a quarter of an hour, so it has to be asked for.
+`--tables` chooses what is measured. "threshold" trains SB3 too, so it takes long and has to be asked for.
 
 `--save` keeps the numbers in a file, and `--against` compares them with such a file. So you see whether a change of the
 code made something slower.
@@ -53,8 +53,8 @@ RACES = (
     ("dqn", "CartPole-v1"), ("dqn", DISCRETE), ("a2c", "CartPole-v1"),
 )  # fmt: skip
 SLOWER = 1.2  # times the saved cost: from here on a number is marked
-# Processor seconds of each table, roughly, for the forecast alone; with --quick a third of them.
-COST = {"stepping": 25, "seeds": 60, "sizes": 40, "recurrent": 15, "memory": 1, "threshold": 1000}
+# Processor seconds of each table, roughly, for the forecast alone; with --quick half of them.
+COST = {"stepping": 33, "seeds": 27, "sizes": 13, "recurrent": 12, "memory": 1, "threshold": 1000}
 TableName = Literal["stepping", "seeds", "sizes", "recurrent", "memory", "threshold"]
 
 
@@ -310,7 +310,9 @@ def change_table(findings: Findings) -> Table:
 
 def plot_stepping(measured: Numbers) -> Figure:
     best = max(measured["balancier"].values()) / max(measured["sync"].values())
-    figure, (axes,) = plotting.slide(f"A batch steps up to {best:,.0f} times as many pendulums a second")
+    figure, (axes,) = plotting.slide(
+        f"A batch steps up to {best:,.0f} times as many pendulums a second as SyncVectorEnv"
+    )
     for name, label, color in (
         ("bare", "bare NumPy, no resets", plotting.GRAY),
         ("balancier", "Balancier's batch", plotting.BLUE),
@@ -381,7 +383,7 @@ PAGE = Page(
 
 
 def forecast(flags: Bench) -> str:
-    seconds = sum(COST[name] for name in set(flags.tables)) / (3 if flags.quick else 1)
+    seconds = sum(COST[name] for name in set(flags.tables)) / (2 if flags.quick else 1)
     return f"about {duration(seconds)}; close all other programs"
 
 
