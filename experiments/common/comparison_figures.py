@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from experiments.common import plotting
 from experiments.common.comparison import LIBRARIES, Findings, Row
@@ -73,6 +74,7 @@ def plot_curves(findings: Findings, agents: list[str]) -> Figure:
             panel.set_xlabel(name)
         panels[0].set_title(f"{agent.upper()} on {rows[0].entry.env_name}")
         panels[1].set_xscale("log")
+        panels[1].xaxis.set_minor_formatter(NullFormatter())  # its numbers would lie on each other
     axes[0].set_ylabel("validation return")
     axes[count].set_ylabel("validation return")
     axes[count].set_title("all seeds of ours, one of SB3's", fontsize=13, color=plotting.GRAY)
@@ -140,7 +142,8 @@ def plot_times(findings: Findings) -> Figure:
         whole.text(place, cost, f"{cost:.2g}", ha="center", va="bottom", fontsize=13)
         if np.isfinite(height):
             until.bar(place, height, 0.38, color=color, alpha=0.6)
-            until.text(place, height, f"{height:.1f}", ha="center", va="bottom", fontsize=13)
+            text = until.text(place, height, f"{height:.1f}", ha="center", va="bottom", fontsize=13, zorder=4)
+            text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5})  # above the dots
         else:
             until.text(place, 0, "never", ha="center", va="bottom", fontsize=13, rotation=90, color=color)
         seconds = [np.nan if value is None else value for value in row.to_threshold("seconds")]
