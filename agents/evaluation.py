@@ -100,4 +100,4 @@ def select_best(
         expected = "expected one made with an id"
         raise ValueError(f"select_best: found an agent whose environment came from a function, {expected}")
     returns = evaluate(agent, agent.env_id, starts, agent.env_kwargs).mean(1)
-    return int(returns.argmax()), returns
+    return int(np.where(np.isnan(returns), -np.inf, returns).argmax()), returns

@@ -6,6 +6,7 @@ needs it.
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -186,6 +187,7 @@ def to_sb3(replica: Replica, **keywords: Any) -> Any:
     """An SB3 model that predicts what this replica predicts, and that can go on learning there.
 
     Args:
+        replica: of a policy alone (saved with policy_only=True) only that is copied, and a warning says so.
         keywords: further ones of the SB3 class, its learning rate for example: only networks are copied.
 
     Raises:
@@ -218,8 +220,11 @@ def to_sb3(replica: Replica, **keywords: Any) -> Any:
     if hidden_sizes(model)[0] != sizes or model.policy.activation_fn is not activation:
         raise ValueError(f"to_sb3: found policy_kwargs of another network, expected that of the agent, {sizes}")
     copied, (policy, *_) = output_map(agent), networks(model)
+    whole, travelers = not agent.policy_only, pairs(agent, replica.index, model)
+    if not whole:
+        warnings.warn("to_sb3: found a policy alone, so what else SB3's model learns with is new", stacklevel=2)
     with torch.no_grad():
-        for ours, theirs in pairs(agent, replica.index, model):
+        for ours, theirs in travelers if whole else travelers[:1]:
             for (weight, bias), layer in zip(ours, theirs, strict=True):
                 if copied is not None and layer is policy[-1]:
                     weight, bias = weight.double() @ copied.there.T, copied.there @ bias.double() + copied.offset
@@ -227,7 +232,7 @@ def to_sb3(replica: Replica, **keywords: Any) -> Any:
                 layer.bias.copy_(bias)
         if hasattr(agent.policy, "log_std"):
             model.policy.log_std.copy_(agent.policy.log_std[replica.index] + scale_of(agent.action_space)[1].log())
-        if getattr(model, "log_ent_coef", None) is not None:
+        if getattr(model, "log_ent_coef", None) is not None and whole:
             model.log_ent_coef.copy_(agent.log_temperature[replica.index])
     if name == "DQN":
         model.exploration_rate = agent.policy.epsilon[replica.index].item()

@@ -62,6 +62,7 @@ class Agent(nn.Module, Generic[ConfigType]):
     default_network: ClassVar[MakeNetwork] = partial(models.MLP, hidden=(64, 64))
     filling: ClassVar[Sequence[str]] = ()  # names of state whose second axis is filled as transitions come
     pure: ClassVar[Sequence[str]] = ()  # methods that can be recorded: functions of tensors that return losses (S,)
+    policy_only = False  # True for one that was loaded from the file of a policy alone: it acts, and cannot learn
     recorded = True  # replay updates, which gives the same bits in less time (models/recording.py)
     config: ConfigType
     losses: dict[str, Tensor]  # newest of each kind, (S,)
@@ -129,7 +130,7 @@ class Agent(nn.Module, Generic[ConfigType]):
 
         Raises ValueError for a callback that is no such function, and for SB3's keywords, which have no place here.
         """
-        callback = habits.check_learn(self, callback, sb3) if sb3 or callback is not None else None
+        callback = habits.check_learn(self, callback, sb3) if sb3 or callback is not None or self.policy_only else None
         target = self.num_timesteps + total_timesteps
         while self.num_timesteps < target:
             with torch.no_grad():
@@ -240,7 +241,8 @@ class Agent(nn.Module, Generic[ConfigType]):
         state = {name: tensor.numpy(force=True) for name, tensor in self.state_dict().items()}
         state |= {name: state[name][:, : self.num_timesteps] for name in self.filling if name in state}
         state |= {f"vec_env.{name}": array for name, array in self.vec_env.get_state().items()}
-        return state | {"num_timesteps": np.array(self.num_timesteps)}
+        state |= {"num_timesteps": np.array(self.num_timesteps)}
+        return checkpoint.policy_part(state) if self.policy_only else state
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Go on from what `get_state` returned.
@@ -248,6 +250,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         Raises ValueError if an array is missing, unknown or of another shape.
         """
         tensors, state = self.state_dict(), dict(state)
+        tensors = checkpoint.policy_part(tensors) if self.policy_only else tensors
         envs = {name.removeprefix("vec_env."): state.pop(name) for name in list(state) if name.startswith("vec_env.")}
         steps = int(state.pop("num_timesteps"))
         if differing := sorted(tensors.keys() ^ state.keys()):
@@ -260,7 +263,8 @@ class Agent(nn.Module, Generic[ConfigType]):
         for name, tensor in tensors.items():  # all or nothing
             tensor.copy_(torch.from_numpy(np.asarray(state[name]).copy()))
         self.num_timesteps = steps
-        self.vec_env.set_state(envs, self.obs)
+        if not self.policy_only:
+            self.vec_env.set_state(envs, self.obs)
 
     def extract(self, index: int) -> Self:
         """An agent of one seed in the state of replica `index`; it shares nothing with this one and can go on."""
@@ -269,21 +273,40 @@ class Agent(nn.Module, Generic[ConfigType]):
         for name, value in config.items():
             if hyperparameter(type(self.config), name)[1] and isinstance(value, Sequence):
                 config[name] = value[index]
-        agent = type(self)(
-            self.env, seeds=[self.seeds[index]], network=self.network, env_kwargs=self.env_kwargs, **config
-        )
+        keywords = {"seeds": [self.seeds[index]], "network": self.network, "env_kwargs": self.env_kwargs} | config
         state = self.get_state()
         envs = {name: state.pop(name) for name in list(state) if name.startswith("vec_env.")}
         steps = state.pop("num_timesteps")
         # The first axis is S, or 2 S where twins stand one after the other.
         extracted = {name: x.reshape(-1, count, *x.shape[1:])[:, index] for name, x in state.items()}
-        envs = extract_state({name.removeprefix("vec_env."): x for name, x in envs.items()}, index, config["num_envs"])
-        agent.set_state(extracted | {f"vec_env.{name}": x for name, x in envs.items()} | {"num_timesteps": steps})
-        return agent
+        envs = {name.removeprefix("vec_env."): x for name, x in envs.items()}
+        envs = extract_state(envs, index, config["num_envs"]) if envs else {}
+        extracted |= {f"vec_env.{name}": x for name, x in envs.items()} | {"num_timesteps": steps}
+        return checkpoint.make_agent(type(self), self.env, keywords, extracted, self.policy_only)
 
-    def save(self, path: str | os.PathLike, **sb3: Any) -> None:
-        """Write everything to one file: a run that loads it goes on as if it had never stopped."""
+    def save(
+        self,
+        path: str | os.PathLike,
+        *,
+        policy_only: bool = False,
+        notes: dict[str, Any] | None = None,
+        **sb3: Any,
+    ) -> None:
+        """Write everything to one file: a run that loads it goes on as if it had never stopped.
+
+        Args:
+            policy_only: write only what `predict` needs: the file is small, and the agent that it gives acts the same,
+                but cannot learn.
+            notes: anything that JSON can hold, kept beside the agent; `agents.checkpoint.load(path)[1]["notes"]` has
+                it again.
+
+        Raises:
+            OSError: if the file cannot be written; what was there before is still there.
+            ValueError: for notes that JSON cannot hold, and for an agent that is itself a policy alone.
+        """
         habits.refuse_keywords("save", habits.FILES, sb3)
+        if self.policy_only and not policy_only:
+            raise ValueError(checkpoint.incomplete("save", "save(path, policy_only=True)"))
         meta = {
             "agent": type(self).__name__,
             "env": import_path(self.env) if isinstance(self.env, str) else None,
@@ -293,8 +316,11 @@ class Agent(nn.Module, Generic[ConfigType]):
             "config": dataclasses.asdict(self.config),
             "dtype": str(next(self.policy.parameters()).dtype),
             "num_timesteps": self.num_timesteps,
+            "policy_only": policy_only,
+            "notes": checkpoint.check_notes(notes),
         }
-        checkpoint.save(path, self.get_state(), meta)
+        state = self.get_state()
+        checkpoint.save(path, checkpoint.policy_part(state) if policy_only else state, meta)
 
     @classmethod
     def load(
@@ -328,9 +354,8 @@ class Agent(nn.Module, Generic[ConfigType]):
                 raise ValueError(f"{path}: its network is not one of the zoo; expected it again as network=")
             network = restore_network(meta["network"])
         env_kwargs = keywords_from_json(meta["env_kwargs"])
-        agent = cls(env, seeds=meta["seeds"], network=network, env_kwargs=env_kwargs, **meta["config"])
-        agent.set_state(state)
-        return agent
+        keywords = {"seeds": meta["seeds"], "network": network, "env_kwargs": env_kwargs, **meta["config"]}
+        return checkpoint.make_agent(cls, env, keywords, state, meta.get("policy_only", False))
 
     # Copies: agents made alike in the same state, which share nothing; conversions, as far as there are any.
 

@@ -12,7 +12,7 @@ import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from safetensors.numpy import save as save_tensors
 from torch import Tensor
 
 import balancier
+from agents.common.config import make_config
 from agents.common.make_env import import_path
 from models.optim import Optimizer
 
@@ -97,6 +98,50 @@ def upgrade(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> dict[str, np
     return upgraded | {"num_timesteps": np.array(meta["num_timesteps"])}
 
 
+# The file of a policy alone.
+
+Arrays = TypeVar("Arrays", bound=dict[str, Any])
+# What only learning needs is made this small for a policy alone, where an agent has it.
+SMALLEST = {"num_envs": 1, "num_steps": 1, "sequence_length": 1, "n_step": 1, "buffer_size": 1}
+
+
+def policy_part(state: Arrays) -> Arrays:
+    """Of an agent's state what `predict` needs: the encoder with its statistics, the policy, and the steps so far."""
+    needed = ("encoder.", "policy.", "num_timesteps")
+    return {name: value for name, value in state.items() if name.startswith(needed)}  # type: ignore[return-value]
+
+
+def incomplete(what: str, expected: str) -> str:
+    """Why a policy alone cannot do what a whole agent can."""
+    return f"{what}: found a policy alone, which was saved with policy_only=True, expected {expected}"
+
+
+def check_notes(notes: Any) -> dict[str, Any]:
+    """Notes as JSON holds them; ValueError for what it cannot hold."""
+    if notes is not None and not isinstance(notes, dict):
+        raise ValueError(f"notes: found a {type(notes).__name__}, expected a dictionary")
+    try:
+        return json.loads(json.dumps(notes or {}))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"notes: found what JSON cannot hold ({error}), expected texts, numbers and lists") from None
+
+
+def make_agent(kind: type, env: Any, keywords: dict[str, Any], state: dict[str, np.ndarray], policy_only: bool) -> Any:
+    """An agent in this state; of a policy alone the parts that only learning needs are as small as they can be."""
+    if not policy_only:
+        agent = kind(env, **keywords)
+    else:
+        fields = {field.name for field in dataclasses.fields(kind.Config)}  # type: ignore[attr-defined]
+        agent = kind(env, **keywords | {name: size for name, size in SMALLEST.items() if name in fields})
+        given = {name: value for name, value in keywords.items() if name in fields}
+        agent.config, agent.policy_only = make_config(type(agent.config), len(agent), given), True
+    agent.set_state(state)
+    return agent
+
+
+# Copies.
+
+
 def agent_parts(agent: Any) -> tuple[type, dict[str, Any], dict[str, np.ndarray], dict[str, Any]]:
     """What `rebuild` makes a copy of an agent of: its class, the constructor's keywords, the state, and the rest."""
     env = import_path(agent.env) if isinstance(agent.env, str) else agent.env
@@ -104,6 +149,7 @@ def agent_parts(agent: Any) -> tuple[type, dict[str, Any], dict[str, np.ndarray]
     keywords |= {field.name: getattr(agent.config, field.name) for field in dataclasses.fields(agent.config)}
     rest = {
         "env": agent.env,
+        "policy_only": agent.policy_only,
         "dtype": next(agent.policy.parameters()).dtype,
         "num_predictions": agent.num_predictions,
         "losses": {name: loss.detach().clone() for name, loss in agent.losses.items()},
@@ -127,8 +173,8 @@ def rebuild(kind: type, keywords: dict[str, Any], state: dict[str, np.ndarray], 
         raise ValueError(
             f"agent: found numbers of {rest['dtype']}, expected the default dtype, {torch.get_default_dtype()}"
         )
-    agent = kind(**keywords)
-    agent.set_state(state)
+    others = {name: value for name, value in keywords.items() if name != "env"}
+    agent = make_agent(kind, keywords["env"], others, state, rest["policy_only"])
     agent.env, agent.num_predictions = rest["env"], rest["num_predictions"]
     agent.losses = {name: loss.clone() for name, loss in rest["losses"].items()}
     for module, training in zip(agent.modules(), rest["training"], strict=True):

@@ -221,11 +221,16 @@ def check_learn(agent: Any, callback: Any, keywords: Mapping[str, Any]) -> Any:
     """The callback, if `learn` can call it.
 
     Raises:
-        ValueError: for a callback that is no function of the agent, and for SB3's keywords.
+        ValueError: for a policy alone, for a callback that is no function of the agent, and for SB3's keywords.
         TypeError: for other keywords.
     """
+    if agent.policy_only:
+        expected = "an agent from the file of a whole one"
+        raise ValueError(f"learn: found a policy alone, which was saved with policy_only=True, expected {expected}")
     if keywords:
         refuse_keywords("learn", LEARN, keywords)
+    if callback is None:
+        return None
     found = type(callback).__name__
     if isinstance(callback, list | tuple):
         raise ValueError(f"callback: found a {found} of {len(callback)}, expected one function that calls them")
