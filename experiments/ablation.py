@@ -122,7 +122,8 @@ def forecast(flags: Ablation) -> str:
 
 def measure(flags: Ablation) -> Findings:
     jobs = plan(flags)
-    trainings = dict(zip([job.name for job in jobs], run_parallel(train, jobs, flags.processes), strict=True))
+    results = run_parallel(train, jobs, flags.processes, kinds=[Training])
+    trainings = dict(zip([job.name for job in jobs], results, strict=True))
     optimum = mean_optimum(flags.env, range(TEST_SEED, TEST_SEED + flags.eval_episodes))
     validation_optimum = mean_optimum(flags.env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS))
     return Findings(flags, {name: trainings[name] for name in VARIANTS}, optimum, validation_optimum)

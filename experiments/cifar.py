@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ from experiments.common.cifar_data import Images, load
 from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import Flags, above, at_least
 from experiments.common.parallel import ProgressBar, duration
+from experiments.common.parts import once
 from experiments.common.runs import Metric
 from models import CNN, SGD, Adam, FastCNN, cross_entropy, fit
 from models.fitting import accuracy, evaluate, triangle
@@ -69,6 +71,8 @@ class Cifar(Flags):
     """Time for the training here, from which epochs and width follow (default: 6, for the fast network 52)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of convolutions; auto takes the one that is faster here."""
+    resume: Path | None = None
+    """Continue the run in this folder, with its flags; what it has finished is not done again."""
 
 
 class Plan(NamedTuple):
@@ -345,12 +349,21 @@ def examples(images: Images, count: int = 3) -> np.ndarray:
 
 
 def measure(flags: Cifar) -> Findings:
-    began, images, planned = time.monotonic(), load(flags.data, flags.quick), plan(flags)
+    began, images = time.monotonic(), load(flags.data, flags.quick)
     train, labels, test, test_labels = (torch.from_numpy(np.ascontiguousarray(part)) for part in images[:4])
     flip = images.name == "CIFAR-10"
+
+    def learn() -> Any:
+        planned = plan(flags)
+        network = build(flags, len(images.classes), train, planned.dtype, planned.widths)
+        train_set, test_set = TensorDataset(train, labels), TensorDataset(test, test_labels)
+        curves = train_network(flags, planned.epochs, network, train_set, test_set, Augment(flags.seed, flip))
+        return planned._replace(dtype=str(planned.dtype).removeprefix("torch.")), curves, network.state_dict()
+
+    planned, curves, weights = once(flags.network, flags.all_seeds, learn, [Plan])
+    planned = planned._replace(dtype=getattr(torch, planned.dtype))
     network = build(flags, len(images.classes), train, planned.dtype, planned.widths)
-    train_set, test_set = TensorDataset(train, labels), TensorDataset(test, test_labels)
-    curves = train_network(flags, planned.epochs, network, train_set, test_set, Augment(flags.seed, flip))
+    network.load_state_dict(weights)
     network.eval()
     shown = test[examples(images)]
     with torch.no_grad():

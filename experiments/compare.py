@@ -155,7 +155,7 @@ def check(flags: Compare) -> None:
 
 def measure(flags: Compare) -> Findings:
     jobs = plan(flags)
-    done = run_all(train, jobs, flags.processes)
+    done = run_all(train, jobs, flags.processes, [Training])
     failures = {job: result for job, result in done.items() if isinstance(result, Failure)}
     rows = []
     for name in flags.names:

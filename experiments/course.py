@@ -39,7 +39,9 @@ class Course:
     only: Annotated[tuple[str, ...], one_of(LESSONS)] = ()
     """Names of the lessons to run (default: all)."""
     out: Path | None = None
-    """Folder of the run, used as given (default: runs/course/TIME)."""
+    """Folder of the run, new or empty (default: runs/course/TIME)."""
+    overwrite: bool = False
+    """Replace the run that --out holds."""
     jobs: Annotated[int, at_least(1)] | None = None
     """Lessons at the same time (default: the number of cores)."""
     show: bool = False
@@ -68,7 +70,7 @@ class Outcome:
 def course(flags: Course, command: str) -> int:
     jobs = [Job(name, (), cost(name)) for name in flags.lessons]
     before = {name: last_result(name, flags.out) for name in flags.lessons}  # which this run may overwrite
-    folder = make_folder("course", flags.out)
+    folder = make_folder("course", flags.out, flags.overwrite)
     seconds = sum(job.cost for job in jobs) / min(len(jobs), flags.processes)
     console.print(f"course: {len(jobs)} lessons in their short form, about {duration(seconds)}", highlight=False)
     outcomes = []
@@ -120,7 +122,8 @@ def run_lessons(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[t
 def start(name: str, folder: Path, environment: dict[str, str]) -> subprocess.Popen:
     """The process of a lesson, which prints into log.txt."""
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "experiments", name, "--quick", "--threads", "1", "--out", str(folder)]
+    flags = ["--quick", "--threads", "1", "--overwrite", "--out", str(folder)]
+    command = [sys.executable, "-m", "experiments", name, *flags]
     with open(folder / "log.txt", "w") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
 

@@ -363,7 +363,7 @@ def check(flags: Forecast) -> None:
 
 def measure(flags: Forecast) -> Findings:
     jobs = plan(flags)
-    results = run_parallel(work, jobs, 1 if flags.quick else flags.processes)
+    results = run_parallel(work, jobs, 1 if flags.quick else flags.processes, kinds=[Performance])
     by_name: dict[str, Any] = {job.name: result for job, result in zip(jobs, results, strict=True)}
     past, truth = unseen_pendulums(flags.tests)
     fits = by_name.pop(PHYSICS)

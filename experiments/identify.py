@@ -331,7 +331,7 @@ def plan(flags: Identify) -> list[Job]:
 
 def measure(flags: Identify) -> Findings:
     jobs = plan(flags)
-    results = run_parallel(work, jobs, 1 if flags.quick else flags.processes)
+    results = run_parallel(work, jobs, 1 if flags.quick else flags.processes, kinds=[Performance, Limit])
     by_name: dict[str, Any] = {job.name: result for job, result in zip(jobs, results, strict=True)}
     limit, undamped = by_name.pop(LIMIT), by_name.pop(UNDAMPED)
     networks: dict[str, Performance] = {name: by_name[name] for name in sizes(flags)}

@@ -183,7 +183,7 @@ def forecast(flags: PolicyGradient) -> str:
 
 def measure(flags: PolicyGradient) -> Findings:
     jobs = plan(flags)
-    trainings = dict(zip(FAMILY, run_parallel(train, jobs, flags.processes), strict=True))
+    trainings = dict(zip(FAMILY, run_parallel(train, jobs, flags.processes, kinds=[Training]), strict=True))
     agent = REINFORCE(flags.env, seeds=[flags.seed], **settings("reinforce", flags.env))
     agent.learn(flags.steps_of("REINFORCE") // 4)  # a policy and a critic that have learned something
     by_estimator = gradients(clones(agent, flags.rollouts))

@@ -251,7 +251,8 @@ def finer_grids(flags: QLearning) -> list[tuple[int, int]]:
 
 def measure(flags: QLearning) -> Findings:
     flags = flags.reduced
-    (steps, errors, tables, seconds), (dqn, dqn_q) = run_parallel(work, plan(flags), flags.processes, "learning")
+    results = run_parallel(work, plan(flags), flags.processes, "learning", kinds=[Training])
+    (steps, errors, tables, seconds), (dqn, dqn_q) = results
     settings, grid, fine = all_settings(flags.gamma), flags.grid, pendulum_grid(*FINE, TORQUES)
     reference = on_map(fine, solution(fine, flags.gamma)[None])[0]
 

@@ -233,7 +233,7 @@ def train(job: Job, report: Callable[[float], None]) -> Training:
 
 
 def measure(flags: Results) -> Findings:
-    done = run_all(train, plan(flags), flags.processes)
+    done = run_all(train, plan(flags), flags.processes, [Training])
     trainings = {job.settings[0]: result for job, result in done.items() if isinstance(result, Training)}
     failures = {job.name: result for job, result in done.items() if isinstance(result, Failure)}
     if not trainings:

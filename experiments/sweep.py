@@ -19,6 +19,7 @@ import itertools
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import matplotlib
@@ -38,6 +39,7 @@ from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import Flags, UsageError, at_least, flag_name
 from experiments.common.hyperparams import tuned
 from experiments.common.parallel import ProgressBar, duration
+from experiments.common.parts import once
 from experiments.common.runs import Metric
 from experiments.common.statistics import confidence_interval, interquartile_mean
 from experiments.common.training import (
@@ -73,6 +75,8 @@ class Sweep(Flags):
     """Steps of each replica (default: tuned for the environment)."""
     eval_episodes: Annotated[int, at_least(1)] = 100
     """Episodes of the test of each replica."""
+    resume: Path | None = None
+    """Continue the run in this folder, with its flags; what it has finished is not done again."""
 
     @property
     def env_id(self) -> str:
@@ -211,14 +215,13 @@ def forecast(flags: Sweep) -> str:
 def measure(flags: Sweep) -> Findings:
     agent, env = make_replicas(flags), flags.env_id
     steps = budget(flags.agent, env, flags.steps, flags.quick)
-    with ProgressBar(steps, "training") as progress:
-        training = train_agent(
-            agent,
-            env,
-            steps,
-            flags.eval_episodes,
-            lambda done, returns: progress.advance(done, f"best return {returns.max():.0f}"),
-        )
+
+    def train() -> Training:
+        with ProgressBar(steps, "training") as progress:
+            advance = lambda done, returns: progress.advance(done, f"best return {returns.max():.0f}")  # noqa: E731
+            return train_agent(agent, env, steps, flags.eval_episodes, advance)
+
+    training = once("sweep", agent.seeds, train, [Training])
     optimum = mean_optimum(env, range(TEST_SEED, TEST_SEED + flags.eval_episodes))
     validation_optimum = mean_optimum(env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS))
     return Findings(flags.agent, env, grid_of(flags), agent.seeds, training, optimum, validation_optimum)

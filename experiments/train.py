@@ -12,6 +12,7 @@ same starts, where it is known.
 """
 
 import dataclasses
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -33,7 +34,8 @@ from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from envs.optimum import optimal_returns
 from experiments.common import plotting
 from experiments.common.assignments import env_keywords, hyperparameters, network_name, with_widths
-from experiments.common.command import DRAWING, Page, command_line, run_command, waiting_interrupts
+from experiments.common.autosave import Autosave, save_last
+from experiments.common.command import DRAWING, Page, command_line, flags_of_run, run_command, waiting_interrupts
 from experiments.common.environments import (
     PendulumFlags,
     check_env,
@@ -43,10 +45,20 @@ from experiments.common.environments import (
     is_pendulum,
     pendulum_kwargs,
 )
-from experiments.common.flags import Flags, UsageError, at_least, flag_name, one_of
+from experiments.common.flags import Flags, UsageError, above, at_least, flag_name, one_of
 from experiments.common.hyperparams import NETWORKS, tuned
 from experiments.common.parallel import ProgressBar, duration
-from experiments.common.runs import Run, console, find_latest
+from experiments.common.runs import (
+    CONFIG,
+    METRICS,
+    RESULT,
+    Run,
+    console,
+    find_latest,
+    newest_checkpoint,
+    read_metrics,
+    restart_metrics,
+)
 from experiments.common.statistics import confidence_interval, interquartile_mean
 from experiments.common.training import (
     EVALUATIONS,
@@ -61,7 +73,6 @@ from experiments.common.training import (
     summary,
 )
 
-CHECKPOINT = "agent.safetensors"
 STEPS_OF_EVALUATION = 500  # at least so many lie between two evaluations, which may cost more than the training
 QUICK_SEEDS = 3  # enough for the same lesson: the spread of the seeds, and where they end
 IMAGE = 16  # pixels of the shorter side from which an observation is an image, which a CNN sees
@@ -108,10 +119,13 @@ class Train(Flags):
     Their names and meanings: the documentation of each agent. (default: tuned for the environment, else the
     algorithm's)"""
     steps: Annotated[Annotated[int, at_least(1)] | None, shown("INT")] = None
-    """Steps of each seed. (default: tuned for the environment; with --resume, as many more)"""
+    """Steps of each seed. (default: tuned for the environment; with --resume, what is left of a run that was stopped,
+    else as many more)"""
     resume: Annotated[Path | None, shown("PATH")] = None
-    """Continue the agent of this run or checkpoint. Its agent, environment, seeds and network stay as they are; --set
-    changes hyper-parameters of what it learns from now on, such as learning_rate."""
+    """Continue the agent of this run, in its folder, or of this checkpoint. Its agent, environment, seeds and network
+    stay as they are; --set changes hyper-parameters of what it learns from now on, such as learning_rate."""
+    autosave: Annotated[float, above(0)] = 120.0
+    """Seconds between two checkpoints of a training that goes on."""
     eval_episodes: Annotated[int, at_least(1)] = 100
     """Episodes of the test of each seed."""
     observation: Annotated[Annotated[str, one_of(("state", "angle", "pixels"))] | None, shown("state|angle|pixels")] = (
@@ -127,7 +141,7 @@ class Train(Flags):
 def load(run: Path, flag: str) -> Agent:
     """The agent of a run's folder, or of a checkpoint; UsageError, in one line, if there is no sound one."""
     run = find_latest(run)
-    path = run / CHECKPOINT if run.is_dir() else run
+    path = newest_checkpoint(run) if run.is_dir() else run
     if not path.is_file():
         raise UsageError(f"{flag}: found no checkpoint at {path}, expected the folder of a run of balancier train")
     try:
@@ -151,12 +165,56 @@ CHANGEABLE = [
 ]
 
 
-def start(flags: Train) -> tuple[Agent, Train]:
-    """A new agent, or the one to resume, and the flags with all that they left open.
+@dataclass
+class Session:
+    """A training that begins or goes on."""
+
+    agent: Agent
+    flags: Train  # with all that was left open
+    start: int = 0  # steps of each seed before this training
+    total: int = 0  # steps of it
+    folder: Path | None = None  # of the run that goes on
+    earlier: int = 0  # evaluations of trainings before this one
+    evaluation: dict[str, Any] | None = None  # what has been measured so far
+    seconds: float = 0.0  # of the processor so far
+
+
+def start(flags: Train) -> Session:
+    """A new agent, or the one to resume.
 
     Raises UsageError before the first step for an agent that cannot be trained.
     """
-    return begin(flags) if flags.resume is None else resume(flags)
+    if flags.resume is None:
+        agent, flags = begin(flags)
+        return Session(agent, flags, total=steps_of(agent, flags))
+    run = find_latest(flags.resume)
+    path = newest_checkpoint(run) if run.is_dir() else run
+    if run.is_dir() and not path.exists():  # stopped before its first checkpoint
+        given = {field.name: getattr(flags, field.name) for field in dataclasses.fields(flags)}
+        given = {name: value for name, value in given.items() if value != getattr(Train(), name)}
+        agent, flags = begin(flags_of_run("train", Train, given, run)[1])
+        return Session(agent, flags, total=steps_of(agent, flags), folder=run)
+    agent, flags = resume(flags)
+    now = agent.num_timesteps
+    notes = checkpoint.load(path)[1].get("notes") or {}
+    folder, total = run if run.is_dir() else None, notes.get("total", 0)
+    state, seconds = notes.get("evaluation"), notes.get("seconds", 0.0)
+    stopped = folder is not None and state is not None and not (folder / RESULT).exists()
+    ends = notes.get("start", 0) + total
+    if state is not None and (stopped or now < ends) and flags.steps in (None, total):
+        if folder is not None and (folder / CONFIG).exists() and flags.eval_episodes == Train.eval_episodes:
+            before = flags_of_run("train", Train, {}, folder)[1]
+            flags = replace(flags, eval_episodes=before.eval_episodes)
+        return Session(agent, flags, notes["start"], total, folder, notes["earlier"], state, seconds)
+    earlier = len(state["steps"]) if state is not None else 0
+    return Session(agent, flags, now, steps_of(agent, flags), folder, earlier, state, seconds)
+
+
+def steps_of(agent: Agent, flags: Train) -> int:
+    """Steps of each seed of a training."""
+    name, env, kind = type(agent).__name__.lower(), agent.env_id, network_kind(agent)
+    assert env is not None
+    return budget(name, env, flags.steps, quick=False, kind=kind)
 
 
 def begin(flags: Train) -> tuple[Agent, Train]:
@@ -278,42 +336,61 @@ class Findings:
     agent: Agent
     training: Training
     validation_optimum: float | None  # mean return of the optimum from the validation starts; None if not known
-    logs: list[tuple[int, str, np.ndarray]]  # step, metric, values (S,)
     seconds: float  # of the processor, evaluations included
     optimal: np.ndarray | None  # (n,), return of the optimum from each test start; None where it is not known
 
 
 def train(flags: Train, command: str) -> None:
     """Train, save, test, and write what was found; an interrupt saves a checkpoint between two steps."""
-    agent, flags = start(flags)
-    name, env, kind = type(agent).__name__.lower(), agent.env_id, network_kind(agent)
+    session = start(flags)
+    agent, flags, total, now = session.agent, session.flags, session.total, session.agent.num_timesteps
+    name, env, left = type(agent).__name__.lower(), agent.env_id, session.start + session.total - now
     assert env is not None
-    steps = budget(name, env, flags.steps, quick=False, kind=kind)
-    run = Run("train", flags, command)
-    seconds = duration(forecast(name, steps, len(agent), kind) + 5)
+    run = folder_of_run(session, command)
+    seconds = duration(forecast(name, left, len(agent), network_kind(agent)) + 5)
     keywords = f" ({in_words(agent.env_kwargs)})" if agent.env_kwargs else ""
-    console.print(f"train: {name} on {env}{keywords}, {len(agent)} seeds, about {seconds}", highlight=False)
-    logs: list[tuple[int, str, np.ndarray]] = []
-    began = time.process_time()
-    with ProgressBar(steps, "training", afterwards=DRAWING) as progress, waiting_interrupts() as interrupts:
+    goes_on = f" from step {now:,}" if now else ""
+    console.print(f"train: {name} on {env}{keywords}, {len(agent)} seeds{goes_on}, about {seconds}", highlight=False)
+    began = time.process_time() - session.seconds
 
-        def report(more: int, returns: np.ndarray) -> None:
-            logs.extend((agent.num_timesteps, *log) for log in ({"evaluation": returns} | agent.metrics).items())
-            progress.advance(more, f"return {np.median(returns):.0f}")
+    def report(more: int, returns: np.ndarray) -> None:
+        for log in ({"evaluation": returns} | agent.metrics).items():
+            run.log(agent.num_timesteps, *log, agent.seeds)
+        progress.advance(more, f"return {np.median(returns):.0f}")
 
-        evaluations = num_evaluations(env, steps)
-        callback = EvaluationCallback(env, steps, report, evaluations, agent.env_kwargs, agent.num_timesteps)
+    def notes() -> dict[str, Any]:
+        """What this run needs to go on, besides the agent."""
+        of_session = {"start": session.start, "total": total, "earlier": session.earlier}
+        return of_session | {"seconds": time.process_time() - began, "evaluation": callback.get_state()}
 
-        def evaluate_or_stop(agent: Agent) -> bool:
+    evaluations = num_evaluations(env, total)
+    callback = EvaluationCallback(env, total, report, evaluations, agent.env_kwargs, session.start)
+    callback.earlier = session.earlier
+    if session.evaluation is not None:
+        callback.set_state(session.evaluation)
+    autosave = Autosave(run.folder, flags.autosave, notes, session.start, total, now)
+    with ProgressBar(max(left, 1), "training", afterwards=DRAWING) as progress, waiting_interrupts() as interrupts:
+
+        def evaluate_and_save(agent: Agent) -> bool:
             callback(agent, agent.num_timesteps)
-            return not interrupts
+            with interrupts.held():
+                autosave(agent)
+            return not interrupts.number
 
-        agent.learn(steps, evaluate_or_stop)
-    seconds = time.process_time() - began
-    agent.save(run.folder / CHECKPOINT)
-    if interrupts:
+        evaluate_and_save(agent) if now == session.start else None
+        try:
+            agent.learn(left, evaluate_and_save) if left > 0 else None
+        except (ValueError, RuntimeError) as error:  # of the environment, or all seeds have diverged
+            with interrupts.held():
+                save_last(agent, run.folder, notes())
+            words = f"{' '.join(str(error).split())}; {run.folder} keeps the agent of step {agent.num_timesteps:,}"
+            raise UsageError(words) from error
+        with interrupts.held():
+            save_last(agent, run.folder, notes())
+    if interrupts.number:
         console.print(f"\nStopped at step {agent.num_timesteps:,}; balancier train --resume {run.folder} continues")
-        raise KeyboardInterrupt
+        signal.raise_signal(interrupts.number)
+    seconds = time.process_time() - began
     if agent.env_kwargs and is_pendulum(env):
         console.print("test, and the optimum of these parameters (about a minute when it is first computed)")
     optimal, validation = (
@@ -323,7 +400,17 @@ def train(flags: Train, command: str) -> None:
     if optimal is None and is_pendulum(env):
         console.print("no optimum is known of these parameters: they are ranges, or its grid is too coarse for them")
     training = callback.finish(agent, flags.eval_episodes)
-    write(run, Findings(name, env, agent, training, mean_or_none(validation), logs, seconds, optimal))
+    write(run, Findings(name, env, agent, training, mean_or_none(validation), seconds, optimal))
+
+
+def folder_of_run(session: Session, command: str) -> Run:
+    """The folder that a run goes on in, or a new one; its metrics begin with those of the run that goes on."""
+    flags, before = session.flags, session.folder
+    same = before is not None and (flags.out is None or flags.out.resolve() == before.resolve())
+    run = Run("train", flags, command, before if same else None)
+    if before is not None:
+        restart_metrics(run.metrics, session.agent.num_timesteps, read_metrics(before / METRICS))
+    return run
 
 
 def num_evaluations(env: str, steps: int) -> int:
@@ -334,8 +421,6 @@ def num_evaluations(env: str, steps: int) -> int:
 
 
 def write(run: Run, findings: Findings) -> None:
-    for step, metric, values in findings.logs:
-        run.log(step, metric, values, findings.agent.seeds)
     for name, figure in figures(findings).items():
         run.figure(figure, name)
     run.finish(result(findings))

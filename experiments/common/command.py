@@ -4,13 +4,14 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import json
 import re
 import shlex
 import signal
 import sys
 import textwrap
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -22,10 +23,11 @@ from rich.console import RenderableType
 
 import balancier
 from experiments.common.catalog import time_words
-from experiments.common.flags import UsageError, check_flags
+from experiments.common.flags import UsageError, check_flags, flag_name
 from experiments.common.page import Page as Page  # lessons take it from here
 from experiments.common.parallel import AFTERWARDS
-from experiments.common.runs import Metric, Run, console
+from experiments.common.parts import PARTS
+from experiments.common.runs import Metric, Run, console, find_latest
 
 FlagsType = TypeVar("FlagsType")
 Findings = TypeVar("Findings")
@@ -67,15 +69,24 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
     """Run a lesson from its command line; exit status as `run_command`."""
 
     def run(flags: Any) -> None:
+        command, resumed = command_line(name, argv), None
+        if getattr(flags, "resume", None) is not None:
+            resumed = find_latest(flags.resume)
+            named = given_flags(sys.argv[1:] if argv is None else argv)
+            given = {field: getattr(flags, field) for field in named if hasattr(flags, field)}
+            command, flags = flags_of_run(name, lesson.flags, given, resumed)
         lesson.check(flags)
         forecast = lesson.forecast(flags)
-        folder = Run(name, flags, command_line(name, argv))
+        folder = Run(name, flags, command, resumed)
         console.print(f"{name}: {forecast}", highlight=False)
-        token = AFTERWARDS.set(DRAWING * len(lesson.page.captions if lesson.page else ()))
+        afterwards = AFTERWARDS.set(DRAWING * len(lesson.page.captions if lesson.page else ()))
+        parts = PARTS.set(folder.folder / "parts" if hasattr(flags, "resume") else None)
         try:
             findings = lesson.measure(flags)
         finally:
-            AFTERWARDS.reset(token)  # another run in this process has its own figures
+            AFTERWARDS.reset(afterwards)  # another run in this process has its own figures
+            PARTS.reset(parts)
+        folder.metrics.unlink(missing_ok=True)  # those of a run that was killed while it wrote them
         for step, metric, values, seeds in lesson.metrics(findings):
             folder.log(step, metric, values, seeds)
         for figure_name, figure in lesson.figures(findings).items():
@@ -90,27 +101,90 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
     return run_command(name, lesson.flags, run, argv, description, lesson.page)
 
 
+FREE = {"resume", "overwrite", "out", "jobs", "show", "format", "autosave"}  # flags that change no number of a run
+
+
+def flags_of_run(name: str, flags_class: type[FlagsType], given: dict[str, Any], folder: Path) -> tuple[str, Any]:
+    """The command and the flags of the run in a folder, with those `given` now that change none of its numbers.
+
+    UsageError, in one line, if there is no such run, or a flag given now says something else than the run's.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        command, experiment = config["command"], config["experiment"]
+        words = shlex.split(command)[2:]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"--resume: found no run in {folder}, expected the folder of a balancier {name}") from None
+    if experiment != name:
+        raise UsageError(f"--resume: found a run of balancier {experiment} in {folder}, expected one of {name}")
+    before: Any = parse(name, flags_class, words, "")
+    check_flags(before)
+    for field, value in given.items():
+        if field == "out" and value.resolve() != folder.resolve():
+            raise UsageError(f"--out: found {value} with --resume, expected none: a run goes on in its own folder")
+        if field not in FREE and value != getattr(before, field):
+            expected = f"{words_of(getattr(before, field))}, as in the run"
+            raise UsageError(f"{flag_name(field)}: found {words_of(value)} with --resume, expected {expected}")
+    check_named_env(before, given)
+    return command, dataclasses.replace(before, **{field: given[field] for field in given if field in FREE})
+
+
+def check_named_env(flags: Any, given: Collection[str]) -> None:
+    """Raise UsageError for an environment whose module only the run's files name: they do not say what is imported."""
+    env = getattr(flags, "env", None) or ""
+    module = env.rpartition(":")[0]
+    known = module in sys.modules or module.partition(".")[0] in balancier.PACKAGES
+    if module and not known and "env" not in given:
+        raise UsageError(f"--resume: found the environment {env}, whose module is not imported, expected --env {env}")
+
+
+def given_flags(argv: Sequence[str]) -> list[str]:
+    """The fields that a command line names: `--eval-episodes` as eval_episodes."""
+    return [word[2:].partition("=")[0].replace("-", "_") for word in argv if word.startswith("--")]
+
+
+def words_of(value: Any) -> str:
+    """A value as it is typed."""
+    return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
 def command_line(name: str, argv: Sequence[str] | None) -> str:
     """A run's command as it is typed."""
     return shlex.join(["balancier", name, *(sys.argv[1:] if argv is None else argv)])
 
 
-@contextlib.contextmanager
-def waiting_interrupts() -> Iterator[list[int]]:
-    """A list of the interrupts (SIGINT, SIGTERM) so far: a loop that finds one in it ends at a good moment.
+class Interrupts:
+    """The interrupts (SIGINT, SIGTERM) of a block of code, which ends at a good moment where it finds `number`.
 
-    A second Ctrl-C does not wait: it raises KeyboardInterrupt where it finds the program. A second SIGTERM does: some
-    programs send it to a process and to its group, so that it comes twice.
+    A second Ctrl-C does not wait: it raises KeyboardInterrupt where it finds the program, except while it saves. A
+    second SIGTERM does wait: some programs send it to a process and to its group, so that it comes twice.
     """
-    interrupts: list[int] = []
 
-    def remember(number: int, frame: object) -> None:
-        if number == signal.SIGINT and interrupts:
+    def __init__(self):
+        self.number = 0  # of the first signal
+        self.saving = False
+
+    def remember(self, number: int, frame: object) -> None:
+        if number == signal.SIGINT and self.number and not self.saving:
             raise KeyboardInterrupt
-        interrupts.append(number)
+        self.number = self.number or number
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """A block that no signal interrupts."""
+        self.saving = True
+        try:
+            yield
+        finally:
+            self.saving = False
+
+
+@contextlib.contextmanager
+def waiting_interrupts() -> Iterator[Interrupts]:
+    """Interrupts that are remembered instead of raised."""
+    interrupts = Interrupts()
     handled = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, remember) for number in handled}
+    before = {number: signal.signal(number, interrupts.remember) for number in handled}
     try:
         yield interrupts
     finally:
@@ -126,9 +200,15 @@ def run_command(
     description: str | None,
     page: Page | None = None,
 ) -> int:
-    """Parse the command line, run, and say how it ended: 2 for bad input, 130 when interrupted or terminated; else what
-    `experiment` returns, or 0."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the processes of a run would outlive it
+    """Parse the command line, run, and say how it ended: 2 for bad input or a file that cannot be written, 130 when
+    interrupted (Ctrl-C), 143 when terminated (SIGTERM); else what `experiment` returns, or 0."""
+    terminations: list[int] = []
+
+    def terminate(number: int, frame: object) -> None:
+        terminations.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, terminate)  # else the processes of a run would outlive it
     try:
         flags = parse(name, flags_class, argv, introduction(name, description or "", page))
         check_flags(flags)
@@ -138,10 +218,15 @@ def run_command(
         print(f"balancier {name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"balancier {name}: interrupted", file=sys.stderr)
-        return 130
+        print(f"balancier {name}: {'terminated' if terminations else 'interrupted'}", file=sys.stderr)
+        return 143 if terminations else 130
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if error.errno is None or error.filename is None:
+            raise
+        print(f"balancier {name}: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     finally:
         signal.signal(signal.SIGTERM, before)
 

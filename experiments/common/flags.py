@@ -38,7 +38,9 @@ class Flags:
     seed: Annotated[int, at_least(0)] = 0
     """The first of them; the others follow."""
     out: Path | None = None
-    """Folder of the run, used as given (default: runs/NAME/TIME)."""
+    """Folder of the run, new or empty (default: runs/NAME/TIME)."""
+    overwrite: bool = False
+    """Replace the run that --out holds."""
     threads: Annotated[int, at_least(1)] = 1
     """Processor threads of one process; small networks are fastest with one."""
     quick: bool = False
@@ -59,6 +61,8 @@ class ParallelFlags(Flags):
 
     jobs: Annotated[int, at_least(1)] | None = None
     """Processes at the same time, each on one thread (default: the number of cores)."""
+    resume: Path | None = None
+    """Continue the run in this folder, with its flags; what it has finished is not done again."""
 
     @property
     def processes(self) -> int:

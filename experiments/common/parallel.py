@@ -1,12 +1,16 @@
 """Jobs that run at the same time in several processes, with a progress bar that says how long they still take."""
 
+import contextlib
 import heapq
 import multiprocessing
 import os
+import queue
+import signal
+import threading
 import time
 import traceback
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextvars import ContextVar
@@ -18,6 +22,7 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from experiments.common.catalog import duration as duration  # lessons take it from here
+from experiments.common.parts import PARTS, load_part, part_path, save_part
 from experiments.common.runs import console
 
 ResultType = TypeVar("ResultType")
@@ -169,21 +174,37 @@ def run_parallel(
     processes: int | None = None,
     description: str = "training",
     finished: dict[Job, ResultType] | None = None,
+    kinds: Collection[type] = (),
 ) -> list[ResultType]:
     """`work(job, report)` for every job, in processes of one thread each; the results in the order of the jobs.
 
     `report(amount)` moves the progress bar, whose end is the cost of all jobs, in processor seconds. Costly jobs begin
     first. `processes` is the number of cores unless given; a single one is this process. `finished` takes each result
     as it comes, so that the caller has those of a run that does not reach its end.
+
+    In a run that keeps its parts (`PARTS`), each result is written as it comes, and a job whose result is there already
+    is not done again. `kinds` are the dataclasses and named tuples that results consist of.
     """
     finished = {} if finished is None else finished
-    processes = processes or os.cpu_count() or 1
-    with ProgressBar(sum(job.cost for job in jobs), description) as progress:
-        schedule = Schedule(jobs, processes, progress)
-        if processes == 1:
-            run_here(work, jobs, schedule, finished)
-        else:
-            run_in_processes(work, jobs, schedule, finished)
+    processes, folder = processes or os.cpu_count() or 1, PARTS.get()
+
+    paths = {job: part_path(folder, job.name, job.seeds) for job in jobs} if folder is not None else {}
+
+    def keep(job: Job, result: ResultType) -> None:
+        finished[job] = result
+        if paths and not isinstance(result, Failure):
+            save_part(paths[job], result, kinds)
+
+    for job, path in paths.items():
+        if (result := load_part(path, kinds)) is not None:
+            finished[job] = result
+    if finished:
+        console.print(f"{len(finished)} of {len(jobs)} parts are done already", highlight=False)
+    waiting = [job for job in jobs if job not in finished]
+    if waiting:
+        with ProgressBar(sum(job.cost for job in waiting), description) as progress:
+            schedule = Schedule(waiting, processes, progress)
+            (run_here if processes == 1 else run_in_processes)(work, waiting, schedule, keep)
     return [finished[job] for job in jobs]
 
 
@@ -191,23 +212,21 @@ def run_in_processes(
     work: Callable[[Job, Callable[[float], None]], ResultType],
     jobs: Sequence[Job],
     schedule: Schedule,
-    finished: dict[Job, ResultType],
+    keep: Callable[[Job, ResultType], None],
 ) -> None:
     context = multiprocessing.get_context("spawn")
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    size, one_thread = schedule.processes, {"initializer": torch.set_num_threads, "initargs": (1,)}
-    with context.Manager() as manager, ProcessPoolExecutor(size, mp_context=context, **one_thread) as pool:
-        queue = manager.Queue()
+    reports = context.Queue()
+    with ProcessPoolExecutor(schedule.processes, mp_context=context, initializer=_begin, initargs=(reports,)) as pool:
         ordered = sorted(jobs, key=lambda job: -job.cost)
-        futures: dict[Future, Job] = {pool.submit(_call, work, job, n, queue): job for n, job in enumerate(ordered)}
+        futures: dict[Future, Job] = {pool.submit(_call, work, job, n): job for n, job in enumerate(ordered)}
         waiting = set(futures)
         try:
             while waiting:
                 done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in done:
-                    finished[futures[future]] = future.result()  # a failure ends the run at once
-                while not queue.empty():
-                    number, amount = queue.get()
+                    keep(futures[future], future.result())  # a failure ends the run at once
+                for number, amount in drain(reports):
                     if amount is None:
                         schedule.start(ordered[number])
                     else:
@@ -221,16 +240,37 @@ def run_in_processes(
             raise
 
 
-def _call(work: Callable[[Job, Callable[[float], None]], ResultType], job: Job, number: int, queue: Any) -> ResultType:
-    queue.put((number, None))
-    return work(job, lambda amount: queue.put((number, amount)))
+def drain(reports: Any) -> Iterator[Any]:
+    """What is in a queue now."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            yield reports.get_nowait()
+
+
+REPORTS: Any = None  # of a process of the pool: the queue that its jobs report to
+
+
+def _begin(reports: Any) -> None:
+    """The start of a process of the pool: one thread, no Ctrl-C of its own, and an end when the run's process dies."""
+    global REPORTS
+    REPORTS = reports
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the run's process ends the others
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+def _call(work: Callable[[Job, Callable[[float], None]], ResultType], job: Job, number: int) -> ResultType:
+    REPORTS.put((number, None))
+    return work(job, lambda amount: REPORTS.put((number, amount)))
 
 
 def run_here(
     work: Callable[[Job, Callable[[float], None]], ResultType],
     jobs: Sequence[Job],
     schedule: Schedule,
-    finished: dict[Job, ResultType],
+    keep: Callable[[Job, ResultType], None],
 ) -> None:
     """The same in this process, on one thread."""
     threads = torch.get_num_threads()
@@ -238,14 +278,17 @@ def run_here(
     try:
         for job in jobs:
             schedule.start(job)
-            finished[job] = work(job, partial(schedule.advance, job))
+            keep(job, work(job, partial(schedule.advance, job)))
             schedule.finish(job)
     finally:
         torch.set_num_threads(threads)
 
 
 def run_all(
-    work: Callable[[Job, Callable[[float], None]], ResultType], jobs: Sequence[Job], processes: int | None = None
+    work: Callable[[Job, Callable[[float], None]], ResultType],
+    jobs: Sequence[Job],
+    processes: int | None = None,
+    kinds: Collection[type] = (),
 ) -> "dict[Job, ResultType | Failure]":
     """As `run_parallel`, for long runs whose jobs do not need each other: what is finished is never lost.
 
@@ -255,7 +298,7 @@ def run_all(
     finished: dict[Job, ResultType | Failure] = {}
     stopped = ""
     try:
-        run_parallel(partial(_attempt, work), jobs, processes, finished=finished)
+        run_parallel(partial(_attempt, work), jobs, processes, finished=finished, kinds=kinds)
     except (KeyboardInterrupt, BrokenProcessPool) as stop:
         if not finished:
             raise

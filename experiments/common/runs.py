@@ -3,13 +3,15 @@
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
 import platform
 import sys
 import time
+import weakref
 import webbrowser
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
@@ -23,33 +25,44 @@ from matplotlib.figure import Figure
 from rich.console import Console, RenderableType
 
 import balancier
+from agents.common import checkpoint
 from experiments.common.flags import Flags, UsageError
 from experiments.common.page import Page, document, section
 
+CONFIG, RESULT, METRICS, PARTS = "config.json", "result.json", "metrics.csv", "parts"
+COLUMNS = ["step", "seed", "metric", "value"]  # of metrics.csv
+CHECKPOINTS = "agent.safetensors", "agent-before.safetensors"  # the newest of a training, and the one before it
 Metric = tuple[int, str, Iterable[float], Iterable[int]]  # step, name, one value a seed, those seeds
 
 console = Console(width=None if sys.stdout.isatty() else 130)  # files and pipes have room for a table
 
 
 class Run:
-    """The folder of one run and everything that is written into it."""
+    """The folder of one run and everything that is written into it; no other run may write there meanwhile.
 
-    def __init__(self, name: str, flags: Flags, command: str = ""):
+    With `resumed` the folder is that of a run that goes on, whose config.json stays. Metrics are written as they come.
+    """
+
+    def __init__(self, name: str, flags: Flags, command: str = "", resumed: Path | None = None):
         self.name, self.flags, self.began = name, flags, time.monotonic()
         self.command = command or f"balancier {name}"
-        self.folder = make_folder(name, flags.out)
+        self.folder = resumed or make_folder(name, flags.out, flags.overwrite)
+        handle = lock(self.folder)
+        self.unlock = weakref.finalize(self, os.close, handle) if handle is not None else lambda: None
         self.machine = machine()
         config = {"experiment": name, "command": self.command, "flags": asdict(flags)}
         config |= {"versions": versions(), "machine": self.machine}
-        write_json(self.folder / "config.json", config)
-        self.metrics: list[tuple[int, int, str, float]] = []
+        if resumed is None:
+            remove_run(self.folder)
+            write_json(self.folder / CONFIG, config)
+        self.metrics = self.folder / METRICS
         self.figures: dict[str, Path] = {}
         self.images: dict[str, bytes] = {}  # the same, as PNG for the page
 
     def log(self, step: int, metric: str, values: Iterable[float], seeds: Iterable[int] | None = None) -> None:
-        """Remember one number per seed for metrics.csv."""
-        for seed, value in zip(seeds or self.flags.all_seeds, values, strict=True):
-            self.metrics.append((step, seed, metric, float(value)))
+        """Add one number per seed to metrics.csv."""
+        rows = [(step, seed, metric, float(x)) for seed, x in zip(seeds or self.flags.all_seeds, values, strict=True)]
+        append_metrics(self.metrics, rows)
 
     def figure(self, figure: Figure, name: str) -> Path:
         """Save a figure in the format asked for; the page takes it as PNG."""
@@ -60,11 +73,9 @@ class Run:
         return path
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Write result.json and metrics.csv."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([["step", "seed", "metric", "value"], *self.metrics])
-        balancier.write_file(self.folder / "metrics.csv", text.getvalue())
-        write_json(self.folder / "result.json", {"seconds": round(time.monotonic() - self.began, 1)} | result)
+        """Write result.json."""
+        append_metrics(self.metrics, [])
+        write_json(self.folder / RESULT, {"seconds": round(time.monotonic() - self.began, 1)} | result)
 
     def close(self, table: RenderableType | None, next_command: str, words: Page | None = None) -> None:
         """Write the page; print the table, where the files are, and what to try next."""
@@ -78,16 +89,104 @@ class Run:
         console.print(f"Next: {next_command}", highlight=False)
         if self.flags.show:
             show(page)
+        self.unlock()
 
 
-def make_folder(name: str, out: Path | None) -> Path:
-    """The folder of a run: the one asked for, or runs/NAME/TIME."""
-    folder = out or Path("runs") / name / datetime.now().strftime("%Y-%m-%d-%H%M%S")
+def make_folder(name: str, out: Path | None, overwrite: bool = False) -> Path:
+    """The folder of a run: the one asked for, or a new one, runs/NAME/TIME.
+
+    Raises UsageError for a folder that holds a run, unless that is to be overwritten.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if out is None:
+            return new_folder(Path("runs") / name / datetime.now().strftime("%Y-%m-%d-%H%M%S"))
+        out.mkdir(parents=True, exist_ok=True)
+        if holds_run(out) and not overwrite:
+            expected = "a new or empty folder (--resume continues a run, --overwrite replaces it)"
+            raise UsageError(f"--out: found a run in {out}, expected {expected}")
     except OSError as error:
-        raise UsageError(f"--out: cannot make the folder {folder} ({error.strerror})") from None
-    return folder
+        raise UsageError(f"--out: cannot make the folder {out or 'runs'} ({error.strerror})") from None
+    return out
+
+
+def new_folder(folder: Path) -> Path:
+    """Make a folder of this name, or, where another run has taken it, of this name and a number."""
+    for number in itertools.count(1):
+        numbered = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            numbered.mkdir(parents=True)
+            return numbered
+    raise AssertionError
+
+
+def holds_run(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (CONFIG, RESULT, *CHECKPOINTS))
+
+
+def newest_checkpoint(folder: Path) -> Path:
+    """The newest sound checkpoint in the folder of a run; where there is none, the name that it would have."""
+    paths = [folder / name for name in CHECKPOINTS if (folder / name).exists()]
+    for path in paths[:-1]:
+        try:
+            checkpoint.load(path)
+            return path
+        except (OSError, checkpoint.CheckpointError) as error:
+            console.print(f"{error}; the one before it is used", highlight=False)
+    return paths[-1] if paths else folder / CHECKPOINTS[0]
+
+
+def remove_run(folder: Path) -> None:
+    """Remove what a run wrote and a new one need not write again; figures and pages are overwritten."""
+    for name in (*CHECKPOINTS, RESULT, METRICS, "index.html", CONFIG):
+        (folder / name).unlink(missing_ok=True)
+    for path in (*folder.glob("policy-*.safetensors"), *(folder / PARTS).glob("*.safetensors")):
+        path.unlink()
+
+
+def lock(folder: Path) -> int | None:
+    """Take a folder for this process, until the handle returned is closed or the process ends.
+
+    Raises UsageError if another process has it. Where there are no such locks (Windows), the handle is None.
+    """
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UsageError(f"{folder}: found a run that is still going on, expected a folder of no other run") from None
+    except OSError:  # a file system without locks
+        pass
+    return handle
+
+
+def append_metrics(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Add rows to a table of metrics, which begins with its header."""
+    text = io.StringIO()
+    header = [] if path.exists() else [COLUMNS]
+    csv.writer(text, lineterminator="\n").writerows([*header, *rows])
+    try:
+        with open(path, "a", encoding="utf-8", newline="") as file:
+            file.write(text.getvalue())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def read_metrics(path: Path) -> list[list[str]]:
+    """The complete rows of a table of metrics; a line that was cut in the middle is left out."""
+    lines = path.read_text("utf-8", errors="replace").splitlines(keepends=True) if path.exists() else []
+    rows = csv.reader(line for line in lines if line.endswith("\n"))
+    return [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit()]
+
+
+def restart_metrics(path: Path, last_step: int, rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table of metrics with those of `rows` that are not after a step."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *(row for row in rows if int(row[0]) <= last_step)])
+    balancier.write_file(path, text.getvalue())
 
 
 def publish(name: str, folder: Path, body: str, latest: bool) -> Path:

@@ -113,6 +113,7 @@ class EvaluationCallback:
     env_kwargs: dict[str, Any] | None = None
     start: int = 0  # steps that the model had when training began
     threshold: float | None = None
+    earlier: int = 0  # evaluations of trainings before this one
     steps: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     curve: list[np.ndarray] = field(default_factory=list)
@@ -120,11 +121,12 @@ class EvaluationCallback:
     since: float = field(default_factory=time.process_time)
 
     def __call__(self, model: Any, num_timesteps: int) -> bool:
-        due = self.start + self.total * (len(self.steps) + 1) // self.evaluations
-        if num_timesteps < due or len(self.steps) == self.evaluations:
+        number = len(self.steps) - self.earlier
+        due = self.start + self.total * (number + 1) // self.evaluations
+        if num_timesteps < due or number == self.evaluations:
             return True
         self.train_seconds += time.process_time() - self.since
-        before = self.steps[-1] if self.steps else self.start
+        before = self.steps[-1] if number else self.start
         returns = evaluate(model, self.env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS), self.env_kwargs).mean(1)
         self.steps.append(num_timesteps)
         self.seconds.append(self.train_seconds)
@@ -134,6 +136,17 @@ class EvaluationCallback:
         if self.threshold is None:
             return True
         return (first_crossing(np.array(self.curve), self.threshold) >= 0).mean() < 0.9
+
+    def get_state(self) -> dict[str, Any]:
+        """What has been measured, as JSON can hold it."""
+        seconds = self.train_seconds + time.process_time() - self.since
+        curve = [returns.tolist() for returns in self.curve]
+        return {"steps": self.steps, "seconds": self.seconds, "curve": curve, "train_seconds": seconds}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` returned."""
+        self.steps, self.seconds, self.train_seconds = state["steps"], state["seconds"], state["train_seconds"]
+        self.curve, self.since = [np.array(returns) for returns in state["curve"]], time.process_time()
 
     def finish(self, model: Any, episodes: int) -> Training:
         """The whole training, and its test on `episodes` starts."""

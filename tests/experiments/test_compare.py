@@ -37,7 +37,7 @@ def in_this_process(monkeypatch):
     """Four evaluations of each training on two starts, and no processes."""
     monkeypatch.setattr(compare, "EVALUATIONS", 4)
     monkeypatch.setattr(training, "STARTS", 2)
-    monkeypatch.setattr(compare, "run_all", lambda work, jobs, _: {job: work(job, lambda _: None) for job in jobs})
+    monkeypatch.setattr(compare, "run_all", lambda work, jobs, *_: {job: work(job, lambda _: None) for job in jobs})
 
 
 @pytest.mark.parametrize(("command", "words"), [
@@ -260,7 +260,7 @@ def test_an_environment_of_a_module_of_ones_own(in_this_process):
 def test_a_training_that_fails_is_shown_and_ends_no_other(in_this_process, monkeypatch):
     """Nor is it counted: the table says how many of the seeds are in the row, and why not all."""
 
-    def run_all(work, jobs, processes):
+    def run_all(work, jobs, *_):
         done = {job: work(job, lambda _: None) for job in jobs}
         return {
             job: Failure("ValueError: NaN") if "SB3" in job.name and job.seeds == (1,) else done[job] for job in jobs
@@ -273,13 +273,13 @@ def test_a_training_that_fails_is_shown_and_ends_no_other(in_this_process, monke
     assert list(compare.table(findings).columns[2].cells) == ["2", "2 of 3"]
     assert compare.notes(findings)[-1] == "ppo, SB3's, seed 1: in no row, because it did not finish (ValueError: NaN)."
     assert not findings.interrupted
-    monkeypatch.setattr(compare, "run_all", lambda work, jobs, _: dict.fromkeys(jobs, Failure("ValueError: NaN")))
+    monkeypatch.setattr(compare, "run_all", lambda work, jobs, *_: dict.fromkeys(jobs, Failure("ValueError: NaN")))
     with pytest.raises(RuntimeError, match="ppo, SB3's: ValueError: NaN; ppo, ours: ValueError: NaN"):
         measure(flags)
 
 
 def test_an_interrupted_run_keeps_its_finished_rows(in_this_process, monkeypatch, tmp_path, capsys):
-    def run_all(work, jobs, processes):
+    def run_all(work, jobs, *_):
         return {job: Failure(INTERRUPTED) if "SB3" in job.name else work(job, lambda _: None) for job in jobs}
 
     monkeypatch.setattr(compare, "run_all", run_all)

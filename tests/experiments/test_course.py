@@ -52,7 +52,9 @@ def test_numbers_that_moved_are_told(fake, capsys):
     assert cli.main([*only, "--out", "second"]) == 0
     assert capsys.readouterr().out.count("none") == 2
     (fake / "value").write_text("0.6")
-    assert cli.main([*only, "--out", "second"]) == 0
+    assert cli.main([*only, "--out", "second"]) == 2
+    assert "--overwrite replaces it" in capsys.readouterr().err
+    assert cli.main([*only, "--out", "second", "--overwrite"]) == 0
     assert "error.3.0 0.5 -> 0.6" in capsys.readouterr().out
     assert result(fake / "second")["mlp"]["moved"] == {"error.3.0": [0.5, 0.6]}
     page = (fake / "second" / "index.html").read_text()

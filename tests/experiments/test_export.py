@@ -8,15 +8,15 @@ import agents
 from agents.evaluation import TEST_SEED, evaluate
 from agents.export import OnnxModel
 from experiments.common.hyperparams import tuned
+from experiments.common.runs import CHECKPOINTS
 from experiments.export import main
-from experiments.train import CHECKPOINT
 
 ENV = "envs:balancier/Pendulum-v0"
 
 
 @pytest.fixture
 def run(tmp_path):
-    agents.PPO(ENV, seeds=[3, 11, 12], **tuned("ppo", ENV)).learn(4_000).save(tmp_path / "run" / CHECKPOINT)
+    agents.PPO(ENV, seeds=[3, 11, 12], **tuned("ppo", ENV)).learn(4_000).save(tmp_path / "run" / CHECKPOINTS[0])
     return tmp_path / "run"
 
 
@@ -24,7 +24,7 @@ def test_the_best_seed_is_exported(run, capsys):
     assert main([str(run), "--episodes", "5"]) == 0
     output, result = capsys.readouterr().out, json.loads((run / "export" / "result.json").read_text())
     assert "about" in output.splitlines()[0]
-    trained = agents.load(run / CHECKPOINT)
+    trained = agents.load(run / CHECKPOINTS[0])
     returns = evaluate(trained, ENV, range(TEST_SEED, TEST_SEED + 5)).mean(1)
     np.testing.assert_allclose(result["returns"], returns, atol=1e-3)
     assert not np.allclose(result["returns_to_choose"], returns)
@@ -48,7 +48,7 @@ def test_without_the_packages_the_flag_is_named_and_the_rest_still_works(run, ca
     assert "--skip-onnx" in error
     assert error.count("\n") == 1
     assert not (run / "export").exists()
-    assert main([str(run / CHECKPOINT), "--episodes", "2", "--skip-onnx", "--out", str(run / "mine")]) == 0
+    assert main([str(run / CHECKPOINTS[0]), "--episodes", "2", "--skip-onnx", "--out", str(run / "mine")]) == 0
     assert {path.name for path in (run / "mine").iterdir()} == {"replica.safetensors", "result.json"}
     assert json.loads((run / "mine" / "result.json").read_text())["return_of_onnx"] is None
 

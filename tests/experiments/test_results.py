@@ -184,7 +184,7 @@ def test_the_page_holds_the_table_and_the_command():
 def test_finished_lines_are_kept(message, status, monkeypatch, tmp_path, capsys):
     """When the run is interrupted, or another line fails; the page says what it lacks."""
 
-    def run_all(work, jobs, processes):
+    def run_all(work, jobs, *_):
         jobs = [dataclasses.replace(job, settings=(dataclasses.replace(job.settings[0], steps=160), 1)) for job in jobs]
         first, *others = jobs
         return {first: work(first, lambda _: None)} | dict.fromkeys(others, Failure(message))

@@ -30,7 +30,9 @@ def test_numbers_files_and_resuming(tmp_path, capsys):
     assert out.startswith("train: ppo on balancier/Pendulum-v0, 2 seeds, about ")
     assert f"balancier watch {run}" in out.replace("\n", "")
     assert {path.name for path in run.iterdir()} == {
-        "agent.safetensors", "config.json", "index.html", "learning_curve.png", "metrics.csv", "result.json"
+        "agent.safetensors", "agent-before.safetensors", "policy-000.safetensors", "policy-010.safetensors",
+        "policy-030.safetensors", "policy-100.safetensors",
+        "config.json", "index.html", "learning_curve.png", "metrics.csv", "result.json",
     }  # fmt: skip
     assert list(train.PAGE.captions) == [path.stem for path in run.glob("*.png")]
     assert f"balancier train --agent ppo --out {run} --seeds 2" in (run / "index.html").read_text()
@@ -61,7 +63,7 @@ def test_an_interrupt_waits_until_a_step_is_done(tmp_path, monkeypatch):
 
     monkeypatch.setattr(agents.PPO, "update", update)
     flags = ["--agent", "ppo", "--seeds", "2", "--steps", "4000", "--out", str(tmp_path)]
-    assert train.main(flags) == 130
+    assert train.main(flags) == 143
     monkeypatch.undo()
     stopped = agents.load(tmp_path / "agent.safetensors")
     once = agents.PPO(PENDULUM, seeds=2, **tuned("ppo", PENDULUM)).learn(stopped.num_timesteps)
@@ -117,9 +119,9 @@ def test_the_title_says_where_the_seeds_end(env, returns, optimum, expected):
 
 
 def test_the_quick_form_trains_three_seeds_for_all_steps():
-    agent, flags = train.start(train.Train(quick=True, agent="ppo"))
-    assert (len(agent), flags.seeds) == (3, 3)
-    assert len(train.start(train.Train(quick=True, agent="ppo", seeds=2))[0]) == 2
+    session = train.start(train.Train(quick=True, agent="ppo"))
+    assert (len(session.agent), session.flags.seeds) == (3, 3)
+    assert len(train.start(train.Train(quick=True, agent="ppo", seeds=2)).agent) == 2
 
 
 @pytest.mark.slow
