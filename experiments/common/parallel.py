@@ -128,7 +128,7 @@ class ProgressBar:
         words = "" if ended else f"about {duration(left + self.afterwards)} left"
         if self.bar is not None:
             self.bar.update(self.task, advance=amount, description=description or self.description, left=words)
-        due = done - self.printed >= self.total / 10 or (ended and self.printed < done)
+        due = done - self.printed >= self.total / 10 or (ended and self.printed < self.total * (1 - 1e-9))
         if due and (self.bar is None or (self.printed == 0 and not ended)):
             self.printed = done
             line = f"{description or self.description}: {done / self.total:4.0%} after {now - self.pace.began:.0f} s"
