@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -202,20 +203,26 @@ def test_a_full_disk_loses_no_agent(tmp_path, monkeypatch, capsys):
     rescued.parent.rmdir()
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_a_training_that_is_killed_at_any_time(uninterrupted, tmp_path):
+SAC = ["--agent", "sac", "--seeds", "2", "--steps", "6000", "--eval-episodes", "2"]
+KILLS = int(os.environ.get("BALANCIER_KILLS", "20"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process is killed there")
+@pytest.mark.parametrize(("command", "kills"), [
+    pytest.param(TRAIN, 3, marks=pytest.mark.slow), pytest.param(SAC, KILLS, marks=pytest.mark.long),
+])  # fmt: skip
+def test_a_training_that_is_killed_at_any_time(command, kills, tmp_path):
+    """BALANCIER_KILLS is the number of kills of the long form; the last attempt may end."""
+    assert cli.main(["train", *command, "--out", str(tmp_path / "whole")]) == 0
     run, rng = tmp_path / "run", np.random.default_rng(0)
-    command = [sys.executable, "-m", "experiments", "train", *TRAIN, "--autosave", "0.05", "--out", str(run)]
-    kills = 0
-    while not (run / "result.json").exists():
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    begin = [sys.executable, "-m", "experiments", "train"]
+    for attempt in range(kills + 1):
+        words = ["--resume", str(run)] if (run / "config.json").exists() else [*command, "--out", str(run)]
+        with subprocess.Popen([*begin, *words, "--autosave", "0.05"], stdout=subprocess.DEVNULL) as process:
             try:
-                assert process.wait(timeout=rng.uniform(2.5, 6)) == 0
+                assert process.wait(timeout=rng.uniform(1, 6) if attempt < kills else None) == 0
             except subprocess.TimeoutExpired:
                 process.kill()
-                kills += 1
-        if (run / "config.json").exists():
-            command = [*command[:4], "--resume", str(run), "--autosave", "0.05"]
-    assert kills > 0
-    assert_same_run(run, uninterrupted)
+        if (run / "result.json").exists():
+            break
+    assert_same_run(run, tmp_path / "whole")
