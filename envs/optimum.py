@@ -15,7 +15,6 @@ import importlib
 import io
 import json
 import math
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,11 +23,11 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import pooch
 import torch
 from torch import Tensor
 
 import balancier
+from envs.cache import cache_folder
 from envs.grid import bilinear
 from envs.pendulum import START_RANGE, PendulumBase, PendulumVectorEnv
 from envs.physics import Pendulum, fixed, reward, transition
@@ -39,6 +38,7 @@ TOLERANCE = 0.5  # by at least this much, or by half a per cent of it
 FINEST = 0.0151  # rad/s: the smallest torque changes the speed of a step by no more
 SETTLED = 1e-3  # if one more step changes no value by more, V is taken as that of an endless horizon
 VERSION = 3  # of the files in the cache; another one whenever the equations change, in the last digit too
+DIGITS = 64  # of the SHA-256 that ends a file
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,8 @@ def spread_torques(pendulum: Pendulum) -> np.ndarray:
 def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameters: Any) -> Optimum:
     """The optimal controller of a fixed pendulum, computed once and then read from the cache.
 
-    The cache is in the user's cache folder, or in the folder that the environment variable BALANCIER_CACHE names.
+    The cache is in the user's cache folder, or in the folder that the environment variable BALANCIER_CACHE names. What
+    is there but not as it was written is computed again; without a folder nothing is kept.
 
     Args:
         num_torques: number of evenly spaced torques to choose from; None for a continuous torque.
@@ -187,10 +188,9 @@ def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameter
     pendulum = fixed(PendulumBase("state", num_torques, parameters).pendulum)
     torques = even_torques(pendulum, num_torques) if num_torques else spread_torques(pendulum)
     key = json.dumps([VERSION, asdict(pendulum), len(torques), num_steps, GRIDS, TOLERANCE, SETTLED], sort_keys=True)
-    folder = Path(os.environ.get("BALANCIER_CACHE") or pooch.os_cache("balancier"))
-    path = folder / f"optimum-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-    cached = read_cache(path, key)
-    if cached is not None:
+    folder = cache_folder()
+    path = folder / f"optimum-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz" if folder else None
+    if path and (cached := read_cache(path, key)) is not None:
         return Optimum(pendulum, torques, num_steps, cached[0], num_torques is not None, cached[1])
     best, values = None, []
     for grid in GRIDS:
@@ -204,27 +204,38 @@ def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameter
             break
     assert best is not None
     best = replace(best, settled=max(values) - min(values[-2:]) <= 0.01 * abs(max(values)))
-    write_cache(path, key, best)
+    if path:
+        write_cache(path, key, best)
     return best
 
 
 def read_cache(path: Path, key: str) -> tuple[np.ndarray, bool] | None:
-    """Tables, and whether they settled, from the file; None if it is not there, or damaged, or of other parameters."""
+    """Tables, and whether they settled; None if the file is absent, not as it was written, or of other parameters."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            settled = bool(file["settled"]) if "settled" in file else True
-            return (file["tables"], settled) if str(file["key"]) == key else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        data = memoryview(path.read_bytes() if path.is_file() else b"")  # a folder or a pipe is no file
+    except (OSError, MemoryError):
         return None
+    if digest(data[:-DIGITS]) != data[-DIGITS:]:
+        return None
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        return (file["tables"], bool(file["settled"])) if str(file["key"]) == key else None
 
 
 def write_cache(path: Path, key: str, best: Optimum) -> None:
-    """Keep the tables if the folder can be written to."""
+    """Keep the tables if the folder can be written to: an archive of NumPy's, with the digest of all as its comment."""
     buffer = io.BytesIO()
     np.savez(buffer, tables=best.tables, key=np.array(key), settled=np.array(best.settled))
-    with contextlib.suppress(OSError):  # without the cache the next call only takes longer
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = bytes(DIGITS)
+    content = buffer.getvalue()[:-DIGITS]
+    with contextlib.suppress(OSError, RuntimeError):  # without the cache the next call only takes longer
         path.parent.mkdir(parents=True, exist_ok=True)
-        balancier.write_file(path, buffer.getvalue())
+        balancier.write_file(path, content + digest(content))
+
+
+def digest(content: bytes | memoryview) -> bytes:
+    """SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 PENDULUM_V1 = "gymnasium.envs.classic_control.pendulum:PendulumEnv"  # Gymnasium's own entry point, whatever the id

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from envs.cache import cache_folder
 from experiments.common import cifar_data, downloads, titanic_data
 from experiments.common.command import run_command
 from experiments.common.flags import UsageError
@@ -27,14 +28,14 @@ class Fetch:
 
 def fetch(flags: Fetch) -> int:
     sizes = ", ".join(f"{name} ({size})" for name, (size, _) in DATA.items())
-    console.print(f"fetch: {sizes} into {downloads.cache_folder()}", highlight=False, soft_wrap=True)
+    console.print(f"fetch: {sizes} into {cache_folder() or 'no folder'}", highlight=False, soft_wrap=True)
     failed = False
     for name, (_, get) in DATA.items():
         try:
             path = get()
         except UsageError as error:
             found = str(error).removeprefix("--data: ").partition(", expected")[0]
-            print(f"balancier fetch: {name}: {found}, expected a network connection", file=sys.stderr)
+            print(f"balancier fetch: {name}: {found}, expected a network and a folder to write to", file=sys.stderr)
             failed = True
         else:
             console.print(f"{name}: {path}, {size_of(path) / 1e6:,.1f} MB", highlight=False, soft_wrap=True)

@@ -3,9 +3,11 @@
 A record is 1 byte of label and 3,072 bytes of pixels: 32 x 32 of red, then of green, then of blue, row by row.
 """
 
+import contextlib
 import os
+import shutil
 import tarfile
-import tempfile
+import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from envs import raster
-from experiments.common.downloads import cache_folder, fetch
+from envs.cache import cache_folder
+from experiments.common.downloads import beside_of, digest, fetch
 from experiments.common.flags import UsageError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -21,6 +24,8 @@ SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 ARCHIVE, FOLDER = "cifar-10-binary.tar.gz", "cifar-10-batches-bin"
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_FILE = "test_batch.bin"
+SUMS = "SHA256SUMS"  # of these files, beside them in the cache: what was unpacked from an archive that had its own
+INSTEAD = "--data DIR with the unpacked binary version, or --data pendulum"
 RECORDS = 10_000  # in each file
 SHAPE = (3, 32, 32)
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -64,14 +69,16 @@ def load(data: str, quick: bool = False) -> Images:
 def read_file(path: Path, records: int = RECORDS) -> tuple[np.ndarray, np.ndarray]:
     """Pictures and labels of one file, still on disk; UsageError, in one line, if the file is wrong."""
     try:
-        size = path.stat().st_size
-    except OSError:
-        raise UsageError(f"--data: found no file {path}, expected the binary version of CIFAR-10") from None
-    if size != records * 3073:
+        size = path.stat().st_size if path.is_file() else None
+        content = np.memmap(path, np.uint8, mode="r", shape=(records, 3073)) if size == records * 3073 else None
+    except OSError as error:
+        raise UsageError(f"--data: found {path}, which cannot be read ({error.strerror}), expected a file") from None
+    if size is None:
+        raise UsageError(f"--data: found no file {path}, expected the binary version of CIFAR-10")
+    if content is None:
         raise UsageError(
             f"--data: found {size:,} bytes in {path}, expected {records * 3073:,}; it is incomplete or another file"
         )
-    content = np.memmap(path, np.uint8, mode="r", shape=(records, 3073))
     labels = content[:, 0].astype(np.int64)
     if labels.max() >= len(CLASSES):
         bad = int(labels.argmax())
@@ -92,26 +99,50 @@ def read_folder(folder: Path, records: int = RECORDS) -> Images:
 
 
 def download() -> Path:
-    """The folder of CIFAR-10 in the cache, downloaded and unpacked if it is not there yet.
+    """The folder of CIFAR-10 in the cache, downloaded and unpacked if it is not there yet, or no longer as it was.
 
     The archive is unpacked in a temporary folder, which is then renamed: the folder is complete or absent.
+
+    Raises:
+        UsageError: in one line, if there is no archive, or no room to unpack it.
     """
-    folder = cache_folder() / FOLDER
-    if folder.is_dir():
-        return folder
-    archive = fetch(URL, SHA256, ARCHIVE, "--data DIR with the unpacked binary version, or --data pendulum")
-    with tempfile.TemporaryDirectory(dir=archive.parent) as temporary:
-        try:
-            with tarfile.open(archive) as tar:
-                tar.extractall(temporary, filter="data")
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise UsageError(f"--data: cannot unpack {archive} ({error}); remove it and try again") from None
-        try:
-            os.rename(Path(temporary) / FOLDER, folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was first
-                raise
+    cache, purpose = cache_folder(), ""
+    if cache and is_whole(cache / FOLDER):
+        return cache / FOLDER
+    if cache and os.path.lexists(cache / FOLDER):
+        purpose = f" in place of {cache / FOLDER}, which is not as it was unpacked"
+    archive = fetch(URL, SHA256, ARCHIVE, INSTEAD, purpose=purpose)
+    folder = archive.with_name(FOLDER)
+    beside = beside_of(folder)
+    try:
+        beside.mkdir()
+        with tarfile.open(archive) as tar:
+            tar.extractall(beside, filter="data")
+        (beside / FOLDER / SUMS).write_text(checksums(beside / FOLDER))
+        if not is_whole(folder):  # else another process was first
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(folder, beside / "damaged")
+            os.rename(beside / FOLDER, folder)
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        if not is_whole(folder):
+            found = f"{archive}, which cannot be unpacked ({getattr(error, 'strerror', None) or error})"
+            raise UsageError(f"--data: found {found}, expected 200 MB of room beside it, or {INSTEAD}") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
     return folder
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the files are still those that were unpacked. All 184 MB are read, which takes 0.3 s."""
+    try:
+        return (folder / SUMS).read_text() == checksums(folder)
+    except (OSError, ValueError):
+        return False
+
+
+def checksums(folder: Path) -> str:
+    """One line a file, as `sha256sum` writes them."""
+    return "".join(f"{digest(folder / name)}  {name}\n" for name in (*TRAIN_FILES, TEST_FILE))
 
 
 def pendulums(train: int, test: int, seed: int = 0) -> Images:

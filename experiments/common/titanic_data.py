@@ -49,11 +49,11 @@ FARE, ORDER = 341, 18106  # random stream of the passengers' order; p_id's corre
 
 # column -> (the allowed values in words, test of a finite number)
 ALLOWED: dict[str, tuple[str, Callable[[float], bool]]] = {
-    "p_id": ("a whole number, 0 or more", lambda x: x >= 0 and x == int(x)),
+    "p_id": ("a whole number from 0 to 1000000", lambda x: 0 <= x <= 1e6 and x == int(x)),
     "survived": ("0 or 1", lambda x: x in (0, 1)),
     "cabin_class": ("1, 2 or 3", lambda x: x in CLASSES),
     "female": ("0 or 1", lambda x: x in (0, 1)),
-    "fare": ("a number, 0 or more", lambda x: x >= 0),
+    "fare": ("a number from 0 to 1000", lambda x: 0 <= x <= 1e3),
 }
 
 
@@ -117,12 +117,13 @@ def read(path: Path, source: str | None = None) -> Passengers:
     Raises:
         UsageError: one line with the file, the line in it, the value that was found and the expected one.
     """
-    rows = [(number, row) for number, row in enumerate(csv.reader(read_lines(path)), 1) if row]
-    header = [name.strip(" #") for name in rows[0][1]] if rows else []
+    rows = read_rows(path)
+    header = [name.strip(" \t#") for name in rows[0][1]] if rows else []
     names = COLUMNS if set(COLUMNS) <= set(header) else PUBLIC_COLUMNS
-    if not set(names) <= set(header):
-        first_line = ", ".join(header)[:60] or "nothing"
-        raise UsageError(f"--data: {path}, line 1: found {first_line}, expected the columns {', '.join(COLUMNS)}")
+    if [header.count(name) for name in names] != [1] * len(names):
+        found = ", ".join(header)[:60] or "nothing"
+        expected = f"the columns {', '.join(COLUMNS)}, once each, with commas between them"
+        raise UsageError(f"--data: {path}, line {rows[0][0] if rows else 1}: found {found}, expected {expected}")
     positions, passengers = [header.index(name) for name in names], []
     for number, row in rows[1:]:
         try:
@@ -137,11 +138,14 @@ def read(path: Path, source: str | None = None) -> Passengers:
     return Passengers(p_id, survived, cabin_class, female, columns[4], source or path.name)
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file; UsageError if there are none to be had."""
+def read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Number and fields of each line that is not empty; UsageError if there is no table to be had."""
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
+        if path.exists() and not path.is_file():
+            raise OSError(0, "a folder or a pipe")
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return [(number, row) for number, row in enumerate(csv.reader(lines), 1) if row]
+    except (UnicodeDecodeError, csv.Error):
         raise UsageError(f"--data: found {path}, which is no text, expected a table of {', '.join(COLUMNS)}") from None
     except OSError as error:
         reason = error.strerror or "unreadable"
@@ -153,13 +157,12 @@ def parse(row: Sequence[str]) -> list[float]:
     """The five numbers of a passenger; ValueError if a value is not allowed in its column."""
     numbers = []
     for text, (name, (expected, is_allowed)) in zip(row, ALLOWED.items(), strict=True):
-        text = {"male": "0", "female": "1"}.get(text, text)
         try:
-            number = float(text)
+            number = float({"male": "0", "female": "1"}.get(text, text) if name == "female" else text)
         except ValueError:
             number = float("nan")
         if not (np.isfinite(number) and is_allowed(number)):
-            raise ValueError(f"found {name} {text!r}, expected {expected}")
+            raise ValueError(f"found {name} {text[:60]!r}, expected {expected}")
         numbers.append(number)
     return numbers
 
@@ -168,8 +171,10 @@ def check_columns(columns: np.ndarray, count: int, path: Path, names: Sequence[s
     """Raise UsageError if columns (5, n) cannot be those of all passengers."""
     if count != PASSENGERS:
         raise UsageError(f"--data: {path}: found {count} passengers, expected {PASSENGERS}")
-    if len(np.unique(columns[0])) < count:
-        raise UsageError(f"--data: {path}: found a {names[0]} twice, expected a different one for each passenger")
+    values, counts = np.unique(columns[0], return_counts=True)
+    if counts.max() > 1:
+        twice = f"{names[0]} {values[counts.argmax()]:.0f} twice"
+        raise UsageError(f"--data: {path}: found {twice}, expected a different one for each passenger")
     if len(np.unique(columns[1])) < 2:
         raise UsageError(f"--data: {path}: found {names[1]} the same for all, expected survivors and others")
 

@@ -1,4 +1,12 @@
+import errno
+import io
 import itertools
+import os
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -17,6 +25,11 @@ def _own_cache(monkeypatch, tmp_path_factory):
 @pytest.fixture
 def _coarse(monkeypatch):
     monkeypatch.setattr("envs.optimum.GRIDS", ((40, 31),))
+
+
+@pytest.fixture
+def _tiny(monkeypatch):
+    monkeypatch.setattr("envs.optimum.GRIDS", ((10, 9),))
 
 
 def test_a_few_steps_against_every_sequence_of_torques():
@@ -132,15 +145,193 @@ def test_the_cache_is_read_and_a_damaged_one_is_computed_again(tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr("envs.optimum.solve", None)
         np.testing.assert_array_equal(optimum(length=1.3).tables, first.tables)
-    file.write_bytes(file.read_bytes()[:1000])
-    np.testing.assert_array_equal(optimum(length=1.3).tables, first.tables)
 
 
-@pytest.mark.usefixtures("_coarse")
-def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
+FEW = {"num_torques": 3, "num_steps": 20}
+
+
+def change(**arrays):
+    """The same archive with other arrays in it, as `numpy.savez` writes it."""
+
+    def spoil(path):
+        with np.load(path) as file:
+            found = dict(file)
+        np.savez(path, **found | {name: make(found[name]) for name, make in arrays.items()})
+
+    return spoil
+
+
+def edit(path, make):
+    path.write_bytes(make(path.read_bytes()))
+
+
+def flip(position):
+    return lambda path: edit(path, lambda data: data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
+
+
+class Payload:
+    """Whoever unpickles this makes a folder."""
+
+    def __reduce__(self):
+        return os.mkdir, ("executed",)
+
+
+SPOILED = {
+    "NaN": change(tables=lambda x: x * np.nan),
+    "zeros": change(tables=np.zeros_like),
+    "another shape": change(tables=lambda x: x[:, :-1]),
+    "no tables": change(tables=lambda x: x[:0]),
+    "another type": change(tables=lambda x: x.astype(np.int8)),
+    "settled or not": change(settled=np.logical_not),
+    "a pickle": change(tables=lambda x: np.array([Payload()], object)),
+    "only a pickle": lambda path: path.write_bytes(pickle.dumps(Payload())),
+    "an array": lambda path: edit(path, lambda data: npy(np.zeros((3, 41, 31), np.float32))),
+    "empty": lambda path: edit(path, lambda data: b""),
+    "half": lambda path: edit(path, lambda data: data[: len(data) // 2]),
+    "more": lambda path: edit(path, lambda data: data + b"0"),
+    "other bytes": lambda path: edit(path, lambda data: bytes(len(data))),
+    "a folder": lambda path: path.unlink() or path.mkdir(),
+    "a pipe": lambda path: path.unlink() or os.mkfifo(path),
+    "a link to itself": lambda path: path.unlink() or path.symlink_to(path),
+    "a link to nothing": lambda path: path.unlink() or path.symlink_to(path.with_name("nothing")),
+} | {f"bit of byte {position}": flip(position) for position in (0, 8, 30, 100, 5_000, -1, -65, -70, -90)}  # fmt: skip
+
+
+def npy(array):
+    np.save(buffer := io.BytesIO(), array)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
+@pytest.mark.usefixtures("_tiny")
+def test_a_file_that_is_not_as_it_was_written_is_computed_again(spoil, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BALANCIER_CACHE", "cache")
+    first = optimum(length=1.3, **FEW)
+    (path,) = (tmp_path / "cache").iterdir()
+    spoil(path)
+    for _ in range(2):
+        again = optimum(length=1.3, **FEW)
+        np.testing.assert_array_equal(again.tables, first.tables)
+        assert (again.tables.dtype, again.settled) == (np.float32, first.settled)
+    assert not (tmp_path / "executed").exists()
+    if path.is_file():
+        with monkeypatch.context() as patch:
+            patch.setattr("envs.optimum.solve", None)  # it was written again, whole
+            np.testing.assert_array_equal(optimum(length=1.3, **FEW).tables, first.tables)
+    assert [each for each in path.parent.iterdir() if each.name.startswith(".")] == []
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_the_tables_of_another_pendulum_are_not_taken(tmp_path, monkeypatch):
+    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path))
+    other, first = optimum(length=0.6, **FEW), None
+    (path,) = tmp_path.iterdir()
+    data = path.read_bytes()
+    first = optimum(length=1.3, **FEW)
+    (renamed,) = set(tmp_path.iterdir()) - {path}
+    renamed.write_bytes(data)
+    np.testing.assert_array_equal(optimum(length=1.3, **FEW).tables, first.tables)
+    assert not np.array_equal(other.tables, first.tables)
+
+
+def in_home(home):
+    return {"HOME": home, "XDG_CACHE_HOME": None, "BALANCIER_CACHE": None}
+
+
+# Environment variables, and the folder where the tables then lie; None where they are not kept.
+PLACES = {
+    "home": (in_home("home"), "home/.cache/balancier"),
+    "empty": (in_home("home") | {"BALANCIER_CACHE": ""}, "home/.cache/balancier"),
+    "a tilde": ({"HOME": "home", "BALANCIER_CACHE": "~/tables"}, "home/tables"),
+    "relative": ({"BALANCIER_CACHE": "some/tables"}, "some/tables"),
+    "no home": (in_home("nowhere"), None),
+    "no home but a cache": (in_home("nowhere") | {"XDG_CACHE_HOME": "home"}, "home/balancier"),
+    "no such user": ({"BALANCIER_CACHE": "~nobody-of-this-name/tables"}, None),
+    "a file": ({"BALANCIER_CACHE": "file"}, None),
+    "below a file": ({"BALANCIER_CACHE": "file/tables"}, None),
+    "too long": ({"BALANCIER_CACHE": "x" * 300}, None),
+}
+
+
+@pytest.mark.parametrize(("variables", "place"), PLACES.values(), ids=PLACES)
+@pytest.mark.usefixtures("_tiny")
+def test_where_the_tables_lie(variables, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
     (tmp_path / "file").touch()
-    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path / "file"))
-    assert optimum(length=0.7).tables.shape[1:] == (41, 31)
+    for name, value in variables.items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, str(tmp_path / value) if "HOME" in name else value)
+    tables = [optimum(length=0.7, **FEW).tables for _ in range(2)]
+    np.testing.assert_array_equal(*tables)
+    found = [path.parent.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.npz")]
+    assert found == ([place] if place else [])
+    assert {path.name for path in tmp_path.iterdir()} <= {"home", "file", "some"}
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_without_any_home_nothing_is_kept(tmp_path, monkeypatch):
+    def unknown(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BALANCIER_CACHE")
+    monkeypatch.setattr(Path, "home", unknown)
+    assert optimum(length=0.7, **FEW).tables.shape[1:] == (11, 9)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.usefixtures("_tiny")
+def test_a_cache_that_cannot_be_written_is_no_error(error, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path))
+    first = optimum(length=0.7, **FEW)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(b"damaged")
+    monkeypatch.setattr("balancier.os.fsync", fail)
+    np.testing.assert_array_equal(optimum(length=0.7, **FEW).tables, first.tables)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"damaged"]
+
+
+ORPHANS = [".optimum-b90091fdfc9d9266.npz.0123abcd", ".cifar-10-batches-bin.00000000", ".titanic.csv.ffffffff"]
+OTHERS = ["optimum-b90091fdfc9d9266.npz", ".profile.20200101", "titanic.csv", ".optimum-x", ".titanic.csv.fffffffg"]
+
+
+@pytest.mark.parametrize("make", [Path.touch, Path.mkdir, lambda path: path.symlink_to(path.parent)])
+@pytest.mark.usefixtures("_tiny")
+def test_orphans_are_removed_after_an_hour(make, tmp_path, monkeypatch):
+    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path))
+    now = time.time()
+    for age, names in ((3700, ORPHANS + OTHERS), (3500, [name[:-1] + "e" for name in ORPHANS])):
+        for name in names:
+            make(tmp_path / name)
+            os.utime(tmp_path / name, (now - age, now - age), follow_symlinks=False)
+    if make is Path.mkdir:
+        (tmp_path / ORPHANS[0] / "inside").touch()
+        os.utime(tmp_path / ORPHANS[0], (now - 3700, now - 3700))
+    expected = {path.name for path in tmp_path.iterdir()} - set(ORPHANS)
+    optimum(length=0.7, **FEW)
+    found = {path.name for path in tmp_path.iterdir()}
+    assert expected <= found
+    assert [name[:8] for name in found - expected] == ["optimum-"]
+
+
+def test_processes_that_write_the_same_file_do_each_other_no_harm(tmp_path):
+    code = "import sys, numpy as np; from envs import optimum as o; o.GRIDS = ((10, 9),);"
+    code += "[np.save(sys.stdout.buffer, o.optimum(length=0.7, num_torques=3, num_steps=20).tables) for _ in range(10)]"
+    variables = os.environ | {"BALANCIER_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    together = [subprocess.Popen(command, env=variables, stdout=subprocess.PIPE) for _ in range(2)]
+    outputs = [process.communicate()[0] for process in together]
+    assert len(set(outputs)) == 1
+    assert len(outputs[0]) > 1_000
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_the_grid_is_refined_until_the_value_settles(tmp_path, monkeypatch):

@@ -33,7 +33,8 @@ def test_without_a_network_each_data_set_fails_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(requests, "get", refuse)
     assert cli.main(["fetch"]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        f"balancier fetch: {name}: found no download of {file} (no answer from {host}), expected a network connection"
+        f"balancier fetch: {name}: found no download of {file} (no answer from {host}), "
+        "expected a network and a folder to write to"
         for name, file, host in (
             ("titanic", "titanic.csv", "raw.githubusercontent.com"),
             ("cifar", cifar_data.ARCHIVE, "www.cs.toronto.edu"),
@@ -41,11 +42,22 @@ def test_without_a_network_each_data_set_fails_in_one_line(monkeypatch, capsys):
     ]
 
 
+def test_without_a_home_folder_each_data_set_fails_in_one_line(monkeypatch, capsys):
+    monkeypatch.delenv("BALANCIER_CACHE")
+    monkeypatch.setenv("HOME", "/nowhere")
+    assert cli.main(["fetch"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("balancier fetch: titanic: found no place for titanic.csv (there is no home folder)")
+    assert len(lines) == 2
+
+
 def test_what_was_downloaded_is_found_by_the_lessons(tmp_path, capsys, monkeypatch):
     """The folder of CIFAR-10 is looked for where the lesson looks; nothing is downloaded again."""
     folder = tmp_path / "cache" / cifar_data.FOLDER
     folder.mkdir(parents=True)
-    (folder / "test_batch.bin").write_bytes(b"x" * 10)
+    for name in (*cifar_data.TRAIN_FILES, cifar_data.TEST_FILE):
+        (folder / name).write_bytes(b"x" * 10)
+    (folder / cifar_data.SUMS).write_text(cifar_data.checksums(folder))
     monkeypatch.setattr(downloads, "fetch", lambda url, sha256, name: folder / "test_batch.bin")
     assert cli.main(["fetch"]) == 0
     assert f"cifar: {folder}, 0.0 MB" in capsys.readouterr().out

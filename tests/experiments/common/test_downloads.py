@@ -1,13 +1,17 @@
 """Downloads: a file in the cache is always the right one, also when two processes download it at the same time."""
 
+import errno
 import hashlib
+import os
 import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
+from experiments.common import downloads
 from experiments.common.downloads import fetch
 from experiments.common.flags import UsageError
 
@@ -88,18 +92,59 @@ def test_nothing_is_kept_of_half_a_file(server, cache):
 @pytest.mark.parametrize(("ending", "words"), [("/absent", "status 404 from 127.0.0.1"), ("", "no answer from")])
 def test_without_a_server_one_line_says_what_else_to_do(server, cache, ending, words):
     url = server.url.replace("/data.csv", ending) if ending else "http://127.0.0.1:9/data.csv"
-    with pytest.raises(UsageError, match="expected --data FILE") as error:
+    with pytest.raises(UsageError, match=r"expected a network .`balancier fetch` .* or --data FILE$") as error:
         fetch(url, SHA256, "data.csv", "--data FILE")
     assert words in str(error.value)
     assert "\n" not in str(error.value)
     assert list(cache.iterdir()) == []
 
 
+def test_a_damaged_file_without_a_server_is_named_and_kept(cache):
+    cache.mkdir()
+    (cache / "data.csv").write_bytes(b"half")
+    with pytest.raises(UsageError, match="found no download of data.csv .* in place of the damaged .*data.csv, expect"):
+        fetch("http://127.0.0.1:9/data.csv", SHA256, "data.csv")
+    assert [path.name for path in cache.iterdir()] == ["data.csv"]
+
+
 def test_a_cache_that_cannot_be_made_is_named(server, tmp_path, monkeypatch):
     (tmp_path / "taken").write_text("a file")
-    monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path / "taken" / "cache"))
-    with pytest.raises(UsageError, match="no place for data.csv in the cache"):
+    for folder in "taken", "taken/cache":
+        monkeypatch.setenv("BALANCIER_CACHE", str(tmp_path / folder))
+        with pytest.raises(UsageError, match="no place for data.csv in the cache"):
+            fetch(server.url, SHA256, "data.csv")
+    assert server.requests == 0
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_folder_or_a_pipe_with_the_name_of_the_file_is_not_taken_for_it(make, server, cache):
+    cache.mkdir()
+    make(cache / "data.csv")
+    if make is os.mkfifo:
+        assert fetch(server.url, SHA256, "data.csv").read_bytes() == CONTENT
+    else:
+        with pytest.raises(UsageError, match="no place for data.csv in the cache .*Is a directory"):
+            fetch(server.url, SHA256, "data.csv")
+    assert [path.name for path in cache.iterdir()] == ["data.csv"]
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(server, cache, monkeypatch):
+    def fill(self, url, path, *_):
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(downloads.pooch.HTTPDownloader, "__call__", fill)
+    with pytest.raises(UsageError, match="no place for data.csv in the cache .*No space left on device"):
         fetch(server.url, SHA256, "data.csv")
+    assert list(cache.iterdir()) == []
+
+
+def test_a_download_can_be_read_by_whom_the_umask_lets(server, cache):
+    mask = os.umask(0o022)
+    try:
+        assert fetch(server.url, SHA256, "data.csv").stat().st_mode & 0o777 == 0o644
+    finally:
+        os.umask(mask)
 
 
 def test_two_processes_at_once_do_each_other_no_harm(server, cache):

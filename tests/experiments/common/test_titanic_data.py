@@ -1,6 +1,7 @@
 """Titanic data: the reconstruction, files, the download, and the refusal of files that are wrong."""
 
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -69,9 +70,16 @@ def test_a_titanic_csv_in_the_current_folder_is_found(tmp_path, monkeypatch, off
         titanic_data.load("auto")
 
 
-def test_a_file_in_the_courses_columns_is_read(tmp_path, rows):
+@pytest.mark.parametrize("encode", [
+    lambda text: text.encode(),
+    lambda text: text.encode("utf-8-sig"),
+    lambda text: text.replace("\n", "\r\n").encode(),
+    lambda text: f"\n{text}\n\n".replace(",", " ,\t").encode(),
+])  # fmt: skip
+def test_a_file_in_the_courses_columns_is_read(encode, tmp_path, rows):
+    """With a byte order mark, Windows' line ends, empty lines and spaces, too."""
     path = tmp_path / "data.csv"
-    path.write_text("\n".join([HEADER, *rows]) + "\n")
+    path.write_bytes(encode("\n".join([HEADER, *rows]) + "\n"))
     assert np.array_equal(titanic_data.read(path).table, titanic_data.reconstruct().table)
 
 
@@ -95,10 +103,17 @@ def test_the_public_copy_is_read_and_cached(tmp_path, monkeypatch, rows):
     [
         (lambda rows: [HEADER, *rows[:400]], "found 400 passengers, expected 891"),
         (lambda rows: [HEADER, *rows[:-1], "890,0,3"], "line 892: found 3 columns, expected 5"),
-        (lambda rows: [HEADER, *rows[:-1], "890,0,3,0,"], "line 892: found fare '', expected a number, 0 or more"),
+        (lambda rows: [HEADER, *rows[:-1], "890,0,3,0,"], "line 892: found fare '', expected a number from 0"),
         (lambda rows: [HEADER, "0,2,3,0,7.25", *rows[1:]], "line 2: found survived '2', expected 0 or 1"),
         (lambda rows: [HEADER, "0,1,3,0,nan", *rows[1:]], "line 2: found fare 'nan'"),
-        (lambda rows: [HEADER, rows[1], *rows[1:]], "found a p_id twice"),
+        (lambda rows: [HEADER, "0,female,3,0,7.25", *rows[1:]], "line 2: found survived 'female', expected 0 or 1"),
+        (lambda rows: [HEADER, "1e300,1,3,0,7.25", *rows[1:]], "line 2: found p_id '1e300', expected a whole number"),
+        (lambda rows: [HEADER, "0,1,3,0,1e308", *rows[1:]], "line 2: found fare '1e308', expected a number from 0"),
+        (lambda rows: [HEADER, "x" * 200_000, *rows[1:]], "which is no text"),  # csv's limit of a field
+        (lambda rows: [HEADER, rows[1], *rows[1:]], "found p_id 1 twice"),
+        (lambda rows: [HEADER + ", fare", *(f"{row},1" for row in rows)], "fare, fare, expected the columns p_id"),
+        (lambda rows: [line.replace(",", ";") for line in [HEADER, *rows]], "found p_id; survived; cabin_class"),
+        (lambda rows: [HEADER], "found 0 passengers, expected 891"),
         (lambda rows: rows, "line 1: found 0, "),
         (lambda rows: ["name,age", "a,1"], "line 1: found name, age, expected the columns p_id, survived"),
         (lambda rows: [], "line 1: found nothing"),
@@ -121,8 +136,14 @@ def test_what_is_no_table_is_refused(tmp_path):
         titanic_data.load(str(tmp_path / "picture.png"))
     with pytest.raises(UsageError, match="found no file .*absent.csv"):
         titanic_data.load(str(tmp_path / "absent.csv"))
-    with pytest.raises(UsageError, match="found no file"):
-        titanic_data.load(str(tmp_path))
+    for content in "p_id".encode("utf-16"), "Amélie".encode("latin-1"):
+        (tmp_path / "picture.png").write_bytes(content)
+        with pytest.raises(UsageError, match="picture.png, which is no text"):
+            titanic_data.load(str(tmp_path / "picture.png"))
+    os.mkfifo(tmp_path / "pipe")  # it would be read for ever
+    for path in tmp_path, tmp_path / "pipe":
+        with pytest.raises(UsageError, match="found no file .* .a folder or a pipe."):
+            titanic_data.load(str(path))
 
 
 def test_offline_a_download_is_refused_in_one_line(offline, tmp_path, capsys):
