@@ -237,10 +237,11 @@ class Agent(nn.Module, Generic[ConfigType]):
     # The whole state, and files.
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """Everything that the next step depends on, as arrays; of a buffer only what is filled."""
+        """Everything that the next step and `metrics` depend on, as arrays; of a buffer only what is filled."""
         state = {name: tensor.numpy(force=True) for name, tensor in self.state_dict().items()}
         state |= {name: state[name][:, : self.num_timesteps] for name in self.filling if name in state}
         state |= {f"vec_env.{name}": array for name, array in self.vec_env.get_state().items()}
+        state |= {f"losses.{name}": loss.numpy(force=True) for name, loss in self.losses.items()}
         state |= {"num_timesteps": np.array(self.num_timesteps)}
         return checkpoint.policy_part(state) if self.policy_only else state
 
@@ -250,6 +251,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         Raises ValueError if an array is missing, unknown or of another shape.
         """
         tensors, state = self.state_dict(), dict(state)
+        losses = checkpoint.take_losses(state, len(self))
         tensors = checkpoint.policy_part(tensors) if self.policy_only else tensors
         envs = {name.removeprefix("vec_env."): state.pop(name) for name in list(state) if name.startswith("vec_env.")}
         steps = int(state.pop("num_timesteps"))
@@ -262,7 +264,7 @@ class Agent(nn.Module, Generic[ConfigType]):
                 raise ValueError(f"{name}: found shape {state[name].shape}, expected {tuple(tensor.shape)}")
         for name, tensor in tensors.items():  # all or nothing
             tensor.copy_(torch.from_numpy(np.asarray(state[name]).copy()))
-        self.num_timesteps = steps
+        self.num_timesteps, self.losses = steps, losses
         if not self.policy_only:
             self.vec_env.set_state(envs, self.obs)
 

@@ -111,6 +111,15 @@ def policy_part(state: Arrays) -> Arrays:
     return {name: value for name, value in state.items() if name.startswith(needed)}  # type: ignore[return-value]
 
 
+def take_losses(state: dict[str, np.ndarray], count: int) -> dict[str, Tensor]:
+    """Take the newest losses, (S,) each, out of a state, which may have none; ValueError for another shape."""
+    names = [name for name in state if name.startswith("losses.")]
+    for name in names:
+        if state[name].shape != (count,):
+            raise ValueError(f"{name}: found shape {state[name].shape}, expected {(count,)}")
+    return {name.removeprefix("losses."): torch.from_numpy(state.pop(name).copy()) for name in names}
+
+
 def incomplete(what: str, expected: str) -> str:
     """Why a policy alone cannot do what a whole agent can."""
     return f"{what}: found a policy alone, which was saved with policy_only=True, expected {expected}"
@@ -152,7 +161,6 @@ def agent_parts(agent: Any) -> tuple[type, dict[str, Any], dict[str, np.ndarray]
         "policy_only": agent.policy_only,
         "dtype": next(agent.policy.parameters()).dtype,
         "num_predictions": agent.num_predictions,
-        "losses": {name: loss.detach().clone() for name, loss in agent.losses.items()},
         "training": [module.training for module in agent.modules()],
         "requires_grad": [parameter.requires_grad for parameter in agent.parameters()],
         "learning_rates": [list(optimizer.learning_rate) for optimizer in optimizers(agent)],
@@ -176,7 +184,6 @@ def rebuild(kind: type, keywords: dict[str, Any], state: dict[str, np.ndarray], 
     others = {name: value for name, value in keywords.items() if name != "env"}
     agent = make_agent(kind, keywords["env"], others, state, rest["policy_only"])
     agent.env, agent.num_predictions = rest["env"], rest["num_predictions"]
-    agent.losses = {name: loss.clone() for name, loss in rest["losses"].items()}
     for module, training in zip(agent.modules(), rest["training"], strict=True):
         module.training = training
     for parameter, requires_grad in zip(agent.parameters(), rest["requires_grad"], strict=True):
