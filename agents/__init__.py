@@ -12,6 +12,8 @@ from agents.common import checkpoint
 from agents.common.acting import Replica as Replica
 from agents.common.agent import Agent as Agent
 from agents.common.checkpoint import CheckpointError as CheckpointError
+from agents.common.guard import DivergenceError as DivergenceError
+from agents.common.make_env import EnvError as EnvError
 from agents.dqn import DQN as DQN
 from agents.ppo import PPO as PPO
 from agents.reinforce import REINFORCE as REINFORCE

@@ -65,13 +65,13 @@ class CategoricalPolicy(Policy):
         super().__init__()
         self.shape = len(num_actions), max(num_actions)  # C, n
         self.logits = Value(trunk, math.prod(self.shape), seeds=seeds)
-        # (C, n): -1e9 where there is no such action; finite, so that 0 log 0 stays 0.
+        # (C, n), where there is no such action; its logit is finite, so that 0 log 0 stays 0.
         absent = torch.arange(max(num_actions)) >= torch.tensor(num_actions)[:, None]
-        self.mask = absent * -1e9 if len(set(num_actions)) > 1 else None
+        self.absent = absent if len(set(num_actions)) > 1 else None
 
     def forward(self, obs: Tensor) -> Categorical:
         logits = self.logits(obs).unflatten(-1, self.shape)
-        return Categorical(logits if self.mask is None else logits + self.mask)
+        return Categorical(logits if self.absent is None else logits.masked_fill(self.absent, -1e9))
 
     def noise(self, seeds: Sequence[int], path: Sequence[int], shape: Sequence[int]) -> Tensor:
         return streams.gumbel(seeds, path, (*shape, *self.shape))

@@ -28,10 +28,11 @@ from agents.common.config import (
     restore_network,
 )
 from agents.common.encoder import is_encoder, make_encoder
+from agents.common.guard import Guard
 from agents.common.make_env import Maker, import_path, keywords_from_json, keywords_to_json, plain_keywords
 from agents.common.normalization import RewardScaling
 from agents.common.recorded import record
-from agents.common.replay import Transitions
+from agents.common.replay import Replay, Transitions
 from agents.common.vec_env import Step, VecEnv, extract_state
 from models.streams import Noise, Seeds, resolve_seeds, stream
 
@@ -64,6 +65,7 @@ class Agent(nn.Module, Generic[ConfigType]):
     pure: ClassVar[Sequence[str]] = ()  # methods that can be recorded: functions of tensors that return losses (S,)
     policy_only = False  # True for one that was loaded from the file of a policy alone: it acts, and cannot learn
     recorded = True  # replay updates, which gives the same bits in less time (models/recording.py)
+    guard = True  # stop a seed whose numbers are no longer finite, and let the others go on
     config: ConfigType
     losses: dict[str, Tensor]  # newest of each kind, (S,)
     obs: Tensor  # (S, N, O), what to act on next
@@ -88,9 +90,11 @@ class Agent(nn.Module, Generic[ConfigType]):
         self.env_kwargs = plain_keywords(env_kwargs) if env_kwargs else {}
         self.config = config = make_config(self.Config, len(self.seeds), hyperparameters)
         self.vec_env = vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs)
+        vec_env.steps_so_far = lambda: self.num_timesteps
         self.streams = [stream(seed, Role.NETWORKS) for seed in self.seeds]
         self.num_timesteps = self.num_predictions = 0  # steps of each seed, and actions that `predict` drew at random
         self.losses, self.gamma = {}, self.per_seed(config.gamma)  # (S, 1)
+        self.divergence = Guard(np.full(len(self), np.nan))
         shared = self.network(vec_env.in_features, seeds=self.streams) if is_encoder(self.network) else None
         self.head_network = self.network if shared is None else self.default_network
         self.encoder = make_encoder(shared, vec_env.obs_size, vec_env.is_uint8, len(self) * config.normalize_obs)
@@ -128,10 +132,18 @@ class Agent(nn.Module, Generic[ConfigType]):
         `callback(agent)` is called after every step of all environments. It ends the learning by returning False, or
         anything else that is false but None.
 
-        Raises ValueError for a callback that is no such function, and for SB3's keywords, which have no place here.
+        A seed whose numbers an update makes infinite or NaN stops in its last good state, with a warning and
+        `metrics["diverged"]`, (S,): the step of each at which it stopped, NaN for those that go on.
+
+        Raises:
+            ValueError: for a callback that is no such function, and for SB3's keywords, which have no place here.
+            EnvError: for what an environment must not return or raise; the agent is as it was before that step.
+            DivergenceError: where every seed has stopped.
         """
         callback = habits.check_learn(self, callback, sb3) if sb3 or callback is not None or self.policy_only else None
         target = self.num_timesteps + total_timesteps
+        self.restore_envs(self.vec_env.get_state()) if self.vec_env.is_stale else None
+        self.divergence.check(self, keep=True) if self.guard else None
         while self.num_timesteps < target:
             with torch.no_grad():
                 features = self.encoder(self.obs)
@@ -139,8 +151,10 @@ class Agent(nn.Module, Generic[ConfigType]):
                 reward, terminated, done, next_obs, obs = self.normalize(self.vec_env.step(action), features)
             self.observe(Transitions(self.obs, action, reward, self.gamma * ~terminated, done, next_obs))
             self.obs, self.num_timesteps = obs, self.num_timesteps + self.config.num_envs
+            self.divergence.after_step(self) if self.guard else None
             if callback is not None and (proceed := callback(self)) is not None and not proceed:
                 break
+        self.divergence.check(self) if self.guard else None
         return self
 
     def normalize(self, step: Step, features: Tensor) -> Step:
@@ -173,9 +187,13 @@ class Agent(nn.Module, Generic[ConfigType]):
 
     @property
     def metrics(self) -> dict[str, np.ndarray]:
-        """The newest losses, and the mean return of the newest complete episodes (NaN before the first); all (S,)."""
+        """The newest losses, and the mean return of the newest complete episodes (NaN before the first); all (S,).
+
+        Where a seed has stopped, "diverged" says at which step, NaN for those that go on.
+        """
+        stopped = {"diverged": self.divergence.stopped_at.copy()} if self.divergence.any_stopped else {}
         losses = {name: value.detach().numpy(force=True) for name, value in self.losses.items()}
-        return {"return": self.vec_env.mean_return()} | losses
+        return {"return": self.vec_env.mean_return()} | losses | stopped
 
     def predict(
         self, obs: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -238,7 +256,10 @@ class Agent(nn.Module, Generic[ConfigType]):
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Everything that the next step and `metrics` depend on, as arrays; of a buffer only what is filled."""
+        if self.guard and self.divergence.good:
+            self.divergence.inspect(self)
         state = {name: tensor.numpy(force=True) for name, tensor in self.state_dict().items()}
+        state |= {"diverged": self.divergence.stopped_at.copy()} if self.divergence.any_stopped else {}
         state |= {name: state[name][:, : self.num_timesteps] for name in self.filling if name in state}
         state |= {f"vec_env.{name}": array for name, array in self.vec_env.get_state().items()}
         state |= {f"losses.{name}": loss.numpy(force=True) for name, loss in self.losses.items()}
@@ -254,7 +275,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         losses = checkpoint.take_losses(state, len(self))
         tensors = checkpoint.policy_part(tensors) if self.policy_only else tensors
         envs = {name.removeprefix("vec_env."): state.pop(name) for name in list(state) if name.startswith("vec_env.")}
-        steps = int(state.pop("num_timesteps"))
+        steps, diverged = int(state.pop("num_timesteps")), state.pop("diverged", np.full(len(self), np.nan))
         if differing := sorted(tensors.keys() ^ state.keys()):
             kind = "no array" if differing[0] in tensors else "an unknown array"
             raise ValueError(f"state: found {kind} {differing[0]!r}, expected that of an agent made alike")
@@ -264,9 +285,20 @@ class Agent(nn.Module, Generic[ConfigType]):
                 raise ValueError(f"{name}: found shape {state[name].shape}, expected {tuple(tensor.shape)}")
         for name, tensor in tensors.items():  # all or nothing
             tensor.copy_(torch.from_numpy(np.asarray(state[name]).copy()))
-        self.num_timesteps, self.losses = steps, losses
+        self.num_timesteps, self.losses, self.divergence = steps, losses, Guard(np.array(diverged))
         if not self.policy_only:
-            self.vec_env.set_state(envs, self.obs)
+            self.restore_envs(envs)
+
+    def restore_envs(self, state: dict[str, np.ndarray]) -> None:
+        """Bring the environments where `state` says; those that cannot be brought there begin a new episode."""
+        restarted, obs = self.vec_env.set_state(state, self.obs)  # (S, N) bool, (S, N, O)
+        if restarted.any():
+            self.obs[restarted] = self.encoder.pack(obs, 1.0, None)[restarted]
+            if self.reward_scaling is not None:
+                self.reward_scaling.discounted[restarted] = 0.0
+            for part in self.children():
+                if isinstance(part, Replay):
+                    part.end_episodes(self.num_timesteps, restarted)
 
     def extract(self, index: int) -> Self:
         """An agent of one seed in the state of replica `index`; it shares nothing with this one and can go on."""
@@ -309,6 +341,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         habits.refuse_keywords("save", habits.FILES, sb3)
         if self.policy_only and not policy_only:
             raise ValueError(checkpoint.incomplete("save", "save(path, policy_only=True)"))
+        self.vec_env.try_replay() if not policy_only else None
         meta = {
             "agent": type(self).__name__,
             "env": import_path(self.env) if isinstance(self.env, str) else None,

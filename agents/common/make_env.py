@@ -2,11 +2,13 @@
 
 import copy
 import importlib
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import NormalizeObservation, NormalizeReward
@@ -20,12 +22,28 @@ Maker = Callable[[], gym.Env]
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"  # its own entry point, whatever the id
 
 NATIVE: dict[str, Any] = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.SAME_STEP}
-MAX_REWARD = float(np.finfo(np.float32).max)
+MAX_REWARD = 1e30  # its square, and the sum of a long episode, are numbers of statistics, too
+MOST_WORDS = 300  # characters of what an environment returned, in an error
+
+
+class EnvError(ValueError):
+    """What an environment returned or raised, and must not; `index` is its place in the batch, None for one alone."""
+
+    index: int | None = None
 
 
 def episode_seed(seed: int, episode: int) -> int:
     """What `reset` is given: an environment's own seed at first, then one of the seed's stream."""
     return stream_seed(seed, episode) if episode else seed
+
+
+def to_numbers(value: Any) -> np.ndarray:
+    """The value as an array of numbers; an empty array of objects if it is none."""
+    try:
+        array = np.asarray(value)
+    except Exception:  # rows of different lengths, or an object's own error
+        return np.empty(0, object)
+    return array if array.dtype.kind in "biuf" else np.empty(0, object)
 
 
 class Replayable(gym.Wrapper):
@@ -35,66 +53,88 @@ class Replayable(gym.Wrapper):
     its state can be brought back to it, in another process too, by acting the episode out again.
 
     Whatever the environment returns, observations are arrays of its space's shape and type (which it may overwrite),
-    rewards are finite numbers, and infos are empty. ValueError says where that is impossible.
+    rewards are finite numbers, ends are True or False, and infos are empty. EnvError says where that is impossible, and
+    what the environment raised.
     """
 
-    def __init__(self, env: gym.Env):
+    def __init__(self, env: gym.Env, index: int | None = None):
         super().__init__(env)
-        self.seed, self.episode, self.actions = 0, 0, []
+        self.index, self.seed, self.episode, self.actions = index, 0, 0, []
+        self.last: tuple[int, list] | None = None  # number and actions of the newest complete episode
         self.shape, self.dtype = self.observation_space.shape or (), self.observation_space.dtype
         self.discrete = isinstance(self.action_space, gym.spaces.Discrete)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        self.last = (self.episode, self.actions) if seed is None else None
         self.seed, self.episode = (self.seed, self.episode + 1) if seed is None else (seed, 0)
         self.actions = []
         try:
-            obs, _ = start = self.env.reset(seed=self.start_seed(), **({} if options is None else {"options": options}))
-        except (TypeError, ValueError) as error:
-            raise self.of_old_gym(error) from error
-        if not isinstance(start, tuple):
-            raise self.error(f"{type(start).__name__} from reset", "a tuple of observation and info")
-        return self.to_observation(obs), {}
+            start = self.env.reset(seed=self.start_seed(), **({} if options is None else {"options": options}))
+        except Exception as error:
+            raise self.of_old_gym(error) if "unexpected keyword" in str(error) else self.raised(error) from error
+        if not isinstance(start, tuple) or len(start) != 2:
+            raise self.of_old_gym(f"{type(start).__name__} from reset")
+        return self.to_observation(start[0]), {}
 
     def step(self, action):
         self.actions.append(action)
         try:
-            obs, reward, terminated, truncated, _ = self.act(action)
-        except ValueError as error:
-            raise self.of_old_gym(error) from error
+            # A copy of the action, which the environment may change.
+            result = self.env.step(action if self.discrete else np.array(action))
+        except Exception as error:
+            raise self.raised(error) from error
+        if not isinstance(result, tuple | list) or len(result) != 5:
+            count = f" of {len(result)}" if isinstance(result, tuple | list) else ""
+            raise self.of_old_gym(f"a {type(result).__name__}{count} from step")
+        obs, reward, terminated, truncated, _ = result
         if not isinstance(reward, float) or not -MAX_REWARD < reward < MAX_REWARD:
             reward = self.to_reward(reward)
+        if terminated.__class__ is not bool or truncated.__class__ is not bool:
+            terminated, truncated = self.to_bool("terminated", terminated), self.to_bool("truncated", truncated)
         return self.to_observation(obs), reward, terminated, truncated, {}
-
-    def act(self, action):
-        """Step with a copy of the action, which the environment may change."""
-        return self.env.step(action if self.discrete else np.array(action))
 
     def to_observation(self, obs: Any) -> np.ndarray:
         if type(obs) is np.ndarray and obs.dtype == self.dtype and obs.shape == self.shape:
             return obs
-        array = np.asarray(obs)
+        array = to_numbers(obs)
         if array.dtype.kind in "biuf" and array.shape == self.shape:
-            converted = array.astype(self.dtype)
+            with np.errstate(all="ignore"):  # what does not fit is named
+                converted = array.astype(self.dtype)
             if converted.dtype.kind == "f" or (converted == array).all():
                 return converted
-        raise self.error(f"observation {obs!r}", f"one of {in_words(self.observation_space)}")
+        raise self.returned("observation", obs, f"one of {in_words(self.observation_space)}")
 
     def to_reward(self, reward: Any) -> float:
-        array = np.asarray(reward)
-        if array.dtype.kind in "biuf" and array.size == 1 and -MAX_REWARD < array.item() < MAX_REWARD:
+        array = to_numbers(reward)
+        if array.size == 1 and -MAX_REWARD < array.item() < MAX_REWARD:
             return float(array.item())
-        raise self.error(f"reward {reward!r}", "a finite number")
+        size = f" from {-MAX_REWARD:g} to {MAX_REWARD:g}" if array.size == 1 and np.isfinite(array).all() else ""
+        raise self.returned("reward", reward, f"a finite number{size}")
 
-    def error(self, found: str, expected: str) -> ValueError:
+    def to_bool(self, name: str, value: Any) -> bool:
+        array = to_numbers(value)
+        if array.size == 1 and array.dtype.kind in "biu" and array.item() in (0, 1):
+            return bool(array.item())
+        raise self.returned(name, value, "True or False")
+
+    def returned(self, name: str, value: Any, expected: str) -> EnvError:
         """That the environment has just returned something else."""
-        where = f"step {len(self.actions)} of the episode from reset(seed={self.start_seed()})"
-        return ValueError(f"env: found {' '.join(found.split())} in {where}, expected {expected}")
+        words = " ".join(repr(value).split())
+        return self.error(f"{name} {words if len(words) <= MOST_WORDS else words[:MOST_WORDS] + '...'}", expected)
 
-    def of_old_gym(self, error: Exception) -> Exception:
-        """The error in our words where it comes from the interface that environments had before Gymnasium."""
-        if "values to unpack" in str(error) or "unexpected keyword argument" in str(error):
-            expected = "Gymnasium's: reset(seed=, options=) gives (obs, info); step five values"
-            return self.error(f"another interface ({error})", expected)
+    def raised(self, error: Exception) -> EnvError:
+        """That the environment has just raised an error, in one line."""
+        return self.error(" ".join(f"{type(error).__name__}: {error}".split())[:MOST_WORDS], "no error")
+
+    def of_old_gym(self, found: Any) -> EnvError:
+        """That the environment has the interface from before Gymnasium, or none of the two."""
+        expected = "Gymnasium's: reset(seed=, options=) gives (obs, info); step five values"
+        return self.error(f"another interface ({found})", expected)
+
+    def error(self, found: str, expected: str) -> EnvError:
+        where = f"step {len(self.actions)} of the episode from reset(seed={self.start_seed()})"
+        error = EnvError(f"env: found {found} in {where}, expected {expected}")
+        error.index = self.index
         return error
 
     def start_seed(self) -> int:
@@ -102,13 +142,37 @@ class Replayable(gym.Wrapper):
         seed = episode_seed(self.seed, self.episode)
         return seed if self.seed >= 2**32 else seed % 2**32
 
-    def restore(self, seed: int, episode: int, actions: Sequence) -> np.ndarray:
-        """Act an episode out again; the observation that it led to."""
-        self.seed, self.episode, self.actions = seed, episode, list(actions)
-        obs, _ = self.env.reset(seed=self.start_seed())
+    def restore(self, seed: int, episode: int, actions: Sequence) -> tuple[np.ndarray, float]:
+        """Act an episode out again; the observation that it led to, and its return.
+
+        Raises EnvError as `step`, and where the episode ends before.
+        """
+        self.seed, self.episode, self.actions, self.last, total = seed, episode - 1, [], None, 0.0
+        obs = self.reset(seed=seed)[0] if episode == 0 else self.reset()[0]
+        self.last = None
         for action in actions:
-            obs = self.act(action)[0]
-        return np.array(self.to_observation(obs))
+            obs, reward, terminated, truncated, _ = self.step(action)
+            total += reward
+            if terminated or truncated:
+                raise self.error("an end", "none, as before")
+        return np.array(obs), total
+
+    def get_inner(self) -> str | None:
+        """What the environment's own `get_state` says, as JSON; None where it has none with a `set_state`, or where a
+        file cannot hold its state."""
+        try:
+            state, _ = (self.env.get_wrapper_attr(name) for name in ("get_state", "set_state"))
+            return json.dumps(keywords_to_json(plain_keywords(state(), "get_state")))
+        except Exception:  # methods of the same names may mean something else
+            return None
+
+    def set_inner(self, state: str) -> bool:
+        """Give the environment back what `get_inner` returned; whether it is in that state now."""
+        try:
+            self.env.get_wrapper_attr("set_state")(keywords_from_json(json.loads(state)))
+        except Exception:
+            return False
+        return self.get_inner() == state
 
 
 def find_spec(env: str) -> EnvSpec:
@@ -185,7 +249,7 @@ def make_envs(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> list[
 
     Raises ValueError for keywords if `env` is a function, and for a function that returns the same environment again.
     """
-    envs = [Replayable(make_env(env, env_kwargs)) for _ in range(count)]
+    envs = [Replayable(make_env(env, env_kwargs), index) for index in range(count)]
     if len({id(single.unwrapped) for single in envs}) < count:
         raise ValueError("env: found a function that returns the same environment again, expected a new one each time")
     return envs
@@ -200,37 +264,64 @@ def make_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> Vect
 class SyncBatch(SyncVectorEnv):
     """Gymnasium's batch of environments, in which each may reuse its arrays; infos hold only the last observations.
 
-    Observations are checked: ValueError names the environment's episode and step where one is not finite.
+    A step that fails, or is interrupted, leaves the episodes as they were before it: EnvError names the environment,
+    its episode and step. The environments themselves may have made a part of it, and are to be restored from there.
     """
 
+    envs: Sequence[Replayable]  # type: ignore[assignment]
+
     def reset(self, *, seed: Sequence[int], options: dict[str, Any] | None = None):  # type: ignore[override]
+        space, count = self.single_observation_space, len(self.envs)
         for i, env in enumerate(self.envs):
             self._observations[i] = env.reset(seed=seed[i] % 2**32, options=options)[0]
         size = self._observations.size if self._observations.dtype.kind == "f" else 0
-        self.zeros = np.zeros(size, self._observations.dtype)
-        self.check_finite()
+        self.zeros = np.zeros(size, str(torch.get_default_dtype()).removeprefix("torch."))  # as agents see it
+        sizes = getattr(space, "nvec", getattr(space, "n", None))  # of a MultiBinary, too
+        self.values = None
+        if sizes is not None and not isinstance(space, gym.spaces.MultiBinary):
+            first = np.broadcast_to(space.start, (count, *space.shape))  # type: ignore[attr-defined]
+            self.values = first, first + sizes - 1
+        self.check_values()
         return self._observations, {}
 
     def step(self, actions: np.ndarray):
+        before = [(env.episode, env.actions, len(env.actions), env.last) for env in self.envs]
+        try:
+            return self.step_all(actions)
+        except BaseException:
+            for env, (episode, done, count, last) in zip(self.envs, before, strict=True):
+                env.episode, env.actions, env.last = episode, done, last
+                del env.actions[count:]
+            raise
+
+    def step_all(self, actions: np.ndarray):
         for i, env in enumerate(self.envs):
             self._observations[i], self._rewards[i], self._terminations[i], self._truncations[i], _ = env.step(
                 actions[i]
             )
         done, info = self._terminations | self._truncations, {}
-        self.check_finite()
+        self.check_values()
         if done.any():
             info = {"final_obs": self._observations.copy(), "_final_obs": done}
-            for i in np.flatnonzero(done):
+            for i in np.flatnonzero(done).tolist():
                 self._observations[i] = self.envs[i].reset()[0]
-            self.check_finite()
+            self.check_values()
         return self._observations, self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), info
 
-    def check_finite(self) -> None:
-        if self.zeros.size and np.isnan(self._observations.ravel() @ self.zeros):  # 0 times infinity is NaN
-            first = int(np.isfinite(self._observations.reshape(self.num_envs, -1)).all(1).argmin())
-            raise self.envs[first].error(  # type: ignore[attr-defined]
-                f"observation {self._observations[first]!r}", "finite numbers"
-            )
+    def check_values(self) -> None:
+        """Raise EnvError unless observations are finite in the agent's precision, and indices in their space."""
+        obs = self._observations
+        if self.zeros.size:
+            with np.errstate(over="ignore"):
+                values = obs.ravel().astype(self.zeros.dtype, copy=False)
+            if np.isnan(values @ self.zeros):  # 0 times infinity is NaN
+                self.refuse(~np.isfinite(values), f"finite numbers of {self.zeros.dtype}")
+        elif self.values is not None and (wrong := (obs < self.values[0]) | (obs > self.values[1])).any():
+            self.refuse(wrong, f"one of {in_words(self.single_observation_space)}")
+
+    def refuse(self, wrong: np.ndarray, expected: str) -> None:
+        first = int(wrong.reshape(self.num_envs, -1).any(1).argmax())
+        raise self.envs[first].returned("observation", self._observations[first], expected)
 
 
 def make_sync_batch(env: str | Maker, count: int, env_kwargs: dict[str, Any]) -> SyncBatch:

@@ -56,6 +56,13 @@ class Replay(nn.Module):
         where = slice(start, end) if end <= self.capacity else torch.arange(start, end) % self.capacity
         self.obs[:, where], self.next_obs[:, where], self.numbers[:, where] = new.obs, new.next_obs, numbers
 
+    def end_episodes(self, t: int, ended: Tensor) -> None:
+        """The episodes of the environments `ended` (S, N) bool are cut off, as by a time limit, after the first t."""
+        num_envs = ended.shape[1]
+        if t:
+            last = (torch.arange(t - num_envs, t) % self.capacity).expand(ended.shape)
+            self.numbers[ended.nonzero()[:, 0], last[ended], -1] = 1.0
+
     def num_sequences(self, t: int, length: int, num_envs: int) -> tuple[int, int]:
         """The oldest sequence of `length` steps of one environment among the first t transitions, and their number."""
         return (t % self.capacity if t > self.capacity else 0), min(t, self.capacity) - (length - 1) * num_envs

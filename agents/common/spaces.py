@@ -97,8 +97,8 @@ class OneHot(nn.Module):
 class ActionMap(nn.Module):
     """Actions (n, A) of a policy to those of a space: (n,) of a Discrete one, else (n, *action shape).
 
-    Indices start where the space starts; numbers in [-1, 1] (clipped) are spread over the bounds of a Box, and rounded
-    if it is one of whole numbers.
+    Indices start where the space starts; numbers in [-1, 1] (clipped; NaN, of a seed that diverges, is 0) are spread
+    over the bounds of a Box, and rounded if it is one of whole numbers.
     """
 
     low: Tensor  # of a Box, or the first index
@@ -115,8 +115,8 @@ class ActionMap(nn.Module):
 
     def forward(self, action: Tensor) -> Tensor:
         action = action.reshape(action.shape[0], *self.shape)
-        if self.continuous:
-            action = torch.minimum(self.low + (action.clamp(-1, 1) + 1) / 2 * self.width, self.high)  # if rounded up
+        if self.continuous:  # the smaller of the two, where rounding has led above the bound
+            action = torch.minimum(self.low + (action.nan_to_num().clamp(-1, 1) + 1) / 2 * self.width, self.high)
             return (action if self.dtype.is_floating_point else action.round()).to(self.dtype)
         return (self.low + action).to(self.dtype)
 

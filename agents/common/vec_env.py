@@ -3,19 +3,20 @@
 S seed, N environments of one seed, O observation, A action components.
 """
 
+import random
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.spaces import Discrete, MultiDiscrete
-from gymnasium.vector import SyncVectorEnv
 from torch import Tensor
 
 from agents.common.config import Role
-from agents.common.make_env import Maker, Replayable, make_batch
+from agents.common.make_env import EnvError, Maker, Replayable, SyncBatch, make_batch, make_env
 from agents.common.spaces import ActionMap, OneHot, check_spaces, in_words, is_image
 from models.streams import stream_seed
 
@@ -28,6 +29,12 @@ class Step(NamedTuple):
     done: Tensor  # (S, N), 1 where the episode ended, terminated or truncated, else 0
     next_obs: Tensor  # (S, N, O), where the action led to, never a reset frame
     obs: Tensor  # (S, N, O), what to act on next: the first frame of a new episode where one ended
+
+
+# Arrays of a state that hold something of every environment, one after the other: where their lengths are.
+RAGGED = {"actions": "lengths", "inner": "inner_lengths"}
+MOST_REPLAYED = 10_000  # steps, to see whether an environment can be brought back
+EXACT = "get_state and set_state of the environment would make it exact"
 
 
 class VecEnv:
@@ -44,7 +51,8 @@ class VecEnv:
     """
 
     def __init__(self, env: str | Maker, env_kwargs: dict[str, Any], seeds: Sequence[int], num_envs: int):
-        self.env = make_batch(env, len(seeds) * num_envs, env_kwargs)
+        self.env, self.made_of = make_batch(env, len(seeds) * num_envs, env_kwargs), (env, env_kwargs)
+        self.seeds = seeds
         self.observation_space, self.action_space = self.env.single_observation_space, self.env.single_action_space
         check_spaces(self.observation_space, self.action_space)
         self.shape = len(seeds), num_envs
@@ -58,6 +66,9 @@ class VecEnv:
         self.action_size = int(np.prod(self.action_space.shape))  # type: ignore[arg-type]
         # Returns of the episodes that are under way, and of each environment's newest complete one.
         self.returns, self.finished = np.zeros(self.env.num_envs), np.full(self.env.num_envs, np.nan)
+        self.steps_so_far = lambda: 0  # of each seed, which the agent knows
+        self.is_stale = False  # whether a step failed, so that the environments are to be restored from their episodes
+        self.exact: bool | None = None  # whether acting an episode out again brings it back; None if not known yet
 
     def expect_actions(self, kind: type[gym.Space]) -> None:
         """Raise ValueError unless actions are of this kind."""
@@ -66,11 +77,22 @@ class VecEnv:
 
     def reset(self) -> Tensor:
         """Start the first episodes; observations (S, N, O)."""
-        return self.to_tensor(self.env.reset(seed=self.env_seeds)[0]).clone().view(*self.shape, -1)  # type: ignore
+        try:
+            obs, _ = self.env.reset(seed=self.env_seeds)  # type: ignore[arg-type]
+        except EnvError as error:
+            raise self.failed(error)  # noqa: B904
+        self.is_stale = False
+        return self.to_tensor(obs).clone().view(*self.shape, -1)
 
     def step(self, action: Tensor) -> Step:
-        """One step of all: `action` (S, N, A) of indices, or in [-1, 1] (clipped) over the bounds of the space."""
-        obs, reward, terminated, truncated, info = self.env.step(self.to_env(action.flatten(0, 1)).numpy())
+        """One step of all: `action` (S, N, A) of indices, or in [-1, 1] (clipped) over the bounds of the space.
+
+        Raises EnvError, which names the seed, the environment and the step. All is then as it was before.
+        """
+        try:
+            obs, reward, terminated, truncated, info = self.env.step(self.to_env(action.flatten(0, 1)).numpy())
+        except BaseException as error:
+            raise self.failed(error)  # noqa: B904  it is the same error
         done, self.returns = terminated | truncated, self.returns + reward
         obs = next_obs = self.to_tensor(obs).clone().view(*self.shape, -1)  # environments reuse their memory
         if done.any():
@@ -78,6 +100,15 @@ class VecEnv:
             self.finished[done], self.returns[done] = self.returns[done], 0.0
         reward, done = (torch.tensor(x, dtype=torch.get_default_dtype()).view(self.shape) for x in (reward, done))
         return Step(reward, torch.tensor(terminated).view(self.shape), done, next_obs, obs)
+
+    def failed(self, error: BaseException) -> BaseException:
+        """The error of a step; EnvError names the seed, the number of the environment and the seed's steps so far."""
+        self.is_stale = True
+        if isinstance(error, EnvError) and error.index is not None:
+            seed, number = divmod(error.index, self.shape[1])
+            place = f"env {number} of seed {self.seeds[seed]} after {self.steps_so_far()} steps"
+            error.args, error.index = (error.args[0].replace("env", place, 1),), None
+        return error
 
     def to_tensor(self, obs: np.ndarray | Tensor) -> Tensor:
         """Observations as agents hold them: one-hot where they are discrete, images of bytes as bytes, else numbers."""
@@ -93,48 +124,132 @@ class VecEnv:
     def get_state(self) -> dict[str, np.ndarray]:
         """Everything that the next step depends on, as arrays."""
         state = {"returns": self.returns.copy(), "finished": self.finished.copy()}
-        if not isinstance(self.env, SyncVectorEnv):
+        if not isinstance(self.env, SyncBatch):
             return state | self.env.get_state()  # type: ignore[attr-defined]
-        envs = [env for env in self.env.envs if isinstance(env, Replayable)]
+        envs = self.env.envs
         actions = [np.asarray(action) for env in envs for action in env.actions]
         state["actions"] = np.stack(actions) if actions else np.zeros(0)
         state["lengths"] = np.array([len(env.actions) for env in envs])
         state["seeds"] = np.array([env.seed for env in envs], np.uint64)
         state["episodes"] = np.array([env.episode for env in envs])
+        if self.exact is False:
+            state["inexact"] = np.ones(len(envs), np.bool_)
+        texts = [None if self.is_stale else env.get_inner() for env in envs]
+        if any(text is not None for text in texts):
+            encoded = [np.frombuffer((text or "").encode(), np.uint8) for text in texts]
+            state |= {"inner": np.concatenate(encoded), "inner_lengths": np.array([len(part) for part in encoded])}
         return state
 
-    def set_state(self, state: dict[str, np.ndarray], obs: Tensor) -> None:
-        """Go on from what `get_state` returned; warn if that does not lead to observations (S, N, O, ...)."""
-        state = dict(state)
+    def set_state(self, state: dict[str, np.ndarray], obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Go on from what `get_state` returned, at observations (S, N, O, ...).
+
+        Environments that cannot be brought there begin a new episode, with a warning. Returns which ones do, (S, N)
+        bool, and the observations of all, (S, N, O).
+        """
+        state, restarted = dict(state), np.zeros(self.env.num_envs, np.bool_)
         self.returns, self.finished = state.pop("returns").copy(), state.pop("finished").copy()
-        if not isinstance(self.env, SyncVectorEnv):
+        if not isinstance(self.env, SyncBatch):
             self.env.set_state(state)  # type: ignore[attr-defined]
-            return
-        episodes = zip(state["seeds"], state["episodes"], episode_actions(state), strict=True)
-        replayed = [
-            env.restore(int(seed), int(episode), actions)  # type: ignore[attr-defined]
-            for env, (seed, episode, actions) in zip(self.env.envs, episodes, strict=True)
-        ]
-        found = self.to_tensor(np.stack(replayed)).view(*self.shape, -1)
-        if not torch.equal(found, obs[..., : self.obs_size]):
-            reason = "its state outlasts episodes or does not depend on the seed alone"
-            warnings.warn(
-                f"env: found another observation after the same actions, expected the same: {reason}", stacklevel=3
+            return torch.from_numpy(restarted).view(self.shape), obs[..., : self.obs_size]
+        expected, now = obs[..., : self.obs_size].flatten(0, 1), []
+        inner = parts_of(state, "inner") if "inner" in state else [np.zeros(0, np.uint8)] * len(restarted)
+        inexact = bool(state.get("inexact", np.zeros(1)).any())
+        reason = "another observation or return after the same actions, so it keeps something from episode to episode"
+        for i, (env, actions) in enumerate(zip(self.env.envs, parts_of(state, "actions"), strict=True)):
+            seed, episode, text = int(state["seeds"][i]), int(state["episodes"][i]), inner[i].tobytes().decode()
+            try:
+                found, total = env.restore(seed, episode, list(actions))
+                same = torch.equal(self.to_tensor(found).flatten(), expected[i]) and total == self.returns[i]
+                restarted[i] = inexact or not (env.set_inner(text) if text else same)
+            except EnvError as error:
+                restarted[i], reason = True, error.args[0].removeprefix("env: found ").partition(", expected")[0]
+            if restarted[i]:
+                env.episode, self.returns[i] = episode, 0.0
+                try:
+                    found = env.reset()[0]
+                except EnvError as error:
+                    raise self.failed(error)  # noqa: B904
+            self.env._observations[i] = found
+            now.append(self.to_tensor(found).flatten().clone() if restarted[i] else expected[i])
+        self.is_stale = False
+        if restarted.any():
+            self.exact = False
+            begun = (
+                f"expected the same as before; {restarted.sum()} of {len(restarted)} environments begin a new episode"
             )
+            warnings.warn(f"env: found {reason}, {begun} ({EXACT})", stacklevel=4)
+        return torch.from_numpy(restarted).view(self.shape), torch.stack(now).view(*self.shape, -1)
+
+    def try_replay(self) -> None:
+        """See whether a new environment that acts the first one's newest episodes out again comes to the same.
+
+        Where it does not, warn once. Nothing is known before an episode is complete, and of very long ones.
+        """
+        if self.exact is not None or not isinstance(self.env, SyncBatch) or self.is_stale:
+            return
+        env = self.env.envs[0]
+        episodes = [(env.episode, env.actions, self.returns[0])]
+        if env.last is not None:
+            episodes.insert(0, (*env.last, self.finished[0]))
+        if not 0 < sum(len(actions) for _, actions, _ in episodes) <= MOST_REPLAYED or env.get_inner() is not None:
+            return
+        same = replays(env, episodes, self.made_of, self.env._observations[0])  # type: ignore[arg-type]
+        if same is False:
+            self.exact = False
+            found = "an environment that keeps something from episode to episode, or depends on more than its seed"
+            expected = f"one that acts an episode out alike; a run that loads this begins new episodes ({EXACT})"
+            warnings.warn(f"env: found {found}, expected {expected}", stacklevel=3)
+        elif env.last is not None:
+            self.exact = same
 
     def close(self) -> None:
         self.env.close()
 
 
-def episode_actions(state: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """The actions of each environment's episode so far; a state holds them one after the other."""
-    return np.split(state["actions"], np.cumsum(state["lengths"])[:-1])
+def replays(env: Replayable, episodes: list, made_of: tuple, obs: np.ndarray) -> bool | None:
+    """Whether a new environment comes to these returns, and to the observation at last; None if there is no new one."""
+    with random_numbers_kept():
+        try:
+            other = Replayable(make_env(*made_of))
+        except Exception:  # of which there can be only so many, for example
+            return None
+        try:
+            for episode, actions, expected in episodes:
+                if actions is env.actions:
+                    found, total = other.restore(env.seed, episode, actions)
+                    return total == expected and np.array_equal(found, obs)
+                found, total = other.restore(env.seed, episode, actions[:-1])
+                total += other.step(actions[-1])[1]
+                if total != expected:
+                    return False
+        except Exception:
+            return False
+        finally:
+            other.close()
+    return True
+
+
+@contextmanager
+def random_numbers_kept() -> Iterator[None]:
+    """Python's, NumPy's and PyTorch's global generators go on afterwards as if nothing had been drawn."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+
+
+def parts_of(state: dict[str, np.ndarray], name: str) -> list[np.ndarray]:
+    """The part of each environment of an array that holds them one after the other, such as its episode's actions."""
+    return np.split(state[name], np.cumsum(state[RAGGED[name]])[:-1])
 
 
 def extract_state(state: dict[str, np.ndarray], index: int, num_envs: int) -> dict[str, np.ndarray]:
     """The state of the environments of one seed, out of that of all."""
     of_seed = slice(index * num_envs, (index + 1) * num_envs)
-    extracted = {name: array[of_seed] for name, array in state.items() if name != "actions"}
-    if "actions" in state:
-        extracted["actions"] = np.concatenate(episode_actions(state)[of_seed])
+    extracted = {name: array[of_seed] for name, array in state.items() if name not in RAGGED}
+    for name in RAGGED.keys() & state.keys():
+        extracted[name] = np.concatenate(parts_of(state, name)[of_seed])
     return extracted

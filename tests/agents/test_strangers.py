@@ -464,8 +464,10 @@ class Remembering(Simple):
 
 
 def test_an_environment_that_cannot_be_brought_back_is_named(tmp_path):
-    PPO(Remembering, seeds=2, num_steps=4).learn(10).save(tmp_path / "agent")
-    with pytest.warns(UserWarning, match="env: found another observation after the same actions"):
+    agent = PPO(Remembering, seeds=2, num_steps=4).learn(10)
+    with pytest.warns(UserWarning, match="env: found an environment that keeps something from episode to episode"):
+        agent.save(tmp_path / "agent")
+    with pytest.warns(UserWarning, match="env: found another observation or return after the same actions"):
         PPO.load(tmp_path / "agent", env=Remembering)
     for wrapper in gym.wrappers.NormalizeObservation, gym.wrappers.NormalizeReward:
         with pytest.raises(

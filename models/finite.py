@@ -1,0 +1,26 @@
+"""Which replicas have finite numbers, and copies of single replicas.
+
+S seed. The first axis of every tensor is S, or a multiple of it: twins are 2 S replicas, one set after the other.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def finite_seeds(tensors: Iterable[Tensor], count: int) -> Tensor:
+    """Whether all numbers of each replica are finite, (S,) bool; `count` is S."""
+    total = torch.zeros(count, dtype=torch.float64)
+    for tensor in tensors:
+        total += tensor.detach().reshape(-1, count, tensor.numel() // len(tensor)).sum((0, 2))
+    return total.isfinite()
+
+
+def copy_seeds(sources: Iterable[Tensor], targets: Iterable[Tensor], seeds: Tensor) -> None:
+    """Copy the replicas `seeds` (S,) bool of each source into its target."""
+    for source, target in zip(sources, targets, strict=True):
+        if seeds.all():
+            target.copy_(source)
+        else:
+            target.unflatten(0, (-1, len(seeds)))[:, seeds] = source.unflatten(0, (-1, len(seeds)))[:, seeds]
