@@ -12,13 +12,13 @@ from agents.common import checkpoint
 from agents.common.acting import Replica as Replica
 from agents.common.agent import Agent as Agent
 from agents.common.checkpoint import CheckpointError as CheckpointError
-from agents.common.guard import DivergenceError as DivergenceError
 from agents.common.make_env import EnvError as EnvError
 from agents.dqn import DQN as DQN
 from agents.ppo import PPO as PPO
 from agents.reinforce import REINFORCE as REINFORCE
 from agents.sac import SAC as SAC
 from agents.td3 import TD3 as TD3
+from models.finite import DivergenceError as DivergenceError
 
 # Every agent that is imported above, by its name in lower case: the one list of them.
 AGENTS: dict[str, type[Agent]] = {

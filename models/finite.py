@@ -9,6 +9,10 @@ import torch
 from torch import Tensor
 
 
+class DivergenceError(RuntimeError):
+    """No seed goes on: updates made the numbers of each of them infinite or NaN."""
+
+
 def finite_seeds(tensors: Iterable[Tensor], count: int) -> Tensor:
     """Whether all numbers of each replica are finite, (S,) bool; `count` is S."""
     total = torch.zeros(count, dtype=torch.float64)
@@ -19,8 +23,9 @@ def finite_seeds(tensors: Iterable[Tensor], count: int) -> Tensor:
 
 def copy_seeds(sources: Iterable[Tensor], targets: Iterable[Tensor], seeds: Tensor) -> None:
     """Copy the replicas `seeds` (S,) bool of each source into its target."""
+    whole, some = bool(seeds.all()), bool(seeds.any())
     for source, target in zip(sources, targets, strict=True):
-        if seeds.all():
+        if whole:
             target.copy_(source)
-        else:
+        elif some:
             target.unflatten(0, (-1, len(seeds)))[:, seeds] = source.unflatten(0, (-1, len(seeds)))[:, seeds]

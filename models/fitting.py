@@ -4,6 +4,7 @@ S seed, B minibatch, E epochs.
 """
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
+from models.finite import DivergenceError, copy_seeds, finite_seeds
 from models.optim import Adam, Optimizer
 from models.streams import Seeds, permutations, resolve_seeds
 
@@ -130,6 +132,42 @@ class EarlyStopping:
 def state_tensors(network: nn.Module) -> list[Tensor]:
     """The parameters and buffers of a network, (S, ...) each, sharing its memory."""
     return [tensor.detach() for tensor in network.state_dict().values()]
+
+
+class Guard:
+    """Stops a replica whose numbers are no longer finite, in the state of the last epoch after which they were.
+
+    `active` says which ones go on.
+    """
+
+    def __init__(self, network: nn.Module, optimizer: Optimizer, seeds: Sequence[int]):
+        self.network, self.optimizer, self.seeds = network, optimizer, seeds
+        self.active = torch.ones(len(seeds), dtype=torch.bool)
+        self.good = [tensor.clone() for tensor in self.state()]
+
+    def state(self) -> list[Tensor]:
+        """What learns, (S, ...) each."""
+        buffers = [x for x in self.network.buffers() if x.shape[:1] == self.active.shape]
+        return [self.optimizer.flat, *buffers]
+
+    @torch.no_grad()
+    def update(self, epoch: int) -> None:
+        """To be called after an epoch. Raises DivergenceError if no replica goes on."""
+        state, before = self.state(), self.active
+        self.active = finite_seeds(state, len(before)) & before
+        copy_seeds(state, self.good, self.active)
+        copy_seeds(self.good, state, ~self.active)
+        stopped = (before & ~self.active).nonzero().flatten().tolist()
+        texts = [
+            f"stopped seed {self.seeds[i]} in epoch {epoch}, with the weights of the one before: found numbers that "
+            f"are not finite with learning_rate {self.optimizer.learning_rate[i]:g}, expected finite ones; lower "
+            "learning_rate, or scale inputs and targets"
+            for i in stopped
+        ]
+        if not self.active.any():
+            raise DivergenceError("; ".join(texts))
+        for text in texts:
+            warnings.warn(f"{text}; the others go on", stacklevel=4)
 
 
 def drop(at: Mapping[float, float]) -> Callable[[float], float]:
@@ -383,15 +421,20 @@ def train_epochs(
     held_out: tuple[Dataset, Tensor] | None,
     patience: int | None,
     callback: Callable[[int, dict[str, Any]], bool | None] | None,
+    seeds: Sequence[int],
 ) -> History:
     """The epochs of `fit`; `batches(epoch)` gives the minibatches of one."""
     began, history = time.process_time(), History()
     rates = torch.tensor(optimize.learning_rate)
     stopping = None if patience is None else EarlyStopping(network, patience, len(rates))
+    guard = Guard(network, optimize, seeds)
     for epoch in range(epochs):
-        active = None if stopping is None else stopping.active
+        active = None if guard.active.all() else guard.active.tolist()
+        if stopping is not None:
+            active = [goes and learns for goes, learns in zip(guard.active.tolist(), stopping.active, strict=True)]
         learning_rate = lambda t: (rates * schedule(t)).tolist()  # noqa: E731
         totals = train_epoch(network, batches(epoch), functions, optimize, learning_rate, active)
+        guard.update(epoch)
         numbers = history.add("train", totals)
         if held_out is not None:
             scores = evaluate(network, held_out[0], functions, held_out[1])
@@ -449,6 +492,8 @@ def fit(
 
     Raises:
         ValueError: before the first step, for what PyTorch would broadcast or convert, or for what is no data set.
+        DivergenceError: where the numbers of no replica are finite any more. One alone stops with a warning, with the
+            weights of the epoch before, and the others go on.
     """
     seeds, functions = resolve_seeds(seeds), {"loss": loss, **(metrics or {})}
     indices = sample_indices("data", data, "indices", indices, len(seeds))
@@ -457,4 +502,6 @@ def fit(
     batches = partial(minibatches, data, indices, batch_size, seeds, augment)
     with parameters_in_place(network):
         optimize = make_optimizer(network, optimizer, learning_rate)
-        return train_epochs(network, epochs, batches, functions, optimize, schedule, held_out, patience, callback)
+        return train_epochs(
+            network, epochs, batches, functions, optimize, schedule, held_out, patience, callback, seeds
+        )

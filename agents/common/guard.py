@@ -10,17 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.finite import copy_seeds, finite_seeds
+from models.finite import DivergenceError, copy_seeds, finite_seeds
 from models.optim import FlatParameters
 
 INTERVAL = 256  # steps of each environment between two copies of the state
 # What steps of environments change, not updates.
 DATA = "obs", "replay.", "rollout.", "priorities.priority", "reward_scaling.", "encoder.statistics.", "policy.epsilon"
 ADVICE = "lower learning_rate, or the scale of rewards (normalize_reward=True)"
-
-
-class DivergenceError(RuntimeError):
-    """No seed of an agent goes on: updates made the numbers of each of them infinite or NaN."""
 
 
 def learned(agent: Any) -> list[Tensor]:

@@ -60,12 +60,11 @@ class Replayable(gym.Wrapper):
     def __init__(self, env: gym.Env, index: int | None = None):
         super().__init__(env)
         self.index, self.seed, self.episode, self.actions = index, 0, 0, []
-        self.last: tuple[int, list] | None = None  # number and actions of the newest complete episode
+        self.last: tuple[int, list, np.ndarray] | None = None  # newest complete episode: number, actions, end
         self.shape, self.dtype = self.observation_space.shape or (), self.observation_space.dtype
         self.discrete = isinstance(self.action_space, gym.spaces.Discrete)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        self.last = (self.episode, self.actions) if seed is None else None
         self.seed, self.episode = (self.seed, self.episode + 1) if seed is None else (seed, 0)
         self.actions = []
         try:
@@ -145,16 +144,13 @@ class Replayable(gym.Wrapper):
     def restore(self, seed: int, episode: int, actions: Sequence) -> tuple[np.ndarray, float]:
         """Act an episode out again; the observation that it led to, and its return.
 
-        Raises EnvError as `step`, and where the episode ends before.
+        Raises EnvError as `step`.
         """
         self.seed, self.episode, self.actions, self.last, total = seed, episode - 1, [], None, 0.0
         obs = self.reset(seed=seed)[0] if episode == 0 else self.reset()[0]
-        self.last = None
         for action in actions:
-            obs, reward, terminated, truncated, _ = self.step(action)
+            obs, reward, *_ = self.step(action)
             total += reward
-            if terminated or truncated:
-                raise self.error("an end", "none, as before")
         return np.array(obs), total
 
     def get_inner(self) -> str | None:
@@ -304,7 +300,9 @@ class SyncBatch(SyncVectorEnv):
         if done.any():
             info = {"final_obs": self._observations.copy(), "_final_obs": done}
             for i in np.flatnonzero(done).tolist():
-                self._observations[i] = self.envs[i].reset()[0]
+                env = self.envs[i]
+                env.last = env.episode, env.actions, info["final_obs"][i]
+                self._observations[i] = env.reset()[0]
             self.check_values()
         return self._observations, self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), info
 
@@ -312,9 +310,10 @@ class SyncBatch(SyncVectorEnv):
         """Raise EnvError unless observations are finite in the agent's precision, and indices in their space."""
         obs = self._observations
         if self.zeros.size:
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 values = obs.ravel().astype(self.zeros.dtype, copy=False)
-            if np.isnan(values @ self.zeros):  # 0 times infinity is NaN
+                wrong = np.isnan(values @ self.zeros)  # 0 times infinity is NaN
+            if wrong:
                 self.refuse(~np.isfinite(values), f"finite numbers of {self.zeros.dtype}")
         elif self.values is not None and (wrong := (obs < self.values[0]) | (obs > self.values[1])).any():
             self.refuse(wrong, f"one of {in_words(self.single_observation_space)}")

@@ -188,12 +188,12 @@ class VecEnv:
         if self.exact is not None or not isinstance(self.env, SyncBatch) or self.is_stale:
             return
         env = self.env.envs[0]
-        episodes = [(env.episode, env.actions, self.returns[0])]
+        episodes = [(env.episode, env.actions, self.env._observations[0], self.returns[0])]
         if env.last is not None:
             episodes.insert(0, (*env.last, self.finished[0]))
-        if not 0 < sum(len(actions) for _, actions, _ in episodes) <= MOST_REPLAYED or env.get_inner() is not None:
+        if not 0 < sum(len(episode[1]) for episode in episodes) <= MOST_REPLAYED or env.get_inner() is not None:
             return
-        same = replays(env, episodes, self.made_of, self.env._observations[0])  # type: ignore[arg-type]
+        same = replays(env.seed, episodes, self.made_of)
         if same is False:
             self.exact = False
             found = "an environment that keeps something from episode to episode, or depends on more than its seed"
@@ -206,27 +206,23 @@ class VecEnv:
         self.env.close()
 
 
-def replays(env: Replayable, episodes: list, made_of: tuple, obs: np.ndarray) -> bool | None:
-    """Whether a new environment comes to these returns, and to the observation at last; None if there is no new one."""
+def replays(seed: int, episodes: list, made_of: tuple) -> bool | None:
+    """Whether a new environment comes to the same when it acts these episodes out; None if there is no new one.
+
+    An episode is its number, its actions, the observation that they led to, and their rewards' sum.
+    """
     with random_numbers_kept():
         try:
-            other = Replayable(make_env(*made_of))
-        except Exception:  # of which there can be only so many, for example
+            env = Replayable(make_env(*made_of))
+        except Exception:  # there can be only so many, for example
             return None
         try:
-            for episode, actions, expected in episodes:
-                if actions is env.actions:
-                    found, total = other.restore(env.seed, episode, actions)
-                    return total == expected and np.array_equal(found, obs)
-                found, total = other.restore(env.seed, episode, actions[:-1])
-                total += other.step(actions[-1])[1]
-                if total != expected:
-                    return False
+            restored = [(env.restore(seed, episode, actions), obs, total) for episode, actions, obs, total in episodes]
         except Exception:
             return False
         finally:
-            other.close()
-    return True
+            env.close()
+    return all(total == expected and np.array_equal(found, obs) for (found, total), obs, expected in restored)
 
 
 @contextmanager
