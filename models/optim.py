@@ -273,8 +273,6 @@ class RMSprop(Optimizer):
         if self.max_grad_norm is not None:
             clip_gradient_norm_(gradient, self.max_grad_norm)
         flat, moving = self.flat, 1.0 if active is None else torch.as_tensor(active, dtype=gradient.dtype)[:, None]
-        if active is not None:  # 0 times NaN is NaN
-            gradient = torch.where(moving > 0, gradient, 0.0)  # type: ignore[operator]
         self.exp_avg_sq.lerp_(gradient**2, (1 - self.alpha) * moving)
         rate = moving * self.rates.to(gradient)[:, None]
         flat.sub_(rate * gradient / self.exp_avg_sq.sqrt().add_(self.eps))

@@ -3,6 +3,7 @@
 S seed.
 """
 
+import math
 import warnings
 from typing import Any
 
@@ -50,7 +51,7 @@ class Guard:
         if agent.losses is self.losses or not agent.losses:
             return
         self.losses = agent.losses
-        finite = torch.stack(tuple(agent.losses.values())).sum().isfinite().item()
+        finite = math.isfinite(sum(sum(loss.tolist()) for loss in agent.losses.values()))
         if not finite or agent.iteration >= self.due or self.any_stopped:
             self.check(agent, keep=agent.iteration >= self.due)
 

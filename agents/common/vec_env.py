@@ -5,7 +5,7 @@ S seed, N environments of one seed, O observation, A action components.
 
 import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -66,7 +66,7 @@ class VecEnv:
         self.action_size = int(np.prod(self.action_space.shape))  # type: ignore[arg-type]
         # Returns of the episodes that are under way, and of each environment's newest complete one.
         self.returns, self.finished = np.zeros(self.env.num_envs), np.full(self.env.num_envs, np.nan)
-        self.steps_so_far = lambda: 0  # of each seed, which the agent knows
+        self.steps_so_far: Callable[[], int] = lambda: 0  # of each seed, which the agent knows
         self.is_stale = False  # whether a step failed, so that the environments are to be restored from their episodes
         self.exact: bool | None = None  # whether acting an episode out again brings it back; None if not known yet
 
