@@ -8,6 +8,7 @@ from functools import partial
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
 import agents
@@ -405,3 +406,41 @@ def test_a_fault_at_the_first_reset_is_named():
 
     with pytest.raises(agents.EnvError, match=r"env 1 of seed 3 after 0 steps: found observation array\(\[.*inf"):
         A2C(make, seeds=[3], num_envs=2)
+
+
+class Huge(Honest):
+    """Numbers of float64, some of which are too large for float32."""
+
+    observation_space = Box(-np.inf, np.inf, (2,), np.float64)
+    scale = 1e300
+
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0].astype(np.float64), {}
+
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        return (obs.astype(np.float64) * self.scale if self.t == 3 else obs.astype(np.float64)), reward, *rest
+
+
+def test_a_number_beyond_the_precision_of_the_agent_is_a_fault(float64):
+    assert np.isfinite(A2C(Huge, seeds=2, num_steps=4).learn(8).get_state()["obs"]).all()  # not beyond float64
+    torch.set_default_dtype(torch.float32)
+    agent = A2C(Huge, seeds=2, num_steps=4)
+    with pytest.raises(
+        agents.EnvError, match=r"after 2 steps: found observation array\(\[.*e\+.*finite numbers of float32"
+    ):
+        agent.learn(8)
+
+
+class Rich(Honest):
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        return obs * 1e30, np.sign(reward) * 9e29, *rest
+
+
+def test_statistics_of_the_largest_numbers_are_finite():
+    agent = PPO(Rich, seeds=2, num_steps=8, normalize_obs=True, normalize_reward=True).learn(200)
+    for name, array in agent.get_state().items():
+        if name != "vec_env.finished":
+            assert np.isfinite(array).all(), name
+    assert "diverged" not in agent.metrics
