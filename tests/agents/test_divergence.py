@@ -15,7 +15,7 @@ import agents
 import envs  # noqa: F401  registers the pendulum
 from agents import A2C, AGENTS, DQN, PPO, REINFORCE, SAC, TD3
 from agents.common.guard import learned
-from models import CNN, GRU
+from models import CNN, GRU, MLP, CategoricalPolicy
 
 PENDULUM, DISCRETE = "balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"
 REPLAY = {"learning_starts": 20, "batch_size": 8, "train_every": 1, "buffer_size": 500}
@@ -118,6 +118,7 @@ def test_a_seed_that_diverges_stops_alone(name, recorded, tmp_path):
     same(of_seeds(agent, [0, 1, 3]), of_seeds(whole, [0, 1, 3]))
     for x, before in zip(learned(agent), good, strict=True):
         torch.testing.assert_close(x.unflatten(0, (-1, 4))[:, 2], before.unflatten(0, (-1, 4))[:, 2], rtol=0, atol=0)
+    assert agent.obs.isfinite().all()  # it has the state of a recurrent network in it
     stopped = agent.metrics["diverged"]
     assert np.isnan(stopped[[0, 1, 3]]).all()
     assert steps < stopped[2] <= 2 * steps
@@ -193,3 +194,14 @@ def test_the_guard_changes_nothing_where_all_is_finite():
         without.guard = False
         same(with_guard.learn(6 * steps).get_state(), without.learn(6 * steps).get_state())
         assert not without.divergence.good
+
+
+def test_a_choice_that_there_is_not_is_never_taken():
+    """Whatever number its logit is, as while a seed diverges."""
+    policy = CategoricalPolicy(MLP(1, hidden=(4,), seeds=2), [2, 5], seeds=2)
+    obs, noise = torch.zeros(2, 9, 1), policy.noise([0, 1], (0,), (9,))
+    for value in torch.nan, torch.inf, 1e30:
+        with torch.no_grad():
+            policy.logits.head.bias.unflatten(-1, (2, 5))[..., 0, 2:] = value
+        for action in policy(obs).sample(noise), policy(obs).mode:
+            assert action[..., 0].max() < 2

@@ -289,18 +289,6 @@ class OddState(WithState):
         return {1: self}
 
 
-def others(agent, kind, tmp_path, env):
-    """A copy through memory, one through a file, and their warnings."""
-    agent.save(tmp_path / "agent")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        loaded = kind.load(tmp_path / "agent", env=env)
-    return loaded, [str(warning.message) for warning in caught]
-
-
-RESUMED = "begin a new episode|begins new episodes"
-
-
 @pytest.mark.parametrize("steps", [16, 21, 0])  # within an episode, at its start, before the first
 @pytest.mark.parametrize("env", [Level, Statistics, GlobalGenerator, OwnGenerator])
 def test_what_outlasts_episodes_is_said_at_save_and_at_load(env, steps, tmp_path):
@@ -337,6 +325,16 @@ def test_what_outlasts_episodes_is_said_at_save_and_at_load(env, steps, tmp_path
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         loaded.save(tmp_path / "again")  # was said when it was loaded
+
+
+def test_the_return_of_an_episode_is_compared_too(tmp_path):
+    """Within the first episode nothing is known of others, and the observations are the same."""
+    agent = A2C(Level, seeds=2, num_steps=4).learn(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        agent.save(tmp_path / "agent")
+    with pytest.warns(UserWarning, match="another observation or return after the same actions, .* 2 of 2"):
+        A2C.load(tmp_path / "agent", env=Level)
 
 
 @pytest.mark.parametrize("steps", [0, 3, 16, 21])
