@@ -5,6 +5,7 @@ S seed, N environments of one seed, n observations to act on, O observation, F f
 
 import dataclasses
 import os
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -90,7 +91,8 @@ class Agent(nn.Module, Generic[ConfigType]):
         self.env_kwargs = plain_keywords(env_kwargs) if env_kwargs else {}
         self.config = config = make_config(self.Config, len(self.seeds), hyperparameters)
         self.vec_env = vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs)
-        vec_env.steps_so_far = lambda: self.num_timesteps
+        itself = weakref.ref(self)  # a cycle of references would keep the memory of an agent that is gone
+        vec_env.steps_so_far = lambda: itself().num_timesteps  # type: ignore[union-attr]
         self.streams = [stream(seed, Role.NETWORKS) for seed in self.seeds]
         self.num_timesteps = self.num_predictions = 0  # steps of each seed, and actions that `predict` drew at random
         self.losses, self.gamma = {}, self.per_seed(config.gamma)  # (S, 1)
