@@ -108,7 +108,7 @@ class PendulumBase:
             limits.append(float(limit))
         low = -np.array(limits)
         drawn = low + (np.array(limits) - low) * uniform[..., :2]
-        return drawn[..., 0], drawn[..., 1], pendulum
+        return drawn[..., 0], clip(drawn[..., 1], pendulum.max_speed), pendulum
 
     def frame(self, trace: deque[float], *numbers: Any) -> np.ndarray | None:
         """The picture of one pendulum: its trace, angle, speed, torque, largest torque and length (`Viewer.draw`)."""

@@ -78,11 +78,14 @@ class Pendulum:
         """Acceleration per sine of the angle (1/s^2) and per torque (1/(kg m^2)).
 
         Quotients of the two properties above, written in Gymnasium's order of operations: near the unstable top a
-        difference in the last digit grows a hundred million times within an episode.
+        difference in the last digit grows a hundred million times within an episode. So lengths that were drawn are
+        multiplied: `**` rounds an array otherwise than a number.
         """
+        length = self.length
+        squared = length**2 if type(length) in (float, int) else length * length  # type: ignore[operator]
         if self.inertia == "rod":
-            return 3 * self.gravity / (2 * self.length), 3 / (self.mass * self.length**2)  # type: ignore[operator]
-        return self.gravity / self.length, 1 / (self.mass * self.length**2)  # type: ignore[operator]
+            return 3 * self.gravity / (2 * self.length), 3 / (self.mass * squared)  # type: ignore[operator]
+        return self.gravity / self.length, 1 / (self.mass * squared)  # type: ignore[operator]
 
 
 NUMBERS = [field.name for field in fields(Pendulum) if field.name not in ("inertia", "integrator")]
