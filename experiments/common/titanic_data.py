@@ -121,7 +121,7 @@ def read(path: Path, source: str | None = None) -> Passengers:
     header = [name.strip(" \t#") for name in rows[0][1]] if rows else []
     names = COLUMNS if set(COLUMNS) <= set(header) else PUBLIC_COLUMNS
     if [header.count(name) for name in names] != [1] * len(names):
-        found = ", ".join(header)[:60] or "nothing"
+        found = repr(", ".join(header)[:60])[1:-1] or "nothing"  # without control characters
         expected = f"the columns {', '.join(COLUMNS)}, once each, with commas between them"
         raise UsageError(f"--data: {path}, line {rows[0][0] if rows else 1}: found {found}, expected {expected}")
     positions, passengers = [header.index(name) for name in names], []

@@ -116,6 +116,7 @@ def test_the_public_copy_is_read_and_cached(tmp_path, monkeypatch, rows):
         (lambda rows: [HEADER], "found 0 passengers, expected 891"),
         (lambda rows: rows, "line 1: found 0, "),
         (lambda rows: ["name,age", "a,1"], "line 1: found name, age, expected the columns p_id, survived"),
+        (lambda rows: ["\x1b[31mred,age"], r"line 1: found \x1b[31mred, age, expected"),
         (lambda rows: [], "line 1: found nothing"),
     ],
 )
