@@ -204,7 +204,7 @@ def test_every_hyper_parameter_has_values_here():
 def test_losses_of_another_shape_are_refused(kind):
     agent = make(kind).learn(40)
     name = next(name for name in agent.get_state() if name.startswith("losses."))
-    with pytest.raises(ValueError, match=rf"^{name}: found shape \(3,\), expected \(2,\)"):
+    with pytest.raises(ValueError, match=rf"^{name}: found .*shape \(3,\), expected "):
         agent.set_state(agent.get_state() | {name: np.zeros(3, np.float32)})
 
 
