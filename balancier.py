@@ -1,18 +1,125 @@
-"""What the four packages stand on: complete files, and a check that nothing else answers to their generic names.
+"""What the four packages stand on: complete files, bounds of what a user gives, and a check of their generic names.
 
 This module alone has a name that no other project takes, so the console script starts here.
 """
 
+import contextlib
 import importlib.metadata
 import importlib.util
+import inspect
 import os
 import secrets
 import sys
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from functools import cache
+from numbers import Integral, Rational, Real
 from pathlib import Path
+from typing import Any, TypeGuard
 
 PACKAGES = ("envs", "models", "agents", "experiments")
 HOME = Path(__file__).resolve().parent
+MOST = 2**53  # the largest number that is taken: float64 holds every whole number up to it
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a value may be: a test, and the same in words, which follow "expected" in an error.
+
+    The largest number is only spoken of where a value is larger.
+    """
+
+    holds: Callable[[Any], bool]
+    words: str
+    most: float = MOST
+
+
+def is_number(value: Any, kind: type = Real) -> TypeGuard[Any]:
+    """Whether it is a number, Python's or NumPy's; True and False are none, nor are fractions."""
+    fraction = isinstance(value, Rational) and not isinstance(value, Integral)
+    return isinstance(value, kind) and not isinstance(value, bool) and not fraction
+
+
+def whole(least: int, most: int = MOST) -> Bound:
+    """Whole numbers from `least` to `most`."""
+    words = f"a whole number of at least {least}"
+    return Bound(lambda value: is_number(value, Integral) and least <= value <= most, words, most)
+
+
+def number(least: float, most: float = MOST, above: bool = False) -> Bound:
+    """Numbers from `least` (or with `above` larger ones) to `most`."""
+    words = f"above {least:g}" if above else f"of at least {least:g}"
+    words = f"a number {words if most == MOST else f'from {least:g} to {most:g}'}"
+    return Bound(lambda value: is_number(value) and least <= value <= most and not (above and value == least), words)
+
+
+def one_of(choices: Collection[str]) -> Bound:
+    return Bound(lambda value: isinstance(value, str) and value in choices, f"one of {', '.join(choices)}")
+
+
+def function(count: int, words: str) -> Bound:
+    """Functions that can be called with so many arguments."""
+
+    def holds(value: Any) -> bool:
+        try:
+            return callable(value) and inspect.signature(value).bind(*range(count)) is not None
+        except TypeError:
+            return False
+        except ValueError:  # a function without a signature
+            return True
+
+    return Bound(holds, f"a function of {words}")
+
+
+def optional(bound: Bound) -> Bound:
+    return Bound(lambda value: value is None or bound.holds(value), f"{bound.words}, or None", bound.most)
+
+
+SWITCH = Bound(lambda value: isinstance(value, bool), "True or False")
+
+
+def check(**given: tuple[Any, Bound]) -> None:
+    """Raise ValueError, in one line, for the first value out of its bound; each is given as name=(value, bound)."""
+    for name, (value, bound) in given.items():
+        if not bound.holds(value):
+            raise ValueError(out_of_bound(name, value, bound))
+
+
+def check_steps(name: str, value: Any) -> int:
+    """A number of steps as Python's whole number, for which 1e6 is one, too; ValueError for others."""
+    steps = int(value) if isinstance(value, float) and value.is_integer() else value
+    check(**{name: (steps, whole(0))})
+    return int(steps)
+
+
+def out_of_bound(name: str, value: Any, bound: Bound) -> str:
+    """That a value is out of its bound, in one line."""
+    beyond = is_number(value) and value > bound.most and " to " not in bound.words
+    return f"{name}: found {shown(value)}, expected {bound.words}{f', and at most {bound.most:,}' if beyond else ''}"
+
+
+@contextlib.contextmanager
+def enough_memory(name: str, value: int) -> Iterator[None]:
+    """ValueError that names what was given, where there is no memory for what it asks for."""
+    try:
+        yield
+    except (MemoryError, ValueError) as error:  # the latter for arrays of more than 2**63 bytes
+        raise ValueError(f"{name}: found {value}, expected fewer ({error})") from None
+
+
+def one_line(text: Any) -> str:
+    """A text, or an error's, on one line, and shortened."""
+    words = " ".join(str(text).split())
+    return words if len(words) <= 200 else f"{words[:180]} ... {words[-10:]}"
+
+
+def shown(value: Any) -> str:
+    """A value in a message: on one line, and shortened."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a number of too many digits, or an object whose repr fails
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:80]} ... {text[-10:]}"
 
 
 def write_file(path: str | os.PathLike, data: bytes | str) -> None:

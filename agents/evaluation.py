@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from agents.common.agent import Agent
+from agents.common.agent import KEYWORDS, Agent
 from agents.common.make_env import Maker, make_envs, make_native_batch
+from balancier import Bound, check, shown, whole
 
 TEST_SEED = 10_000  # test returns are those from reset(seed=TEST_SEED + i)
 VALIDATION_SEED = 20_000  # evaluations during training start from reset(seed=VALIDATION_SEED + i)
@@ -35,6 +36,9 @@ def evaluate(
     Raises:
         ValueError: for an episode that is longer.
     """
+    check(starts=(starts, STARTS), max_steps=(max_steps, whole(1)), env_kwargs=(env_kwargs, KEYWORDS))
+    if not callable(getattr(model, "predict", None)) or isinstance(model, type):
+        raise ValueError(f"model: found {shown(model)}, expected an agent, or anything with SB3's predict")
     replicas = len(model) if hasattr(model, "__len__") else None
     count, n = (replicas or 1) * len(starts), len(starts)
     envs = _Envs(env, count, env_kwargs or {})
@@ -43,9 +47,8 @@ def evaluate(
     state, first = None, np.ones(count, np.bool_)
     for _ in range(max_steps):
         shape = (replicas, n) if replicas else (n,)
-        action, state = model.predict(
-            obs.reshape(*shape, *obs.shape[1:]), state, first.reshape(shape), deterministic=True
-        )
+        answer = model.predict(obs.reshape(*shape, *obs.shape[1:]), state, first.reshape(shape), deterministic=True)
+        action, state = check_answer(answer, shape)
         obs, reward, done = envs.step(action.reshape(count, *action.shape[len(shape) :]), active)
         returns[active] += reward[active]
         active &= ~done
@@ -54,6 +57,21 @@ def evaluate(
             envs.close()
             return returns.reshape(-1, n)
     raise ValueError(f"env: found an episode of more than {max_steps} steps, expected an end or a time limit")
+
+
+def check_answer(answer: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, Any]:
+    """The actions (*shape, ...) and the state that `predict` returned; ValueError for anything else."""
+    if not isinstance(answer, tuple) or len(answer) != 2 or np.shape(answer[0])[: len(shape)] != shape:
+        expected = f"actions of shape {(*shape, '...')} and a state".replace("'", "")
+        raise ValueError(f"model: found a predict that returns {shown(answer)}, expected {expected}")
+    return np.asarray(answer[0]), answer[1]
+
+
+START = whole(0, 2**32 - 1)
+STARTS = Bound(
+    lambda x: isinstance(x, list | tuple | range | np.ndarray) and 0 < len(x) <= 10**6 and all(map(START.holds, x)),
+    "at least one seed of reset, whole numbers from 0 to 2**32 - 1",
+)
 
 
 class _Envs:
@@ -96,6 +114,8 @@ def select_best(
     Raises:
         ValueError: for an agent made with a function, which no start of an id leads to.
     """
+    if not isinstance(agent, Agent):
+        raise ValueError(f"agent: found {shown(agent)}, expected an agent")
     if agent.env_id is None:
         expected = "expected one made with an id"
         raise ValueError(f"select_best: found an agent whose environment came from a function, {expected}")

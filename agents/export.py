@@ -19,6 +19,7 @@ from torch import Tensor, nn
 import balancier
 from agents.common.acting import Replica
 from agents.common.spaces import ActionMap
+from balancier import shown
 
 INSTALL = "python -m pip install 'balancier[onnx]'"
 
@@ -33,6 +34,8 @@ class Actor(nn.Module):
 
     def __init__(self, replica: Replica):
         super().__init__()
+        if not isinstance(replica, Replica):
+            raise ValueError(f"replica: found {shown(replica)}, expected one seed of an agent, agent[i]")
         self.encoder, self.policy = copy.deepcopy(replica.encoder), copy.deepcopy(replica.policy)
         for module in self.modules():  # a view copies the memory behind it, which is that of all replicas
             module._buffers = {name: None if x is None else x.clone() for name, x in module._buffers.items()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.common.config import Count, Positive, PositivePerSeed, SharePerSeed
+from agents.common.config import Count, Few, Positive, PositivePerSeed, SharePerSeed
 from agents.common.on_policy import OnPolicy, OnPolicyConfig
 from agents.common.replay import Transitions
 
@@ -20,7 +20,7 @@ class PPOConfig(OnPolicyConfig):
     """Hyper-parameters; the defaults are the paper's for MuJoCo, and SB3's."""
 
     learning_rate: PositivePerSeed = 3e-4  # of Adam
-    num_epochs: Count = 10
+    num_epochs: Few = 10
     """Passes over each rollout, usually 3 to 20: more learn more from it, until the policy has moved too far."""
     batch_size: Count = 64
     """Steps of a minibatch, usually 32 to 256: larger is steadier and slower."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from agents.common.config import Count, PositivePerSeed, Switch
+from agents.common.config import Count, Few, PositivePerSeed, Switch
 from agents.common.on_policy import OnPolicy, OnPolicyConfig
 from agents.common.replay import Transitions
 from agents.common.returns import gae
@@ -15,7 +15,7 @@ from agents.common.returns import gae
 class REINFORCEConfig(OnPolicyConfig):
     """Hyper-parameters; the defaults are those of Spinning Up's vanilla policy gradient, 4,000 steps a rollout."""
 
-    num_envs: Count = 8
+    num_envs: Few = 8
     num_steps: Count = 500  # at least an episode: steps whose end is not seen teach nothing
     learning_rate: PositivePerSeed = 3e-4  # of Adam
     baseline: Switch = True

@@ -11,16 +11,40 @@ r + gamma max_a' Q(x', a'), by a share that is its learning rate.
 S seed, N environments of one seed, T steps, X states, A actions, K possible next states, n observations.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from balancier import Bound, check, is_number, number, shown, whole
 from models.streams import stream
 
 Process = tuple[np.ndarray, np.ndarray, np.ndarray]  # reward (X, A); next states and probabilities, both (X, A, K)
 Number = float | np.ndarray  # one for all seeds, or (S,)
+
+
+DISCOUNT = Bound(lambda x: is_number(x) and 0 <= x < 1, "at least 0 and below 1")
+
+
+def check_process(process: Any) -> Process:
+    """The arrays of a process; ValueError where they do not fit one another."""
+    try:
+        reward, next_state, probability = (np.asarray(part) for part in process)
+    except (TypeError, ValueError):
+        raise ValueError(f"process: found {shown(process)}, expected three arrays, as of Grid.process") from None
+    shapes = reward.shape, next_state.shape, probability.shape
+    if reward.ndim != 2 or not reward.size or next_state.shape[:2] != reward.shape or next_state.ndim != 3:
+        raise ValueError(f"process: found shapes {shapes}, expected (X, A), (X, A, K) and (X, A, K)")
+    if probability.shape != next_state.shape or next_state.dtype.kind not in "iu":
+        raise ValueError(f"process: found shapes {shapes}, expected (X, A), (X, A, K) of whole numbers and (X, A, K)")
+    if not ((next_state >= 0) & (next_state < len(reward))).all() or not np.isfinite(reward).all():
+        raise ValueError(
+            f"process: found a next state or a reward out of range, expected states 0 to {len(reward) - 1}"
+        )
+    if not (probability >= 0).all() or not np.allclose(probability.sum(-1), 1):
+        raise ValueError("process: found probabilities that do not sum to 1, expected those of all next states to")
+    return reward, next_state, probability
 
 
 def value_iteration(process: Process, gamma: float, tolerance: float = 1e-3) -> Iterator[tuple[np.ndarray, float]]:
@@ -33,9 +57,8 @@ def value_iteration(process: Process, gamma: float, tolerance: float = 1e-3) -> 
     Raises:
         ValueError: for a discount with which the sweeps might never end.
     """
-    if not 0 <= gamma < 1:
-        raise ValueError(f"gamma: found {gamma}, expected at least 0 and below 1")
-    reward, next_state, probability = process
+    check(gamma=(gamma, DISCOUNT), tolerance=(tolerance, number(1e-12)))
+    reward, next_state, probability = check_process(process)
     value, residual = np.zeros(len(reward)), np.inf
     while residual > tolerance:
         q = reward + gamma * (probability * value[next_state]).sum(-1)
@@ -71,7 +94,21 @@ def q_learning(
         num_envs: N environments of each seed. If several take the same action in the same state, Q learns from one.
         num_steps: T, steps of an episode. This is a time limit: Q learns from the last step as from any other.
     """
-    reward, next_state, probability = process
+    reward, next_state, probability = check_process(process)
+    starts, seeds = np.asarray(starts), list(seeds) if isinstance(seeds, Iterable) else []
+    if starts.shape != (len(reward),) or starts.dtype.kind not in "fiu" or not (starts >= 0).all() or not starts.any():
+        expected = f"{len(reward)} weights of states, none negative, not all 0"
+        raise ValueError(f"starts: found {shown(starts)}, expected {expected}")
+    each = Bound(lambda x: len(x) > 0 and all(map(whole(0).holds, x)), "a list of whole numbers of at least 0")
+    check(seeds=(seeds, each), num_envs=(num_envs, whole(1, 10**6)), num_steps=(num_steps, whole(1, 10**6)))
+    settings = {"learning_rate": learning_rate, "decay": decay, "gamma": gamma, "epsilon": epsilon}
+    for name, setting in settings.items():
+        values = np.asarray(setting).ravel().tolist()
+        expected = Bound(number(0, 1).holds, f"numbers from 0 to 1, one or {len(seeds)}")
+        for value in values:
+            check(**{name: (value, expected)})
+        if np.shape(setting) not in ((), (len(seeds),)):
+            raise ValueError(f"{name}: found {shown(setting)}, expected {expected.words}")
     (states, actions), num_next = reward.shape, next_state.shape[-1]
     streams = [stream(seed, 0) for seed in seeds]
     numbers = np.broadcast_arrays(np.ones(len(seeds)), learning_rate, decay, gamma, epsilon)

@@ -12,10 +12,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from balancier import SWITCH, Bound, check, number, one_line, shown, whole
 from envs.physics import Pendulum
 from envs.sources import SWINGING, draw_swings
 
 CHUNK = 10_000
+SEED, COUNT = whole(0, 2**32 - 1), whole(1, 10**7)
+MOST_NUMBERS = 10**9  # of a data set, which memory holds
+SPACE = Bound(lambda x: isinstance(x, gym.Space), "a space of Gymnasium")
+TURN = Bound(
+    lambda x: isinstance(x, list | tuple) and len(x) == 2 and all(map(number(0, above=True).holds, x)) and x[0] <= x[1],
+    "two numbers of steps above 0, the lower one first",
+)
 
 # (observations (n, O), step t) -> actions (n, ...)
 Policy = Callable[[np.ndarray, int], np.ndarray]
@@ -32,6 +40,7 @@ class Rollout(NamedTuple):
 
 def idle(space: gym.Space, num: int) -> Policy:
     """No action: the action of the space that is nearest to zero, or the middle one of discrete actions."""
+    check(space=(space, SPACE), num=(num, COUNT))
     if isinstance(space, gym.spaces.MultiBinary):
         return lambda obs, t: np.zeros((num, *space.shape), space.dtype)
     if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete):
@@ -44,6 +53,7 @@ def idle(space: gym.Space, num: int) -> Policy:
 
 def random(space: gym.Space, num: int, seed: int = 0) -> Policy:
     """Uniform actions."""
+    check(space=(space, SPACE), num=(num, COUNT), seed=(seed, SEED))
     generator = np.random.default_rng(seed)
     if isinstance(space, gym.spaces.Discrete):
         return lambda obs, t: space.start + generator.integers(int(space.n), size=num)
@@ -62,6 +72,7 @@ def random(space: gym.Space, num: int, seed: int = 0) -> Policy:
 
 def sinusoidal(space: gym.Space, num: int, seed: int = 0, steps_per_turn: tuple[float, float] = (20, 100)) -> Policy:
     """Actions that swing over the whole range; each environment has a random period, in steps, and a random phase."""
+    check(num=(num, COUNT), seed=(seed, SEED), steps_per_turn=(steps_per_turn, TURN))
     box = bounded(space)
     generator, column = np.random.default_rng(seed), (num, *[1] * len(box.shape))
     rate = 2 * np.pi / generator.uniform(*steps_per_turn, column)
@@ -108,9 +119,15 @@ def roll_out(
         options: of the reset.
 
     Raises:
-        ValueError: if an episode ends before `num_steps`.
+        ValueError: if an episode ends before `num_steps`, and for other numbers, ids and policies.
     """
-    batch = gym.make_vec(env_id, num_episodes, **env_kwargs)
+    check(num_episodes=(num_episodes, COUNT), num_steps=(num_steps, COUNT), seed=(seed, SEED))
+    check(policy=(policy, Bound(lambda x: x is None or callable(x), "a function of observations and step, or None")))
+    check(env_id=(env_id, Bound(lambda x: isinstance(x, str) and x != "", "an id that Gymnasium knows")))
+    try:
+        batch = gym.make_vec(env_id, num_episodes, **env_kwargs)
+    except (gym.error.Error, ModuleNotFoundError) as error:
+        raise ValueError(f"env_id: found {shown(env_id)}, expected a registered id ({one_line(error)})") from None
     obs, info = batch.reset(seed=seed, options=options)
     if policy is None or policy in (idle, random, sinusoidal):
         policy = (policy or idle)(batch.single_action_space, num_episodes)  # type: ignore[operator,call-arg]
@@ -122,7 +139,7 @@ def roll_out(
         actions.append(action)
         rewards.append(reward)
         if t < num_steps - 1 and (terminated | truncated).any():  # type: ignore[operator]
-            raise ValueError(f"num_steps: found {num_steps}, but an episode ended after {t + 1} steps")
+            raise ValueError(f"num_steps: found {num_steps}, expected at most {t + 1}: an episode ended then")
     batch.close()
     drawn = {name: np.array(value) for name, value in info.items() if not name.startswith("_")}
     return Rollout(np.stack(observations, 1), np.stack(actions, 1), np.stack(rewards, 1), drawn)  # type: ignore[arg-type]
@@ -139,6 +156,9 @@ def swings(count: int, num_steps: int, *, seed: int = 0, **parameters: Any) -> t
     They are the pendulums of `balancier/Sequence-v0`; `parameters` of `envs.physics.Pendulum` change them. Different
     seeds below 2**32 share no pendulum.
     """
+    check(count=(count, COUNT), num_steps=(num_steps, COUNT), seed=(seed, SEED))
+    if count * num_steps > MOST_NUMBERS:
+        raise ValueError(f"count: found {count}, expected at most {MOST_NUMBERS // num_steps}, of so many steps")
     parts, pendulum = [], Pendulum(**(SWINGING | parameters))
     for first in range(0, count, CHUNK):  # as many at once as fit the processor's cache
         generator = np.random.default_rng([seed, first])
@@ -148,11 +168,15 @@ def swings(count: int, num_steps: int, *, seed: int = 0, **parameters: Any) -> t
     return series.pop("angle"), series
 
 
+SERIES = Bound(lambda x: isinstance(x, np.ndarray) and x.ndim >= 2, "an array (n, T, ...)")
+
+
 def windows(series: np.ndarray, length: int, stride: int = 1) -> np.ndarray:
     """All windows of `length` steps: (n, T, ...) -> (n k, length, ...), k = (T - length) // stride + 1.
 
     Raises ValueError if the series are shorter than a window.
     """
+    check(series=(series, SERIES), length=(length, COUNT), stride=(stride, COUNT))
     if not 1 <= length <= series.shape[1]:
         raise ValueError(f"length: found {length}, expected 1 to {series.shape[1]}, the steps of a series")
     views = np.lib.stride_tricks.sliding_window_view(series, length, axis=1)[:, ::stride]  # (n, k, ..., length)
@@ -182,6 +206,7 @@ def scale_of(x: Tensor) -> Standardize:
 
 def split(count: int, validation: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Random training and validation indices, sorted; `validation` is the share of the second."""
+    check(count=(count, COUNT), validation=(validation, number(0, 1)), seed=(seed, SEED))
     held_out = round(count * validation)
     if not 0 < held_out < count:
         raise ValueError(
@@ -189,6 +214,16 @@ def split(count: int, validation: float, seed: int = 0) -> tuple[np.ndarray, np.
         )
     order = np.random.default_rng(seed).permutation(count)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def is_finite(x: np.ndarray) -> bool:
+    return x.dtype.kind in "fiu" and bool(np.isfinite(x).all())
+
+
+EPISODES = Bound(
+    lambda x: isinstance(x, np.ndarray | Tensor) and x.ndim >= 2 and is_finite(np.asarray(x)),
+    "an array (n, ..., components) of finite numbers",
+)
 
 
 def datasets(
@@ -199,6 +234,9 @@ def datasets(
     An episode lies either in the training part or in the validation part. Mean and standard deviation come from the
     training part only; without `normalize` they are 0 and 1.
     """
+    check(x=(x, EPISODES), y=(y, EPISODES), normalize=(normalize, SWITCH))
+    if len(x) != len(y):
+        raise ValueError(f"x, y: found {len(x)} and {len(y)} episodes, expected as many of each")
     both = [torch.as_tensor(part, dtype=torch.get_default_dtype()) for part in (x, y)]
     train, held_out = (torch.from_numpy(indices) for indices in split(len(x), validation, seed))
     scales = [scale_of(part[train]) for part in both]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from balancier import Bound, check, whole
 from envs.physics import Array, Pendulum, fixed, namespace, reward, transition
 
 Corners = tuple[np.ndarray, np.ndarray]  # four points, and the weight of each
@@ -73,9 +74,9 @@ def pendulum_grid(num_angles: int, num_speeds: int, num_torques: int, pendulum: 
     Raises:
         ValueError: for fewer than two angles, speeds or torques, and for a parameter that is a range.
     """
-    for name, number in (("num_angles", num_angles), ("num_speeds", num_speeds), ("num_torques", num_torques)):
-        if number < 2:
-            raise ValueError(f"{name}: found {number}, expected at least 2")
+    points = whole(2, 10_000)
+    check(num_angles=(num_angles, points), num_speeds=(num_speeds, points), num_torques=(num_torques, points))
+    check(pendulum=(pendulum, Bound(lambda x: x is None or isinstance(x, Pendulum), "a Pendulum, or None")))
     pendulum = fixed(pendulum or Pendulum())
     max_speed, max_torque = float(pendulum.max_speed), float(pendulum.max_torque)  # type: ignore[arg-type]
     angles = -np.pi + 2 * np.pi * np.arange(num_angles) / num_angles

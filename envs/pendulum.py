@@ -14,10 +14,19 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.spaces import Box, Discrete
 from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode
+from torch import Tensor
 
+from balancier import check, number, shown, whole
 from envs import raster
-from envs.physics import Pendulum, clip, cos_sin, reward, transition
-from envs.vector import IndependentVectorEnv, check_drawable, check_render_mode
+from envs.physics import EXTREME, Pendulum, clip, cos_sin, reward, transition
+from envs.vector import (
+    IndependentVectorEnv,
+    check_array,
+    check_drawable,
+    check_options,
+    check_render_mode,
+    check_seed,
+)
 
 Observation = Literal["state", "angle", "pixels"]
 START_RANGE = (np.pi, 1.0)  # rad and rad/s: episodes start uniformly within +- these
@@ -40,13 +49,15 @@ class PendulumBase:
 
     def __init__(self, observation: Observation, num_torques: int | None, parameters: dict, size: Any = None):
         if observation not in get_args(Observation):
-            raise ValueError(f"observation: found {observation!r}, expected 'state', 'angle' or 'pixels'")
-        whole = isinstance(num_torques, int) and not isinstance(num_torques, bool)
-        if num_torques is not None and (not whole or num_torques < 2):
-            raise ValueError(f"num_torques: found {num_torques!r}, expected a whole number of at least 2")
+            raise ValueError(f"observation: found {shown(observation)}, expected 'state', 'angle' or 'pixels'")
+        if num_torques is not None:
+            check(num_torques=(num_torques, whole(2, 10_000)))
         if observation != "pixels" and size is not None:
             raise ValueError(f"size: found {size!r}, expected None: only observation='pixels' has a size")
         self.size = raster.check_size(size)
+        for name, value in parameters.items():
+            if isinstance(value, np.ndarray | Tensor):
+                raise ValueError(f"{name}: found {shown(value)}, expected a number, or a range (low, high)")
         self.pendulum = Pendulum(**parameters)
         self.with_speed, self.pixels, self.num_torques = observation == "state", observation == "pixels", num_torques
         highest = {name: np.max(getattr(self.pendulum, name)) for name in ("max_torque", "max_speed")}
@@ -71,30 +82,27 @@ class PendulumBase:
 
     def torque(self, action: Any, shape: tuple[int, ...], pendulum: Pendulum) -> np.ndarray:
         """The torque of an action, clipped; ValueError for an action that is none."""
-        action = np.asarray(action)
+        action = check_array("action", action)
         if self.num_torques is not None:
             if action.shape != shape or not np.issubdtype(action.dtype, np.integer):
-                raise ValueError(f"action: found {action!r}, expected whole numbers of shape {shape}")
+                raise ValueError(f"action: found {shown(action)}, expected whole numbers of shape {shape}")
             if (action < 0).any() or (action >= self.num_torques).any():
-                raise ValueError(f"action: found {action!r}, expected 0 to {self.num_torques - 1}")
+                raise ValueError(f"action: found {shown(action)}, expected 0 to {self.num_torques - 1}")
             return (action * (2.0 / (self.num_torques - 1)) - 1.0) * pendulum.max_torque
         if action.shape != (*shape, 1) or action.dtype.kind not in "fiu":
-            raise ValueError(f"action: found {action!r}, expected numbers of shape {(*shape, 1)}")
+            raise ValueError(f"action: found {shown(action)}, expected numbers of shape {(*shape, 1)}")
         # The torque keeps the action's precision: Gymnasium computes with it in float32 too.
         torque = clip(action[..., 0], pendulum.max_torque)
         # One sum finds any NaN. Infinities became the largest torque, so the actions themselves are searched for them.
         if not math.isfinite(np.add.reduce(action, None)) and not np.isfinite(action).all():
-            raise ValueError(f"action: found {action!r}, expected finite numbers")
+            raise ValueError(f"action: found {shown(action)}, expected finite numbers")
         return torque
 
     def draw_start(
         self, uniform: np.ndarray, options: dict[str, Any] | None
     ) -> tuple[np.ndarray, np.ndarray, Pendulum]:
         """Angle, speed and parameters of new episodes from numbers (..., 2 + number of ranges) in [0, 1)."""
-        options = options or {}
-        for name in options:
-            if name not in RESET_OPTIONS:
-                raise ValueError(f"options: found {name!r}, expected any of {', '.join(RESET_OPTIONS)}")
+        options = check_options(options, RESET_OPTIONS)
         pendulum = self.pendulum.draw(uniform[..., 2:]) if self.pendulum.ranges else self.pendulum
         shape = uniform.shape[:-1]
         if "state" in options:
@@ -102,9 +110,8 @@ class PendulumBase:
         limits = []
         for name, default in zip(("x_init", "y_init"), START_RANGE, strict=True):
             limit = options.get(name, default)
-            number = isinstance(limit, int | float | np.number) and not isinstance(limit, bool)
-            if not number or not 0 <= limit < np.inf:
-                raise ValueError(f"options: found {name} {limit!r}, expected a finite number of at least 0")
+            if not number(0, EXTREME).holds(limit):
+                raise ValueError(f"options: found {name} {shown(limit)}, expected a number from 0 to {EXTREME:g}")
             limits.append(float(limit))
         low = -np.array(limits)
         drawn = low + (np.array(limits) - low) * uniform[..., :2]
@@ -146,9 +153,13 @@ for _name, _keyword in {field.name: field.name for field in fields(Pendulum)}.it
 
 def check_state(what: str, state: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Angles and speeds (...) of a state (2,) or (..., 2); ValueError, which begins with `what`, for anything else."""
-    state = np.asarray(state, np.float64)
-    if state.shape not in ((2,), (*shape, 2)) or not np.isfinite(state).all():
-        raise ValueError(f"{what} {state.tolist()}, expected a finite (angle, speed)")
+    try:
+        values = np.asarray(state, np.float64)
+    except (ValueError, TypeError):
+        values = np.full(2, np.nan)
+    if values.shape not in ((2,), (*shape, 2)) or not (np.abs(values) <= EXTREME).all():
+        raise ValueError(f"{what} {shown(state)}, expected a finite (angle, speed), at most {EXTREME:g}")
+    state = values
     angle, speed = np.broadcast_to(state, (*shape, 2)).T.copy()
     return angle, speed
 
@@ -248,7 +259,7 @@ class PendulumEnv(PendulumBase, gym.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         if self.closed:
             raise ClosedEnvironmentError("the pendulum was closed; make a new one")
-        super().reset(seed=seed)
+        super().reset(seed=check_seed(seed))
         uniform = self.np_random.random(2 + len(self.pendulum.ranges))
         self.angle, self.speed, self.drawn = self.draw_start(uniform, options)
         self.last_angle, self.last_torque = self.angle, 0.0

@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
+from balancier import MOST, is_number, shown
+
 Range = tuple[float, float]
 Array = Any  # a NumPy array, a torch tensor, or a number
 Inertia = Literal["rod", "point"]
@@ -89,6 +91,7 @@ class Pendulum:
 
 
 NUMBERS = [field.name for field in fields(Pendulum) if field.name not in ("inertia", "integrator")]
+EXTREME = 1e6  # the largest parameter, in its unit
 TURN = 2 * math.pi
 MANY = 256  # numbers: from here on the work in an array takes longer than the calls
 EXACT = 1024  # numbers: from here on the last digits of squares would take as long as all else in a step
@@ -104,13 +107,17 @@ def _check_number(name: str, value: Any) -> None:
     ends = tuple(value) if isinstance(value, tuple | list) else (value, value)
     zero_allowed = name == "damping"
     expected = "a number of at least 0" if zero_allowed else "a number above 0"
-    numbers = all(isinstance(end, int | float | np.number) and not isinstance(end, bool) for end in ends)
-    if len(ends) != 2 or not numbers or not all(math.isfinite(end) for end in ends):
-        raise ValueError(f"{name}: found {value!r}, expected {expected}, or a range (low, high)")
+    numbers = all(map(is_number, ends))
+    if len(ends) != 2 or not numbers or not all(-MOST <= end <= MOST for end in ends):
+        raise ValueError(f"{name}: found {shown(value)}, expected {expected}, or a range (low, high)")
     if min(ends) < 0 or (min(ends) == 0 and not zero_allowed):
         raise ValueError(f"{name}: found {value!r}, expected {expected}, or a range (low, high)")
     if ends[0] > ends[1]:
         raise ValueError(f"{name}: found the range {value!r}, expected its lower end first")
+    least = 1 / EXTREME if name in ("length", "mass") else 0  # which stand below a fraction line
+    if not least <= ends[0] <= ends[1] <= EXTREME:
+        expected = f"{least:g} to {EXTREME:g}, with which every step is finite"
+        raise ValueError(f"{name}: found {value!r}, expected {expected}")
 
 
 def namespace(x: Array) -> Any:

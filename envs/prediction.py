@@ -13,7 +13,7 @@ from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode
 
 from envs.sources import BLOCK, FREE, Source, make_source
-from envs.vector import IndependentVectorEnv, check_drawable
+from envs.vector import IndependentVectorEnv, check_array, check_drawable, check_options, check_seed
 
 
 class PredictionVectorEnv(IndependentVectorEnv):
@@ -49,6 +49,7 @@ class PredictionVectorEnv(IndependentVectorEnv):
         self.episodes[index] = -1
 
     def begin_episodes(self, indices: np.ndarray, options: dict[str, Any]) -> dict[str, Any]:
+        check_options(options, ())
         self.episodes[indices] += 1
         for index in indices[self.episodes[indices] % BLOCK == 0]:
             self.draw_block(index)
@@ -71,7 +72,7 @@ class PredictionVectorEnv(IndependentVectorEnv):
     def advance(self, actions: Any) -> np.ndarray:
         step = np.minimum(self.steps, self.source.num_steps - 1)
         target = self.target[self.index, self.episodes % BLOCK, step]
-        loss = self.source.loss(np.asarray(actions), target)
+        loss = self.source.loss(check_array("action", actions), target)
         return -np.where(target == FREE, 0.0, loss) if isinstance(self.source.action_space, Discrete) else -loss
 
     def render(self) -> list[np.ndarray]:  # type: ignore[override]
@@ -111,17 +112,19 @@ class PredictionEnv(gym.Env):
         self.observation_space, self.action_space = self.source.observation_space, self.source.action_space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        seed = check_seed(seed)
         super().reset(seed=seed)
+        check_options(options, ())
         start = None
         if self.generator is not self.np_random or seed is not None:  # at first, and where somebody has set another one
             known = self.np_random_seed is not None and self.np_random_seed >= 0
             start = self.np_random_seed % 2**64 if known else int(self.np_random.integers(2**63))
             self.generator = self.np_random
-        obs, info = self.batch.reset(seed=start, options=options)
+        obs, info = self.batch.reset(seed=start)
         return obs[0], info
 
     def step(self, action: Any):
-        obs, reward, terminated, truncated, info = self.batch.step(np.asarray(action)[None])
+        obs, reward, terminated, truncated, info = self.batch.step(check_array("action", action)[None])
         return obs[0], reward[0], bool(terminated[0]), bool(truncated[0]), info
 
     def render(self) -> np.ndarray:  # type: ignore[override]

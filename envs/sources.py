@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
 
+from balancier import Bound, check, number, one_of, shown, whole
 from envs import raster
 from envs.physics import Pendulum, transition, wrap
 
 BLOCK = 32  # episodes drawn at once
 FREE = -1  # a target that every prediction meets
+STEPS = whole(1, 100_000)  # of an episode, of which a block is drawn at once
 
 # A pendulum to identify: length and mass are hidden. It swings freely from a start within SWING_RANGE of its rest.
 SWINGING: dict[str, Any] = {
@@ -62,19 +64,26 @@ class Source:
             raise ValueError(f"action: found shape {prediction.shape}, expected {target.shape}")
         if isinstance(space, Discrete):
             if not np.issubdtype(prediction.dtype, np.integer) or ((prediction < 0) | (prediction >= space.n)).any():
-                raise ValueError(f"action: found {prediction!r}, expected whole numbers from 0 to {space.n - 1}")
+                raise ValueError(f"action: found {shown(prediction)}, expected whole numbers from 0 to {space.n - 1}")
             return (prediction != target).astype(np.float64)
-        if not np.issubdtype(prediction.dtype, np.number) or not np.isfinite(prediction).all():
-            raise ValueError(f"action: found {prediction!r}, expected finite numbers")
+        if prediction.dtype.kind not in "fiu" or not np.isfinite(prediction).all():
+            raise ValueError(f"action: found {shown(prediction)}, expected finite numbers")
         error = np.clip(prediction, space.low, space.high) - target
         return np.square(error, dtype=np.float64).reshape(len(error), -1).sum(1)
 
 
 def points(x: np.ndarray, y: np.ndarray) -> Source:
     """A data set of points or images x (N, ...) with targets y: numbers (N, A), or whole numbers (N,) for classes."""
+    for name, array in ("x", x), ("y", y):
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.ndim == 0:
+            raise ValueError(f"{name}: found {shown(array)}, expected an array of numbers")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: found numbers that are not finite, expected finite ones")
     if len(x) != len(y) or not len(x):
         raise ValueError(f"x and y: found {len(x)} and {len(y)} samples, expected as many of each, and at least one")
     classes = y.ndim == 1 and np.issubdtype(y.dtype, np.integer)
+    if y.ndim == 1 and (not classes or y.min() < 0):
+        raise ValueError(f"y: found {shown(y)}, expected classes from 0 on (N,), or numbers (N, A)")
     low, high = (0, 255) if x.dtype == np.uint8 else (float(x.min()), float(x.max()))
     observation_space = Box(low, high, x.shape[1:], x.dtype.type)  # type: ignore[arg-type]
     action_space = Discrete(int(y.max()) + 1) if classes else _symmetric(np.abs(y).max(), y.shape[1:])
@@ -88,6 +97,7 @@ def _draw_points(x: np.ndarray, y: np.ndarray, generator: np.random.Generator, c
 
 def curve(noise: float = 0.1) -> Source:
     """y = sin(2 pi x) + noise, x uniform in [0, 1]: the course's first regression."""
+    check(noise=(noise, number(0)))
     return Source(Box(0, 1, (1,), np.float32), _symmetric(1.5, (1,)), 1, partial(_draw_curve, noise))
 
 
@@ -108,6 +118,7 @@ def sequence(num_steps: int = 50, **parameters: Any) -> Source:
     Parameters are those of `envs.physics.Pendulum`. The default is a point mass of 0.5 to 2 kg on 0.5 to 2 m, damped by
     0.2 N m s and integrated by RK4. Angles are measured from the bottom; starts lie within 1.5 rad and 1 rad/s of rest.
     """
+    check(num_steps=(num_steps, STEPS))
     draw = partial(_draw_sequence, Pendulum(**(SWINGING | parameters)), num_steps)
     return Source(_symmetric(np.pi, (1,)), _symmetric(np.pi, (1,)), num_steps, draw)
 
@@ -139,8 +150,7 @@ def recall(delay: int = 20, cues: int = 2) -> Source:
     The observation is the cue, one-hot, and a last component that is 1 when the answer is due. The answer is the cue;
     predictions before it cost nothing.
     """
-    if delay < 1 or cues < 2:
-        raise ValueError(f"delay, cues: found {delay}, {cues}, expected at least 1 and 2")
+    check(delay=(delay, STEPS), cues=(cues, whole(2, 10_000)))
     return Source(Box(0, 1, (cues + 1,), np.float32), Discrete(cues), delay + 1, partial(_draw_recall, delay, cues))
 
 
@@ -167,6 +177,8 @@ def frames(images: np.ndarray | None = None, labels: np.ndarray | None = None, *
         return replace(points(*_pendulum_frames(size)), draw=partial(_draw_frames, size))
     if size is not None:
         raise ValueError(f"size: found {size!r} and images, which have a size of their own, expected one of them")
+    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise ValueError(f"labels: found {shown(labels)}, expected an array (N,) of whole numbers")
     return points(images, labels.astype(np.int64))
 
 
@@ -189,8 +201,7 @@ def make_source(source: Source | str, options: dict[str, Any]) -> Source:
         for name in options:
             raise TypeError(f"a Source that is already made got an unexpected keyword argument {name!r}")
         return source
-    if source not in SOURCES:
-        raise ValueError(f"source: found {source!r}, expected a Source or one of {', '.join(SOURCES)}")
+    check(source=(source, Bound(one_of(SOURCES).holds, f"a Source or one of {', '.join(SOURCES)}")))
     return SOURCES[source](**options)
 
 

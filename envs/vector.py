@@ -4,6 +4,7 @@ n environments of a batch.
 """
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import gymnasium as gym
@@ -12,7 +13,12 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from balancier import Bound, check, is_number, one_of, shown, whole
+
 ENDLESS = 2**62  # steps, of an episode without a limit
+LIMIT = Bound(lambda x: whole(-1).holds(x) and x != 0, "at least 1, or -1 for no limit")
+MODES = [mode.value for mode in AutoresetMode]
+AUTORESET = Bound(lambda x: isinstance(x, AutoresetMode) or one_of(MODES).holds(x), f"one of {', '.join(MODES)}")
 Seed = int | Sequence[int | None] | None
 
 
@@ -24,27 +30,46 @@ def resolve_env_seeds(seed: Seed, num_envs: int) -> list[int | None]:
     """
     if seed is None:
         return [None] * num_envs
-    if isinstance(seed, int | np.integer):
+    if is_number(seed, Integral):
         return [int(seed) + index for index in range(num_envs)]
     if not isinstance(seed, list | tuple | np.ndarray):
-        raise ValueError(f"seed: found {seed!r}, expected a whole number or a list of {num_envs}")
+        raise ValueError(f"seed: found {shown(seed)}, expected a whole number or a list of {num_envs}")
     if len(seed) != num_envs:
         raise ValueError(f"seed: found {len(seed)} seeds, expected {num_envs}, one for each environment")
     return list(seed)
 
 
-def check_seed(seed: int | None) -> None:
-    """Raise ValueError if no environment takes this seed."""
-    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-    if seed is not None and (not whole or not 0 <= seed < 2**64):
-        raise ValueError(f"seed: found {seed!r}, expected a whole number from 0 to 2**64 - 1")
+def check_seed(seed: Any) -> int | None:
+    """The seed as Python's number; ValueError if no environment takes it."""
+    if seed is not None and not whole(0, 2**64 - 1).holds(seed):
+        raise ValueError(f"seed: found {shown(seed)}, expected a whole number from 0 to 2**64 - 1")
+    return None if seed is None else int(seed)
+
+
+def check_options(options: Any, known: Sequence[str] | None = None) -> dict[str, Any]:
+    """A copy of the options of `reset`, {} for None; ValueError for others than are known (None: any are)."""
+    if options is not None and not isinstance(options, dict):
+        raise ValueError(f"options: found {shown(options)}, expected a dictionary, or None")
+    for name in options or {}:
+        if known is not None and name not in known:
+            expected = f"any of {', '.join(known)}" if known else "none: this environment has no options"
+            raise ValueError(f"options: found {shown(name)}, expected {expected}")
+    return dict(options or {})
+
+
+def check_array(name: str, value: Any) -> np.ndarray:
+    """The value as an array; ValueError for what is none, as rows of different lengths."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name}: found {shown(value)}, expected an array of numbers") from None
 
 
 def check_render_mode(render_mode: str | None, metadata: dict[str, Any]) -> None:
     """Raise ValueError for a mode that is not among the environment's `render_modes`."""
     modes = [*metadata.get("render_modes", ()), None]
     if render_mode not in modes:
-        raise ValueError(f"render_mode: found {render_mode!r}, expected {' or '.join(map(repr, modes))}")
+        raise ValueError(f"render_mode: found {shown(render_mode)}, expected {' or '.join(map(repr, modes))}")
 
 
 def check_drawable(render_mode: str | None, closed: bool, started: bool, modes: str) -> None:
@@ -87,11 +112,8 @@ class IndependentVectorEnv(VectorEnv):
         autoreset_mode: AutoresetMode | str,
         render_mode: str | None,
     ):
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
-            raise ValueError(f"num_envs: found {num_envs!r}, expected a whole number of at least 1")
-        whole = isinstance(max_episode_steps, int | np.integer) and not isinstance(max_episode_steps, bool)
-        if not whole or (max_episode_steps < 1 and max_episode_steps != -1):
-            raise ValueError(f"max_episode_steps: found {max_episode_steps!r}, expected at least 1, or -1 for no limit")
+        check(num_envs=(num_envs, whole(1, 10**8)), max_episode_steps=(max_episode_steps, LIMIT))
+        check(autoreset_mode=(autoreset_mode, AUTORESET))
         # As Gymnasium's batch of CartPoles, where "rgb_array_list" means the list of one frame for each environment.
         check_render_mode("rgb_array" if render_mode == "rgb_array_list" else render_mode, self.metadata)
         self.num_envs, self.render_mode = num_envs, render_mode
@@ -129,10 +151,10 @@ class IndependentVectorEnv(VectorEnv):
         """As Gymnasium's; the option `reset_mask` (n,) selects the environments that are reset, and seeded."""
         if self.closed:
             raise ClosedEnvironmentError("the environments were closed; make new ones")
-        options = dict(options or {})
+        options = check_options(options)
         indices = self._selected(options.pop("reset_mask", None))
         self._seed(seed, indices)
-        if isinstance(seed, int | np.integer):
+        if is_number(seed, Integral):
             super().reset(seed=int(seed))  # `np_random` and `np_random_seed`, of which our streams make no use
         elif seed is not None:
             assert self.seeds is not None
@@ -168,9 +190,10 @@ class IndependentVectorEnv(VectorEnv):
     def _selected(self, mask: Any) -> np.ndarray:
         if mask is None:
             return np.arange(self.num_envs)
-        mask = np.asarray(mask)
+        mask = check_array("options: reset_mask", mask)
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_ or not mask.any():
-            raise ValueError(f"options: found reset_mask {mask!r}, expected {self.num_envs} booleans, not all false")
+            found = f"options: found reset_mask {shown(mask)}"
+            raise ValueError(f"{found}, expected {self.num_envs} booleans, not all false")
         return np.flatnonzero(mask)
 
     def _seed(self, seed: Seed, indices: np.ndarray) -> None:

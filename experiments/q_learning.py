@@ -34,8 +34,8 @@ from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
 from agents import DQN, tabular
-from agents.common.config import Bound
 from agents.evaluation import TEST_SEED, evaluate
+from balancier import Bound
 from envs.grid import Grid, pendulum_grid
 from envs.optimum import optimum
 from experiments.common import plotting

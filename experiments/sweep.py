@@ -32,8 +32,9 @@ from matplotlib.ticker import NullLocator
 from rich.table import Table
 
 from agents import AGENTS
-from agents.common.config import SHARE, Bound, check_config, hyperparameter
+from agents.common.config import SHARE, check_config, hyperparameter
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
+from balancier import Bound
 from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import Flags, UsageError, at_least, flag_name

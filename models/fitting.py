@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
+from balancier import Bound, check, function, number, one_line, optional, shown, whole
 from models.finite import DivergenceError, copy_seeds, finite_seeds
 from models.optim import Adam, Optimizer
 from models.streams import Seeds, permutations, resolve_seeds
@@ -24,6 +25,12 @@ from models.streams import Seeds, permutations, resolve_seeds
 Loss = Callable[[Tensor, Tensor], Tensor]  # outputs and targets (S, B, ...) -> (S,), averaged over all but S
 ROLE = 77  # of the random streams that order the data
 MOST_CHECKED = 32  # samples that are tried before the first step
+OPTIONAL_COUNT, LOSS = optional(whole(1)), function(2, "outputs and targets")
+FACTOR = Bound(number(0).holds, "a function that returns a number of at least 0")
+METRICS = Bound(
+    lambda x: x is None or (isinstance(x, Mapping) and "loss" not in x and all(map(LOSS.holds, x.values()))),
+    "a dictionary of functions, none of them called loss, or None",
+)
 NO_CLASS = -(2**31)  # PyTorch leaves out one index, -100 unless told another
 
 
@@ -44,6 +51,7 @@ def cross_entropy(output: Tensor, target: Tensor, label_smoothing: float = 0.0) 
 
     Raises ValueError unless targets are whole numbers, one for each row of logits, and classes of theirs.
     """
+    check(label_smoothing=(label_smoothing, number(0, 1)))
     check_classes(output, target)
     logits, classes = output.flatten(0, -2), target.flatten().long()
     try:
@@ -232,7 +240,10 @@ def minibatches(
     for step, index in enumerate(indices.split(size, 1)):
         first, *others = batch_of(data, index)
         if augment is not None:
-            first = augment(first, epoch)
+            first, shape = augment(first, epoch), first.shape[:2]
+            if not isinstance(first, Tensor) or first.shape[:2] != shape:
+                found = f"shape {tuple(first.shape)}" if isinstance(first, Tensor) else shown(first)
+                raise ValueError(f"augment: found {found}, expected inputs {tuple(shape)}, (S, B, ...), as those given")
         yield epoch + step * size / count, index.shape[1] / count, [first, *others]
 
 
@@ -265,10 +276,9 @@ def train_epoch(
 
 def one_a_seed(name: str, value: Tensor, num_seeds: int) -> Tensor:
     """The value of a loss or metric; ValueError unless it is (S,)."""
-    if value.shape != (num_seeds,):
-        raise ValueError(
-            f"{name}: found a value of shape {tuple(value.shape)}, expected ({num_seeds},), one number a seed"
-        )
+    if not isinstance(value, Tensor) or value.shape != (num_seeds,):
+        found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else shown(value)
+        raise ValueError(f"{name}: found a value {found}, expected ({num_seeds},), one number a seed")
     return value
 
 
@@ -292,6 +302,13 @@ def check_data(name: str, data: Any) -> None:
         parts = sample if isinstance(sample, list | tuple) else [sample]
         found = ", ".join(type(part).__name__ for part in parts)
         raise ValueError(f"{name}: found samples ({found}), expected (input, ..., target), tensors or arrays")
+    tensors: Any = data.tensors if isinstance(data, TensorDataset) else ()  # type: ignore[attr-defined]
+    for tensor in tensors:
+        padding = tensor.isnan() if tensor is tensors[-1] else tensor.new_zeros((), dtype=torch.bool)
+        if tensor.is_complex() or padding.all() or not (tensor.isfinite() | padding).all():
+            part = "targets" if tensor is tensors[-1] else "inputs"
+            found = f"{part} of {tensor.dtype}" if tensor.is_complex() else f"{part} that are not finite"
+            raise ValueError(f"{name}: found {found}, expected finite numbers (NaN in targets is padding)")
 
 
 def sample_indices(data_name: str, data: Dataset, name: str, indices: Tensor | None, num_seeds: int) -> Tensor:
@@ -299,8 +316,11 @@ def sample_indices(data_name: str, data: Dataset, name: str, indices: Tensor | N
     check_data(data_name, data)
     if indices is None:
         return all_indices(data, num_seeds)
+    if not isinstance(indices, Tensor):
+        raise ValueError(f"{name}: found {shown(indices)}, expected a tensor ({num_seeds}, n) of torch.int64")
     count = len(data)  # type: ignore[arg-type]
-    if indices.dim() != 2 or len(indices) != num_seeds or not indices.numel() or indices.is_floating_point():
+    whole = not (indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool)
+    if indices.dim() != 2 or len(indices) != num_seeds or not indices.numel() or not whole:
         found = f"shape {tuple(indices.shape)} of {indices.dtype}"
         raise ValueError(f"{name}: found {found}, expected ({num_seeds}, n) of torch.int64, n at least 1")
     if indices.min() < 0 or indices.max() >= count:
@@ -321,6 +341,8 @@ def validation_samples(
 
 def check_network(network: nn.Module, num_seeds: int) -> None:
     """Raise ValueError for a network without seed axis, or with other seeds."""
+    if not isinstance(network, nn.Module) or not any(parameter.requires_grad for parameter in network.parameters()):
+        raise ValueError(f"network: found {shown(network)}, expected a network with parameters that learn")
     for module in network.modules():
         kind = type(module)
         if kind.__module__.startswith("torch.nn") and "container" not in kind.__module__ and module._parameters:
@@ -356,7 +378,9 @@ def check_samples(
             raise out_of_range(classes, output.shape[-1])
     with torch.no_grad():
         for key, function in functions.items():
-            one_a_seed(key, function(output, target), len(output))
+            value = one_a_seed(key, function(output, target), len(output))
+            if key == "loss" and not value.isfinite().all():
+                raise ValueError(f"loss: found {shown(value.tolist())} before the first step, expected finite numbers")
 
 
 def check_training(
@@ -374,9 +398,6 @@ def check_training(
     """
     if patience is not None and held_out is None:
         raise ValueError("patience: found no validation data, expected some to stop by")
-    for name, number in {"patience": patience, "batch_size": batch_size}.items():
-        if number is not None and number < 1:
-            raise ValueError(f"{name}: found {number}, expected at least 1, or None")
     check_network(network, len(samples[1]))
     count = min(batch_size or MOST_CHECKED, MOST_CHECKED)
     if not augmented:
@@ -390,12 +411,19 @@ def check_training(
         check_samples(network, "validation", held_out, count, ours)
 
 
+OPTIMIZERS = "Adam, SGD or RMSprop of models, or a partial of them"
+
+
 def make_optimizer(network: nn.Module, optimizer: Callable[..., Optimizer], learning_rate: Any) -> Optimizer:
     """The optimizer of the parameters that learn; ValueError for one of PyTorch's, which knows no seeds."""
-    made = optimizer([parameter for parameter in network.parameters() if parameter.requires_grad], learning_rate)
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    try:
+        made = optimizer(learning, learning_rate)
+    except TypeError as error:
+        raise ValueError(f"optimizer: found {shown(optimizer)} ({one_line(error)}), expected {OPTIMIZERS}") from error
     if not isinstance(made, Optimizer):
         found = f"{type(made).__module__.partition('.')[0]}'s {type(made).__name__}"
-        raise ValueError(f"optimizer: found {found}, expected Adam, SGD or RMSprop of models, or a partial of them")
+        raise ValueError(f"optimizer: found {found}, expected {OPTIMIZERS}")
     return made
 
 
@@ -409,6 +437,12 @@ def parameters_in_place(network: nn.Module) -> Iterator[None]:
         for parameter, place in places.items():
             if parameter.dtype == place.dtype and parameter.data_ptr() != place.data_ptr():
                 parameter.data = place.copy_(parameter.data)
+
+
+def checked_factor(factor: Any) -> float:
+    """What a schedule returned; ValueError for what is no number of at least 0."""
+    check(schedule=(factor, FACTOR))
+    return float(factor)
 
 
 def train_epochs(
@@ -432,7 +466,7 @@ def train_epochs(
         active = None if guard.active.all() else guard.active.tolist()
         if stopping is not None:
             active = [goes and learns for goes, learns in zip(guard.active.tolist(), stopping.active, strict=True)]
-        learning_rate = lambda t: (rates * schedule(t)).tolist()  # noqa: E731
+        learning_rate = lambda t: (rates * checked_factor(schedule(t))).tolist()  # noqa: E731
         totals = train_epoch(network, batches(epoch), functions, optimize, learning_rate, active)
         guard.update(epoch)
         numbers = history.add("train", totals)
@@ -495,6 +529,10 @@ def fit(
         DivergenceError: where the numbers of no replica are finite any more. One alone stops with a warning, with the
             weights of the epoch before, and the others go on.
     """
+    check(epochs=(epochs, whole(1)), batch_size=(batch_size, OPTIONAL_COUNT), patience=(patience, OPTIONAL_COUNT))
+    check(loss=(loss, LOSS), optimizer=(optimizer, function(2, "parameters and rates")), metrics=(metrics, METRICS))
+    check(schedule=(schedule, function(1, "the epoch")), augment=(augment, optional(function(2, "inputs and epoch"))))
+    check(callback=(callback, optional(function(2, "epoch and numbers"))))
     seeds, functions = resolve_seeds(seeds), {"loss": loss, **(metrics or {})}
     indices = sample_indices("data", data, "indices", indices, len(seeds))
     held_out = validation_samples(data, validation, validation_indices, len(seeds))

@@ -13,9 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from balancier import SWITCH, Bound, check, number, shown
 from models import streams
 from models.distributions import Categorical, Deterministic, EpsilonGreedy, Gaussian, SquashedGaussian
-from models.layers import Linear
+from models.layers import WIDTH, WIDTHS, Linear
+
+
+def check_trunk(trunk: Any) -> None:
+    """Raise ValueError for what is no network with `out_features`."""
+    if not isinstance(trunk, nn.Module) or not WIDTH.holds(getattr(trunk, "out_features", None)):
+        raise ValueError(f"trunk: found {shown(trunk)}, expected a network with out_features")
 
 
 class Value(nn.Module):
@@ -23,8 +30,9 @@ class Value(nn.Module):
 
     def __init__(self, trunk: nn.Module, out_features: int | None = None, *, seeds):
         super().__init__()
+        check_trunk(trunk)
         self.trunk, self.squeeze = trunk, out_features is None
-        self.head = Linear(trunk.out_features, out_features or 1, seeds=seeds)  # type: ignore[arg-type]
+        self.head = Linear(trunk.out_features, 1 if self.squeeze else out_features, seeds=seeds)  # type: ignore[arg-type]
 
     def forward(self, obs: Tensor) -> Tensor:
         value = self.head(self.trunk(obs))
@@ -36,6 +44,8 @@ class DuelingValue(nn.Module):
 
     def __init__(self, trunk: nn.Module, out_features: int, *, seeds):
         super().__init__()
+        check_trunk(trunk)
+        check(out_features=(out_features, WIDTH))
         self.trunk = trunk
         self.head = Linear(trunk.out_features, 1 + out_features, seeds=seeds)  # type: ignore[arg-type]
 
@@ -55,6 +65,9 @@ class Policy(nn.Module):
         raise NotImplementedError
 
 
+CHOICES = Bound(lambda x: WIDTHS.holds(x) and len(x) > 0, "the number of actions of each choice, as [2]")
+
+
 class CategoricalPolicy(Policy):
     """Distributions over discrete actions: `num_actions` of each of C choices that are made at once.
 
@@ -63,6 +76,7 @@ class CategoricalPolicy(Policy):
 
     def __init__(self, trunk: nn.Module, num_actions: Sequence[int], *, seeds):
         super().__init__()
+        check(num_actions=(num_actions, CHOICES))
         self.shape = len(num_actions), max(num_actions)  # C, n
         self.logits = Value(trunk, math.prod(self.shape), seeds=seeds)
         # (C, n), where there is no such action; its logit is finite, so that 0 log 0 stays 0.
@@ -84,6 +98,7 @@ class EpsilonGreedyPolicy(Policy):
 
     def __init__(self, trunk: nn.Module, num_actions: int, *, dueling: bool = False, seeds):
         super().__init__()
+        check(num_actions=(num_actions, WIDTH), dueling=(dueling, SWITCH))
         self.values = (DuelingValue if dueling else Value)(trunk, num_actions, seeds=seeds)
         self.register_buffer("epsilon", torch.zeros(len(self.values.head.weight), 1))
 
@@ -99,6 +114,7 @@ class DeterministicPolicy(Policy):
 
     def __init__(self, trunk: nn.Module, action_size: int, std: float, *, seeds):
         super().__init__()
+        check(action_size=(action_size, WIDTH), std=(std, number(0)))
         self.action_size, self.std = action_size, std
         self.raw = Value(trunk, action_size, seeds=seeds)
 
@@ -114,6 +130,7 @@ class GaussianPolicy(Policy):
 
     def __init__(self, trunk: nn.Module, action_size: int, log_std_init: float = 0.0, *, seeds):
         super().__init__()
+        check(action_size=(action_size, WIDTH), log_std_init=(log_std_init, number(-20, 20)))
         self.action_size = action_size
         self.mean = Value(trunk, action_size, seeds=seeds)
         self.log_std = nn.Parameter(torch.full((len(self.mean.head.weight), action_size), float(log_std_init)))
@@ -133,6 +150,7 @@ class SquashedGaussianPolicy(Policy):
 
     def __init__(self, trunk: nn.Module, action_size: int, *, seeds):
         super().__init__()
+        check(action_size=(action_size, WIDTH))
         self.action_size = action_size
         self.mean_and_log_std = Value(trunk, 2 * action_size, seeds=seeds)
 

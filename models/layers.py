@@ -12,14 +12,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from balancier import SWITCH, Bound, check, number, whole
 from models.streams import Seeds, generators, stack
 
+# Bounds of what networks are made of. A trunk of no inputs is a constant.
+SIZE, WIDTH = whole(0, 10**8), whole(1, 10**6)
+WIDTHS = Bound(lambda x: isinstance(x, list | tuple) and all(map(WIDTH.holds, x)), "widths of at least 1, as (64, 64)")
 ModuleType = TypeVar("ModuleType", bound=nn.Module)
 
 
 def uniform_parameter(seeds: Sequence[np.random.Generator], bound: float, shape: Sequence[int]) -> nn.Parameter:
-    """A parameter (S, *shape), uniform in [-bound, bound]; each replica draws from its own stream."""
-    return nn.Parameter(stack([generator.uniform(-bound, bound, shape) for generator in seeds]))
+    """A parameter (S, *shape), uniform in [-bound, bound]; each replica draws from its own stream.
+
+    Raises ValueError for one that memory cannot hold.
+    """
+    try:
+        return nn.Parameter(stack([generator.uniform(-bound, bound, shape) for generator in seeds]))
+    except (MemoryError, ValueError) as error:
+        found = f"a layer of {' x '.join(map(str, shape))} numbers for each of {len(seeds)} seeds"
+        raise ValueError(f"network: found {found}, expected a smaller one ({error})") from None
 
 
 class Linear(nn.Module):
@@ -36,6 +47,7 @@ class Linear(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, *, seeds: Seeds | Sequence[np.random.Generator] = 1):
         super().__init__()
+        check(in_features=(in_features, SIZE), out_features=(out_features, WIDTH))
         self.in_features, self.out_features = in_features, out_features
         streams = generators(seeds)
         bound = in_features**-0.5 if in_features else 0.0
@@ -83,6 +95,9 @@ def channels_last(x: Tensor) -> Tensor:
     return x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
 
 
+PADDING = Bound(lambda x: SIZE.holds(x) or (isinstance(x, str) and x in ("same", "valid")), "a number or 'same'")
+
+
 class Conv2d(nn.Module):
     """S two-dimensional convolutions: (S, B, in_channels, H, W) -> (S, B, out_channels, H', W'); as `nn.Conv2d`.
 
@@ -102,6 +117,9 @@ class Conv2d(nn.Module):
         seeds: Seeds | Sequence[np.random.Generator] = 1,
     ):
         super().__init__()
+        check(in_channels=(in_channels, WIDTH), out_channels=(out_channels, WIDTH), kernel_size=(kernel_size, WIDTH))
+        check(stride=(stride, WIDTH))
+        check(padding=(padding, PADDING if stride == 1 else SIZE), bias=(bias, SWITCH))
         streams, bound = generators(seeds), (in_channels * kernel_size**2) ** -0.5
         self.stride, self.padding = stride, padding
         self.weight = uniform_parameter(streams, bound, (out_channels, in_channels, kernel_size, kernel_size))
@@ -129,6 +147,8 @@ class BatchNorm2d(nn.Module):
 
     def __init__(self, channels: int, *, momentum: float = 0.1, eps: float = 1e-5, scale: bool = True, seeds: int = 1):
         super().__init__()
+        check(channels=(channels, WIDTH), momentum=(momentum, number(0, 1)), eps=(eps, number(0)))
+        check(scale=(scale, SWITCH), seeds=(seeds, WIDTH))
         self.momentum, self.eps = momentum, eps
         self.weight = nn.Parameter(torch.ones(seeds, channels), requires_grad=scale)
         self.bias = nn.Parameter(torch.zeros(seeds, channels))
@@ -149,6 +169,8 @@ def max_pool(x: Tensor, size: int) -> Tensor:
 
 def replica(module: ModuleType, index: int) -> ModuleType:
     """A copy of the module that holds only replica `index` (S = 1) and shares its memory with the original."""
+    if sizes := [len(tensor) for tensor in (*module.parameters(), *module.buffers())]:
+        check(index=(index, whole(0, min(sizes) - 1)))
     single = copy.copy(module)
     single._parameters = {
         name: None if p is None else nn.Parameter(p.data[index : index + 1], requires_grad=p.requires_grad)

@@ -4,7 +4,7 @@ S seed, B batch; of images C channels, H height, W width.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.layers import BatchNorm2d, Conv2d, Linear, channels_last, max_pool
+from balancier import Bound, check, one_of, optional, shown, whole
+from models.layers import SIZE, WIDTH, WIDTHS, BatchNorm2d, Conv2d, Linear, channels_last, max_pool
 from models.streams import Seeds, generators
 
 Activation = Literal["relu", "tanh", "sigmoid"]
@@ -36,7 +37,12 @@ class Polynomial(nn.Module):
 
     def __init__(self, order: int, *, orders: Sequence[int] | None = None, seeds: Seeds = 1):
         super().__init__()
-        each = torch.as_tensor([order] * len(generators(seeds)) if orders is None else list(orders))
+        check(order=(order, whole(0, 1000)))
+        if orders is not None:
+            limits = Bound(lambda x: len(x) > 0 and all(map(whole(0, order).holds, x)), f"numbers from 0 to {order}")
+            orders = list(orders) if isinstance(orders, Iterable) else []
+            check(orders=(orders, limits))
+        each = torch.as_tensor([order] * len(generators(seeds)) if orders is None else orders)
         self.weight = nn.Parameter(torch.zeros(len(each), order + 1))
         self.register_buffer("powers", torch.arange(order + 1).repeat(len(each), 1))  # (S, M + 1), as every buffer
         self.register_buffer("used", (self.powers <= each[:, None]).to(self.weight.dtype))  # (S, M + 1)
@@ -44,6 +50,10 @@ class Polynomial(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shape = (len(self.weight), *[1] * (x.dim() - 2), -1)
         return (x ** self.powers.reshape(shape) * (self.weight * self.used).reshape(shape)).sum(-1, keepdim=True)
+
+
+FEATURES = Bound(lambda x: SIZE.holds(x) or WIDTHS.holds(x), "a number of inputs, or a shape")
+OPTIONAL_WIDTH = optional(WIDTH)
 
 
 class MLP(nn.Module):
@@ -68,10 +78,10 @@ class MLP(nn.Module):
         seeds: Seeds | Sequence[np.random.Generator] = 1,
     ):
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation: found {activation!r}, expected one of {', '.join(ACTIVATIONS)}")
+        check(activation=(activation, one_of(ACTIVATIONS)), in_features=(in_features, FEATURES))
+        check(hidden=(hidden, WIDTHS), out_features=(out_features, OPTIONAL_WIDTH))
         streams = generators(seeds)
-        sizes = [in_features if isinstance(in_features, int) else math.prod(in_features), *hidden]
+        sizes = [math.prod(in_features) if isinstance(in_features, list | tuple) else in_features, *hidden]
         self.activation = ACTIVATIONS[activation]
         self.hidden = nn.ModuleList([Linear(a, b, seeds=streams) for a, b in pairwise(sizes)])
         self.out = None if out_features is None else Linear(sizes[-1], out_features, seeds=streams)
@@ -112,16 +122,19 @@ class CNN(nn.Module):
         seeds: Seeds | Sequence[np.random.Generator] = 1,
     ):
         super().__init__()
-        if isinstance(in_shape, int) or len(in_shape) != 3:
-            raise ValueError(f"in_shape: found {in_shape!r}, expected an image (channels, height, width)")
+        if not WIDTHS.holds(in_shape) or len(in_shape) != 3:
+            raise ValueError(f"in_shape: found {shown(in_shape)}, expected an image (channels, height, width)")
+        check(out_features=(out_features, OPTIONAL_WIDTH), channels=(channels, WIDTHS), hidden=(hidden, WIDTH))
+        check(kernel_size=(kernel_size, WIDTH))
         smaller = in_shape[2] < min(in_shape[:2])
         self.channels_last = smaller and (in_shape[2] in (1, 3, 4) or in_shape[0] == in_shape[1])
         if self.channels_last:
             in_shape = in_shape[2], in_shape[0], in_shape[1]
         streams, self.in_shape = generators(seeds), in_shape
-        smallest = min(in_shape[1:]) >> len(channels)
-        if smallest < 1:
-            raise ValueError(f"channels: found {len(channels)} poolings, too many for images of {in_shape[1:]}")
+        most = min(in_shape[1:]).bit_length() - 1  # each convolution halves the image
+        if not 1 <= len(channels) <= most:
+            expected = f"1 to {most}, for images of {in_shape[1:]}"
+            raise ValueError(f"channels: found {len(channels)} convolutions, each with a pooling, expected {expected}")
         sizes = pairwise([in_shape[0], *channels])
         self.convolutions = nn.ModuleList([Conv2d(a, b, kernel_size, padding="same", seeds=streams) for a, b in sizes])
         height, width = (size >> len(channels) for size in in_shape[1:])
@@ -165,6 +178,8 @@ class FastCNN(nn.Module):
         seeds: Seeds | Sequence[np.random.Generator] = 1,
     ):
         super().__init__()
+        check(out_features=(out_features, WIDTH))
+        check(widths=(widths, Bound(lambda x: WIDTHS.holds(x) and len(x) > 0, WIDTHS.words)))
         streams = generators(seeds)
         self.whitening = Conv2d(3, 24, 2, seeds=streams)
         self.whitening.weight.requires_grad_(False)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from balancier import Bound, check, number, optional, shown
+
 Parameters = Iterable[nn.Parameter]
 Rates = float | Sequence[float] | Tensor  # one, or one a seed
 
@@ -48,7 +50,11 @@ class FlatParameters(nn.Module):
 
     def __init__(self, parameters: Parameters):
         super().__init__()
-        self.params = list(parameters)
+        self.params = list(parameters) if isinstance(parameters, Iterable) else []
+        if not all(isinstance(parameter, Tensor) for parameter in self.params):
+            raise ValueError(
+                f"parameters: found {shown(parameters)}, expected those of a network, network.parameters()"
+            )
         self.tensor = flatten_parameters(self.params)
         self.views = [parameter.data for parameter in self.params]  # where the parameters are
 
@@ -96,6 +102,25 @@ def clip_gradient_norm_(gradient: Tensor, max_norm: float) -> None:
     gradient.mul_((max_norm / (torch.linalg.vector_norm(gradient, dim=1, keepdim=True) + 1e-6)).clamp_(max=1.0))
 
 
+SHARE, NOT_NEGATIVE, POSITIVE = number(0, 1), number(0), number(0, above=True)
+OPTIONAL_NORM = optional(POSITIVE)
+RATES = Bound(
+    lambda x: all(map(NOT_NEGATIVE.holds, x if isinstance(x, list) else [x])), "a number of at least 0, or one a seed"
+)
+BETAS = Bound(
+    lambda x: isinstance(x, list | tuple) and len(x) == 2 and all(SHARE.holds(beta) and beta < 1 for beta in x),
+    "two numbers from 0 to below 1",
+)
+
+
+def check_rates(learning_rate: Any) -> Tensor:
+    """Learning rates as float64; ValueError for what are no numbers of at least 0. At 0 nothing is learned."""
+    rates = learning_rate.tolist() if isinstance(learning_rate, np.ndarray | Tensor) else learning_rate
+    rates = list(rates) if isinstance(rates, list | tuple) else [rates]
+    check(learning_rate=(rates if len(rates) != 1 else rates[0], RATES))
+    return torch.tensor([float(rate) for rate in rates], dtype=torch.float64)
+
+
 class Optimizer(FlatParameters):
     """What the three share. They are modules, so that moments and step counts are part of an agent's `state_dict`.
 
@@ -105,7 +130,8 @@ class Optimizer(FlatParameters):
 
     def __init__(self, parameters: Parameters, learning_rate: Rates, max_grad_norm: float | None = None):
         super().__init__(parameters)
-        rates, count = torch.as_tensor(learning_rate, dtype=torch.float64).reshape(-1), len(self.tensor)
+        check(max_grad_norm=(max_grad_norm, OPTIONAL_NORM))
+        rates, count = check_rates(learning_rate), len(self.tensor)
         if len(rates) not in (1, count):
             raise ValueError(f"learning_rate: found {len(rates)} numbers, expected one, or {count} (one a seed)")
         self.rates, self.max_grad_norm = rates.repeat(count // len(rates)), max_grad_norm  # (S,)
@@ -158,6 +184,7 @@ class Adam(Optimizer):
         self, parameters: Parameters, learning_rate: Rates = 1e-3, *, betas=(0.9, 0.999), eps=1e-8, max_grad_norm=None
     ):
         super().__init__(parameters, learning_rate, max_grad_norm)
+        check(betas=(betas, BETAS), eps=(eps, NOT_NEGATIVE))
         self.options: dict[str, Any] = {"beta1": betas[0], "beta2": betas[1], "eps": eps} | PLAIN
         self.register_buffer("steps", self.tensor.new_zeros(len(self.tensor), dtype=torch.float32))
         self.link()
@@ -211,10 +238,11 @@ class SGD(Optimizer):
         factors: Sequence[float] | None = None,
     ):
         super().__init__(parameters, learning_rate)
+        check(momentum=(momentum, NOT_NEGATIVE), weight_decay=(weight_decay, NOT_NEGATIVE))
         self.momentum, self.weight_decay = momentum, weight_decay
         sizes = [param[0].numel() for param in self.params]
-        if factors is not None and len(factors) != len(sizes):
-            raise ValueError(f"factors: found {len(factors)}, expected {len(sizes)}, one for each parameter")
+        if factors is not None and (len(factors) != len(sizes) or not all(map(POSITIVE.holds, factors))):
+            raise ValueError(f"factors: found {shown(factors)}, expected {len(sizes)} numbers, one for each parameter")
         columns = [self.tensor.new_full((n,), f) for n, f in zip(sizes, factors or [], strict=False)]
         self.factors: Tensor | None = torch.cat(columns) if columns else None  # (P,)
 
@@ -266,6 +294,7 @@ class RMSprop(Optimizer):
         self, parameters: Parameters, learning_rate: Rates, *, alpha=0.99, eps=1e-5, max_grad_norm: float | None = None
     ):
         super().__init__(parameters, learning_rate, max_grad_norm)
+        check(alpha=(alpha, SHARE), eps=(eps, NOT_NEGATIVE))
         self.alpha, self.eps = alpha, eps
 
     def step(self, loss: Tensor, active: Sequence[bool] | None = None) -> None:

@@ -4,13 +4,14 @@ S seed, B batch, T time steps, I inputs of a step, H hidden units, G gates.
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.layers import Linear, uniform_parameter
+from balancier import SWITCH, check, shown
+from models.layers import WIDTH, Linear, uniform_parameter
 from models.streams import Seeds, generators
 
 State = tuple[Tensor, ...]  # each (S, B, H)
@@ -38,8 +39,9 @@ class Recurrent(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, *, seeds: Seeds | Sequence[np.random.Generator] = 1):
         super().__init__()
-        if not isinstance(input_size, int):
-            raise ValueError(f"input_size: found {input_size!r}, expected a number: it reads vectors, not images")
+        if not WIDTH.holds(input_size):
+            raise ValueError(f"input_size: found {shown(input_size)}, expected a number: it reads vectors, not images")
+        check(hidden_size=(hidden_size, WIDTH))
         self.input_size, self.hidden_size, self.out_features = input_size, hidden_size, hidden_size
         streams, bound, width = generators(seeds), hidden_size**-0.5, self.num_gates * hidden_size
         self.input_weight = uniform_parameter(streams, bound, (input_size, width))
@@ -164,6 +166,12 @@ class LSTM(Recurrent):
 RECURRENT: dict[str, type[Recurrent]] = {"elman": Elman, "gru": GRU, "lstm": LSTM}
 
 
+def check_recurrent(trunk: Any) -> None:
+    """Raise ValueError for what is no recurrent network."""
+    if not isinstance(trunk, Recurrent):
+        raise ValueError(f"trunk: found {shown(trunk)}, expected an Elman, a GRU or an LSTM")
+
+
 class Readout(nn.Module):
     """A recurrent network and a linear layer on its state: at every step, or only at the last.
 
@@ -179,6 +187,8 @@ class Readout(nn.Module):
         seeds: Seeds | Sequence[np.random.Generator] = 1,
     ):
         super().__init__()
+        check_recurrent(trunk)
+        check(every_step=(every_step, SWITCH))
         self.trunk, self.every_step, self.out_features = trunk, every_step, out_features
         self.head = Linear(trunk.out_features, out_features, seeds=seeds)
 
@@ -201,6 +211,7 @@ class RecurrentEncoder(nn.Module):
 
     def __init__(self, trunk: Recurrent):
         super().__init__()
+        check_recurrent(trunk)
         self.trunk, self.out_features = trunk, trunk.num_states * trunk.hidden_size
 
     def forward(self, packed: Tensor) -> Tensor:

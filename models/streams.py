@@ -8,12 +8,16 @@ S seed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from balancier import is_number, shown, whole
+
 Seeds = int | Sequence[int]
+SEED, MOST_SEEDS = whole(0, 2**64 - 1), 100_000
 
 
 def resolve_seeds(seeds: Seeds) -> tuple[int, ...]:
@@ -21,11 +25,15 @@ def resolve_seeds(seeds: Seeds) -> tuple[int, ...]:
 
     Raises ValueError unless there is at least one, none is negative and none occurs twice.
     """
-    resolved = range(seeds) if isinstance(seeds, int | np.integer) else tuple(seeds)
-    whole = all(isinstance(seed, int | np.integer) and seed >= 0 for seed in resolved)
-    if not resolved or not whole or len(set(resolved)) < len(resolved):
-        raise ValueError(f"seeds: found {seeds}, expected at least 1, or a list of different whole numbers from 0 on")
-    return tuple(int(seed) for seed in resolved)
+    listed = seeds.tolist() if isinstance(seeds, np.ndarray | Tensor) else seeds
+    if is_number(listed, Integral):
+        listed = range(min(listed, MOST_SEEDS + 1))  # type: ignore[type-var]
+    if not isinstance(listed, list | tuple | range) or not all(map(SEED.holds, listed)):
+        listed = []
+    if len(set(listed)) < len(listed) or not 1 <= len(listed) <= MOST_SEEDS:
+        expected = f"1 to {MOST_SEEDS:,}, or a list of so many different whole numbers from 0 on"
+        raise ValueError(f"seeds: found {shown(seeds)}, expected {expected}")
+    return tuple(int(seed) for seed in listed)
 
 
 def stream(seed: int, *path: int) -> np.random.Generator:
@@ -82,8 +90,8 @@ class Noise:
 
 def generators(seeds: Seeds | Sequence[np.random.Generator]) -> list[np.random.Generator]:
     """One generator for each replica: the given ones, or new ones from seeds."""
-    if not isinstance(seeds, int) and all(isinstance(seed, np.random.Generator) for seed in seeds):
-        return list(seeds)  # type: ignore[arg-type]
+    if isinstance(seeds, list | tuple) and seeds and all(isinstance(seed, np.random.Generator) for seed in seeds):
+        return list(seeds)  # type: ignore[return-value]
     return [stream(seed) for seed in resolve_seeds(seeds)]  # type: ignore[arg-type]
 
 

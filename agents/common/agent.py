@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import models
 from agents.common import checkpoint, habits
-from agents.common.acting import Replica, predict, to_array
+from agents.common.acting import Replica, find_index, predict, to_array
 from agents.common.config import (
     AgentConfig,
     MakeNetwork,
@@ -26,6 +26,7 @@ from agents.common.config import (
     describe_network,
     hyperparameter,
     make_config,
+    make_network,
     restore_network,
 )
 from agents.common.encoder import is_encoder, make_encoder
@@ -35,9 +36,11 @@ from agents.common.normalization import RewardScaling
 from agents.common.recorded import record
 from agents.common.replay import Replay, Transitions
 from agents.common.vec_env import Step, VecEnv, extract_state
+from balancier import Bound, check
 from models.streams import Noise, Seeds, resolve_seeds, stream
 
 SEQUENCE_LENGTH = 16
+KEYWORDS = Bound(lambda x: x is None or isinstance(x, dict), "a dictionary of keywords")
 ConfigType = TypeVar("ConfigType", bound=AgentConfig)
 
 
@@ -87,7 +90,9 @@ class Agent(nn.Module, Generic[ConfigType]):
         **hyperparameters: Any,
     ):
         super().__init__()
-        self.seeds, self.network, self.env = resolve_seeds(seeds), network or self.default_network, env
+        check(env_kwargs=(env_kwargs, KEYWORDS))
+        self.seeds, self.env = resolve_seeds(seeds), env
+        self.network = self.default_network if network is None else network
         self.env_kwargs = plain_keywords(env_kwargs) if env_kwargs else {}
         self.config = config = make_config(self.Config, len(self.seeds), hyperparameters)
         self.vec_env = vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs)
@@ -97,7 +102,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         self.num_timesteps = self.num_predictions = 0  # steps of each seed, and actions that `predict` drew at random
         self.losses, self.gamma = {}, self.per_seed(config.gamma)  # (S, 1)
         self.divergence = Guard(np.full(len(self), np.nan))
-        shared = self.network(vec_env.in_features, seeds=self.streams) if is_encoder(self.network) else None
+        shared = make_network(self.network, vec_env.in_features, self.streams) if is_encoder(self.network) else None
         self.head_network = self.network if shared is None else self.default_network
         self.encoder = make_encoder(shared, vec_env.obs_size, vec_env.is_uint8, len(self) * config.normalize_obs)
         recurrent = self.encoder.state_size > 0
@@ -138,12 +143,12 @@ class Agent(nn.Module, Generic[ConfigType]):
         `metrics["diverged"]`, (S,): the step of each at which it stopped, NaN for those that go on.
 
         Raises:
-            ValueError: for a callback that is no such function, and for SB3's keywords, which have no place here.
+            ValueError: for steps that are no whole number of at least 0, for a callback that is no such function, and
+                for SB3's keywords, which have no place here.
             EnvError: for what an environment must not return or raise; the agent is as it was before that step.
             DivergenceError: where every seed has stopped.
         """
-        callback = habits.check_learn(self, callback, sb3) if sb3 or callback is not None or self.policy_only else None
-        target = self.num_timesteps + total_timesteps
+        target = self.num_timesteps + habits.check_learn(self, total_timesteps, callback, sb3)
         self.restore_envs(self.vec_env.get_state()) if self.vec_env.is_stale else None
         self.divergence.check(self, keep=True) if self.guard else None
         while self.num_timesteps < target:
@@ -219,7 +224,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         return len(self.seeds)
 
     def __getitem__(self, index: int) -> Replica:
-        return Replica(self, range(len(self))[index])
+        return Replica(self, find_index(index, len(self)))
 
     # Pieces for the algorithms.
 
@@ -227,7 +232,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         """A new network for a head that sees the features and `more` numbers; `copies` times S replicas."""
         plain = self.head_network is self.network and not more
         in_features = self.vec_env.in_features if plain else self.encoder.out_features + more
-        return self.head_network(in_features, seeds=self.streams * copies)
+        return make_network(self.head_network, in_features, self.streams * copies)
 
     def noise_stream(self, sample: Callable, role: Role, shape: Sequence[int]) -> Noise:
         """A stream of random numbers (S, *shape) of this agent's seeds, addressed by step."""
@@ -304,7 +309,7 @@ class Agent(nn.Module, Generic[ConfigType]):
 
     def extract(self, index: int) -> Self:
         """An agent of one seed in the state of replica `index`; it shares nothing with this one and can go on."""
-        index, count = range(len(self))[index], len(self)
+        index, count = find_index(index, len(self)), len(self)
         config = dataclasses.asdict(self.config)
         for name, value in config.items():
             if hyperparameter(type(self.config), name)[1] and isinstance(value, Sequence):

@@ -11,6 +11,8 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode
 
+from balancier import SWITCH, check
+
 BLOCK = 64  # starts of an environment that are drawn at once: a new generator costs more than all of them
 
 
@@ -18,6 +20,10 @@ class CartPoleBatch(CartPoleVectorEnv):
     """Gymnasium's batch of CartPole; each depends on its own seed alone, and an ended one restarts at once."""
 
     metadata = CartPoleVectorEnv.metadata | {"autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(self, num_envs: int, *, sutton_barto_reward: bool = False, **keywords: Any):
+        check(sutton_barto_reward=(sutton_barto_reward, SWITCH))
+        super().__init__(num_envs, sutton_barto_reward=sutton_barto_reward, **keywords)
 
     def reset(self, *, seed: Sequence[int], options: dict[str, Any] | None = None):  # type: ignore[override]
         super().reset(seed=0, options=options)  # its own draws are never used

@@ -11,10 +11,13 @@ from enum import IntEnum
 from functools import partial
 from typing import Annotated, Any, get_args
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 import models
 from agents.common import habits
+from balancier import SWITCH, Bound, number, one_line, out_of_bound, shown, whole
 
 MakeNetwork = Callable[..., nn.Module]  # called with (in_features, seeds=...), gives a trunk with `out_features`
 
@@ -25,28 +28,14 @@ class Role(IntEnum):
     ENVS, NETWORKS, ACTING, REPLAY, UPDATE, PREDICT = range(6)
 
 
-@dataclass(frozen=True)
-class Bound:
-    """What a number may be: a test, and the same in words."""
-
-    holds: Callable[[Any], bool]
-    words: str
-
-
-def is_number(x: Any, kinds: Any = int | float) -> bool:
-    """Whether x is such a number; True and False are none."""
-    return isinstance(x, kinds) and not isinstance(x, bool)
-
-
 # The type of a field says what it may be, and whether it may be one number a seed.
 PerSeed = float | Sequence[float]
-SHARE = Bound(lambda x: is_number(x) and 0 <= x <= 1, "a number from 0 to 1")
-POSITIVE = Bound(lambda x: is_number(x) and 0 < x < math.inf, "a number above 0")
-NOT_NEGATIVE = Bound(lambda x: is_number(x) and 0 <= x < math.inf, "a number of at least 0")
-Count = Annotated[int, Bound(lambda x: is_number(x, int) and x >= 1, "a whole number of at least 1")]
-CountOrZero = Annotated[int, Bound(lambda x: is_number(x, int) and x >= 0, "a whole number of at least 0")]
-Switch = Annotated[bool, Bound(lambda x: isinstance(x, bool), "True or False")]
-Number = Annotated[float, Bound(lambda x: is_number(x) and -math.inf < x < math.inf, "a finite number")]
+SHARE, POSITIVE, NOT_NEGATIVE = number(0, 1), number(0, above=True), number(0)
+Count = Annotated[int, whole(1)]
+CountOrZero = Annotated[int, whole(0)]
+Few = Annotated[int, whole(1, 100_000)]  # of which each takes time or memory at once
+Switch = Annotated[bool, SWITCH]
+LogStd = Annotated[float, number(-20, 20)]
 Share = Annotated[float, SHARE]
 SharePerSeed = Annotated[PerSeed, SHARE]
 Positive = Annotated[float, POSITIVE]
@@ -66,7 +55,7 @@ class AgentConfig:
     sequence_length: Count | None = None
     """L, steps that a recurrent network unrolls in an update, usually 8 to 64: more remember longer and cost more.
     None: up to 16."""
-    num_envs: Count = 1
+    num_envs: Few = 1
     """N, environments of one seed, usually 1 to 16: more give less correlated data, and fewer updates a step."""
     learning_rate: PositivePerSeed = 1e-3
     """Of the optimizer, usually 1e-4 to 3e-3: higher learns faster, until it no longer learns."""
@@ -88,12 +77,13 @@ def check_config(config: Any, num_seeds: int) -> Any:
     """The config; ValueError for a hyper-parameter out of its range, or one per seed (where allowed) of wrong size."""
     for field in dataclasses.fields(config):
         value, (optional, per_seed, bound) = getattr(config, field.name), hyperparameter(type(config), field.name)
-        values = value if per_seed and isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        values = value if per_seed and isinstance(value, list | tuple) else [value]
         if values is value and len(value) != num_seeds:
             raise ValueError(f"{field.name}: found {len(value)} numbers, expected one, or {num_seeds} (one a seed)")
-        for number in () if optional and value is None else values:
-            if not bound.holds(number):
-                raise ValueError(habits.out_of_range(field.name, number, bound.words))
+        for one in () if optional and value is None else values:
+            if not bound.holds(one):
+                hint = " (instead of a schedule, anneal_steps lets it fall linearly)" if callable(one) else ""
+                raise ValueError(out_of_bound(field.name, one, bound) + hint)
     return config
 
 
@@ -101,14 +91,40 @@ def make_config(config_class: type, num_seeds: int, hyperparameters: dict[str, A
     """A checked config, NumPy's numbers and arrays as Python's; raises ValueError for an unknown name, too."""
     if hyperparameters.keys() - {field.name for field in dataclasses.fields(config_class)}:
         raise ValueError(explain_hyperparameters(config_class, hyperparameters))
-    plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in hyperparameters.items()}
+    plain = {name: plain_numbers(value) for name, value in hyperparameters.items()}
     return check_config(config_class(**plain), num_seeds)
+
+
+def plain_numbers(value: Any) -> Any:
+    """NumPy's and PyTorch's numbers and arrays as Python's, in a list too; all else as it is."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(plain_numbers, value))
+    return value.tolist() if isinstance(value, np.ndarray | np.generic | Tensor) else value
 
 
 def explain_hyperparameters(config_class: type, given: dict[str, Any]) -> str:
     """Why these are not all hyper-parameters: our names of those that SB3's users know, else the names of all."""
     fields = [field.name for field in dataclasses.fields(config_class)]
     return habits.explain_hyperparameters(config_class.__name__.removesuffix("Config"), fields, given)
+
+
+NETWORK = "a class of the zoo, as partial(MLP, hidden=(64, 64)), or a function of (in_features, seeds=) that makes one"
+
+
+@torch.no_grad()
+def make_network(network: Any, in_features: int | Sequence[int], streams: Sequence[np.random.Generator]) -> nn.Module:
+    """A new network, one replica for each stream; ValueError for what makes none that takes (S, B, in_features)."""
+    try:
+        made = network(in_features, seeds=streams)
+        if not isinstance(made, models.Recurrent):  # which takes sequences
+            x, training = torch.zeros(len(streams), 1, math.prod(np.atleast_1d(in_features))), made.training
+            found, expected = tuple(made.eval()(x).shape), (len(streams), 1, made.out_features)
+            made.train(training)
+            if found != expected:
+                raise TypeError(f"gives shape {found}, where its out_features says {expected}")
+    except (TypeError, AttributeError, RuntimeError, IndexError) as error:
+        raise ValueError(f"network: found {shown(network)} ({one_line(error)}), expected {NETWORK}") from error
+    return made
 
 
 def describe_network(network: MakeNetwork) -> dict[str, Any] | None:

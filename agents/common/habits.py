@@ -12,6 +12,8 @@ from typing import Any
 
 import gymnasium as gym
 
+import balancier
+
 ON_POLICY, OFF_POLICY, ALL = "PPO A2C", "DQN SAC TD3", "PPO A2C DQN SAC TD3"
 NO_SDE = "nothing (there is no state-dependent exploration)"
 HELD = "nothing (there is no state-dependent exploration; `noise_every` holds the exploration noise)"
@@ -187,12 +189,6 @@ def explain_hyperparameters(agent: str, fields: list[str], given: Mapping[str, A
     return f"{', '.join(unknown)}: no hyper-parameter of this agent, which has {', '.join(fields)}"
 
 
-def out_of_range(name: str, value: Any, expected: str) -> str:
-    """What is wrong with a hyper-parameter; SB3's users may have given a function of the progress."""
-    hint = " (instead of a schedule, anneal_steps lets it fall linearly)" if callable(value) else ""
-    return f"{name}: found {value!r}, expected {expected}{hint}"
-
-
 def explain_arguments(agent: str, arguments: tuple, keywords: Mapping[str, Any]) -> str:
     """Why an agent is not made from several arguments without names: an environment, and others by their names."""
     first = arguments[0]
@@ -217,20 +213,28 @@ def explain_env(env: Any, maker: str = "") -> str:
     return f"{found}, {expected}: {write}" if isinstance(env, gym.Env) else f"{found}, {expected}"
 
 
-def check_learn(agent: Any, callback: Any, keywords: Mapping[str, Any]) -> Any:
-    """The callback, if `learn` can call it.
+def check_learn(agent: Any, total_timesteps: Any, callback: Any, keywords: Mapping[str, Any]) -> int:
+    """The steps, if `learn` can be called with all this; 1e6 is a whole number, too.
 
     Raises:
-        ValueError: for a policy alone, for a callback that is no function of the agent, and for SB3's keywords.
+        ValueError: for other steps, for a policy alone, for a callback that is no function of the agent, and for SB3's
+            keywords.
         TypeError: for other keywords.
     """
+    if keywords or callback is not None or agent.policy_only:
+        check_callback(agent, callback, keywords)
+    return balancier.check_steps("total_timesteps", total_timesteps)
+
+
+def check_callback(agent: Any, callback: Any, keywords: Mapping[str, Any]) -> None:
+    """Raise as `check_learn` for what it takes besides steps."""
     if agent.policy_only:
         expected = "an agent from the file of a whole one"
         raise ValueError(f"learn: found a policy alone, which was saved with policy_only=True, expected {expected}")
     if keywords:
         refuse_keywords("learn", LEARN, keywords)
     if callback is None:
-        return None
+        return
     found = type(callback).__name__
     if isinstance(callback, list | tuple):
         raise ValueError(f"callback: found a {found} of {len(callback)}, expected one function that calls them")
@@ -239,14 +243,9 @@ def check_learn(agent: Any, callback: Any, keywords: Mapping[str, Any]) -> Any:
         kinds = [kind.__name__ for kind in (callback if isinstance(callback, type) else type(callback)).__mro__]
         hint = next((f" ({CALLBACKS[kind]})" for kind in kinds if kind in CALLBACKS), "")
         raise ValueError(f"callback: found {found}, expected a function of the agent{hint}")
-    try:
-        inspect.signature(callback).bind(agent)
-    except TypeError:
+    if not balancier.function(1, "").holds(callback):
         names = ", ".join(inspect.signature(callback).parameters)
-        raise ValueError(f"callback: found a function of ({names}), expected a function of the agent") from None
-    except ValueError:  # a function without a signature
-        pass
-    return callback
+        raise ValueError(f"callback: found a function of ({names}), expected a function of the agent")
 
 
 def refuse_keywords(function: str, texts: Mapping[str, str], keywords: Mapping[str, Any]) -> None:

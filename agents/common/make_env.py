@@ -16,11 +16,13 @@ from gymnasium.wrappers import NormalizeObservation, NormalizeReward
 from agents.common import habits
 from agents.common.cartpole import CartPoleBatch
 from agents.common.spaces import check_spaces, in_words
+from balancier import Bound, check, one_line, shown, whole
 from models.streams import stream_seed
 
 Maker = Callable[[], gym.Env]
 CARTPOLE = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"  # its own entry point, whatever the id
 
+LIMIT = Bound(lambda x: x in (None, -1) or whole(1).holds(x), "a whole number of at least 1 (or -1 for no limit)")
 NATIVE: dict[str, Any] = {"vectorization_mode": "vector_entry_point", "autoreset_mode": AutoresetMode.SAME_STEP}
 MAX_REWARD = 1e30  # its square, and the sum of a long episode, are numbers of statistics, too
 MOST_WORDS = 300  # characters of what an environment returned, in an error
@@ -171,12 +173,25 @@ class Replayable(gym.Wrapper):
         return self.get_inner() == state
 
 
+class UnknownEnv(ValueError, gym.error.UnregisteredEnv):
+    """An id that nothing registers; Gymnasium's users may wait for its error, ours for a ValueError."""
+
+
 def find_spec(env: str) -> EnvSpec:
-    """The specification of an id; of `module:Id` after importing the module."""
-    module, _, env_id = env.rpartition(":")
-    if module:
-        importlib.import_module(module)
-    return gym.spec(env_id)
+    """The specification of an id; of `module:Id` after importing the module.
+
+    Raises UnknownEnv, in one line, for a module that cannot be imported and for an id that nothing registers.
+    """
+    module, colon, env_id = env.rpartition(":")
+    reason: Any = "no module before the colon"
+    try:
+        if module or not colon:
+            importlib.import_module(module) if module else None
+            return gym.spec(env_id)
+    except (gym.error.Error, ImportError) as error:
+        reason = error
+    expected = "an id that Gymnasium knows, or module:Id, where the module registers it"
+    raise UnknownEnv(f"env: found {shown(env)}, expected {expected} ({one_line(reason)})")
 
 
 def import_path(env: str) -> str:
@@ -201,6 +216,7 @@ def make_native_batch(env: str, count: int, env_kwargs: dict[str, Any]) -> Vecto
     """A native batch in which each environment depends on its own seed alone; None where there is none."""
     spec = find_spec(env)
     keywords: dict[str, Any] = {"max_episode_steps": spec.max_episode_steps} | spec.kwargs | env_kwargs
+    check(max_episode_steps=(keywords["max_episode_steps"], LIMIT))
     plain = (keywords["max_episode_steps"] or 0) > 0 and not spec.additional_wrappers
     if plain and spec.entry_point == CARTPOLE and set(keywords) <= {"sutton_barto_reward", "max_episode_steps"}:
         return CartPoleBatch(count, **keywords)
@@ -226,6 +242,9 @@ def make_env(env: str | Maker, env_kwargs: dict[str, Any]) -> gym.Env:
         raise ValueError(f"env: found no package that {name} needs ({error}), expected it installed") from error
     if not isinstance(made, gym.Env):
         raise ValueError(habits.explain_env(made, "a function that returns "))
+    for name in ("observation_space", "action_space"):
+        if not isinstance(space := getattr(made, name, None), gym.Space):
+            raise ValueError(f"env: found {type(made).__name__} whose {name} is {shown(space)}, expected a space")
     check_wrappers(made)
     return made
 
@@ -347,7 +366,7 @@ def plain_keywords(value: Any, name: str = "env_kwargs") -> Any:
     if type(value) is np.ndarray and value.dtype.kind in "biufU":
         return value.copy()
     expected = "numbers, texts, arrays, and lists, tuples and dictionaries (keys: texts) of them, which a file can hold"
-    raise ValueError(f"{name}: found {' '.join(repr(value).split())}, expected {expected}; or env as a function")
+    raise ValueError(f"{name}: found {shown(value)}, expected {expected}; or env as a function")
 
 
 def keywords_to_json(value: Any) -> Any:

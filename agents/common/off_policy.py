@@ -7,16 +7,18 @@ reward, F features, A action components.
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from agents.common.agent import Agent
-from agents.common.config import AgentConfig, Count, CountOrZero, PositivePerSeed, Role, Share
+from agents.common.config import AgentConfig, Count, CountOrZero, Few, PositivePerSeed, Role, Share
 from agents.common.encoder import Encoder
 from agents.common.prioritized import Priorities
 from agents.common.replay import Replay, Transitions
 from agents.common.returns import n_step_return
-from models.streams import uniform
+from balancier import enough_memory
+from models.streams import Noise, uniform
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class OffPolicyConfig(AgentConfig):
     """Steps of each seed before the first update, usually 100 to 10,000: more begin with more varied samples."""
     train_every: Count = 1
     """Steps of each environment between updates, usually 1 to 4."""
-    num_updates: Count = 1
+    num_updates: Few = 1
     """Updates each time, usually 1 to 8: more learn more from each step, and may overfit to the buffer."""
     noise_every: Count = 1
     """Steps of each environment between new exploration noise, usually 1: held, it leads farther (arXiv:2005.05719)."""
@@ -75,10 +77,10 @@ class OffPolicy(Agent[ConfigType]):
             expected = f"at least {self.window * config.num_envs}, the steps of one sample in each environment"
             raise ValueError(f"buffer_size: found {config.buffer_size}, expected {expected}")
         sizes = self.encoder.packed_size, self.vec_env.action_size
-        try:
+        with enough_memory("buffer_size", config.buffer_size):
             self.replay = Replay(len(self), config.buffer_size, *sizes, self.obs.dtype)
-        except MemoryError as error:
-            raise ValueError(f"buffer_size: found {config.buffer_size}, expected fewer ({error})") from None
+        with enough_memory("batch_size", config.batch_size):
+            np.empty((len(self), Noise.block_size, config.num_updates, config.batch_size, self.replay.obs.shape[2]))
         self.uniforms = self.noise_stream(uniform, Role.REPLAY, (config.num_updates, config.batch_size))
 
     def act(self, features: Tensor) -> Tensor:

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from agents.common.agent import SEQUENCE_LENGTH, Agent
-from agents.common.config import AgentConfig, Count, NotNegative, NotNegativePerSeed, Number, PerSeed, Positive, Role
+from agents.common.config import AgentConfig, Count, LogStd, NotNegative, NotNegativePerSeed, PerSeed, Positive, Role
 from agents.common.replay import Replay, Transitions, gather_samples
 from agents.common.returns import gae
 from agents.common.spaces import num_choices
+from balancier import MOST, enough_memory
 from models import MLP, Adam, CategoricalPolicy, GaussianPolicy, RMSprop, Value
 from models.layers import orthogonal_
 from models.streams import permutations
@@ -37,7 +38,7 @@ class OnPolicyConfig(AgentConfig):
     max_grad_norm: Positive | None = 0.5
     """Longer gradients are shortened to this norm, usually 0.5; lower makes steps safer and slower. None: no limit."""
 
-    log_std_init: Number = 0.0
+    log_std_init: LogStd = 0.0
     """Logarithm of the first standard deviation of normal actions, in halves of their range, usually -2 to 0: higher
     explores farther."""
 
@@ -54,6 +55,10 @@ class OnPolicy(Agent[ConfigType]):
         if config.num_steps % self.sequence_length:
             expected = f"a divisor of num_steps, {config.num_steps}"
             raise ValueError(f"sequence_length: found {self.sequence_length}, expected {expected}")
+        if (config.sequence_length or 1) > (batch_size := getattr(config, "batch_size", MOST)):
+            raise ValueError(
+                f"sequence_length: found {config.sequence_length}, expected at most batch_size, {batch_size}"
+            )
         if (choices := num_choices(vec_env.action_space)) is None:
             self.policy = GaussianPolicy(self.trunk(), vec_env.action_size, config.log_std_init, seeds=self.streams)
         else:
@@ -65,7 +70,8 @@ class OnPolicy(Agent[ConfigType]):
         self.optimizer = self.optimizer_class(self.parameters(), rate, max_grad_norm=config.max_grad_norm)
         self.entropy_weight = self.per_seed(config.entropy_weight)  # (S, 1)
         size = config.num_steps * config.num_envs
-        self.rollout = Replay(len(self), size, self.encoder.packed_size, vec_env.action_size, self.obs.dtype)
+        with enough_memory("num_steps", config.num_steps):
+            self.rollout = Replay(len(self), size, self.encoder.packed_size, vec_env.action_size, self.obs.dtype)
 
     @property
     def default_sequence_length(self) -> int:

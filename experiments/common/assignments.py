@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import balancier
 from agents import AGENTS
 from agents.common.config import MakeNetwork, explain_hyperparameters, hyperparameter, make_config
 from agents.common.make_env import plain_keywords
@@ -45,10 +46,8 @@ def env_keywords(texts: Sequence[Sequence[str]]) -> dict[str, Any]:
     values = assignments("--env-kwargs", texts)
     if "render_mode" in values:
         raise UsageError("--env-kwargs: found render_mode, expected none while training: balancier watch draws")
-    limit = values.get("max_episode_steps", 1)
-    if not isinstance(limit, int) or limit < 1:
-        raise UsageError(f"--env-kwargs: max_episode_steps: found {limit!r}, expected a whole number of at least 1")
     try:
+        balancier.check(**{"--env-kwargs: max_episode_steps": (values.get("max_episode_steps", 1), balancier.whole(1))})
         return plain_keywords(values, "--env-kwargs")
     except ValueError as error:
         raise UsageError(str(error)) from None

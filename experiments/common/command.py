@@ -23,7 +23,7 @@ from rich.console import RenderableType
 
 import balancier
 from experiments.common.catalog import time_words
-from experiments.common.flags import UsageError, check_flags, flag_name
+from experiments.common.flags import UsageError, check_arguments, check_flags, flag_name
 from experiments.common.page import Page as Page  # lessons take it from here
 from experiments.common.parallel import AFTERWARDS
 from experiments.common.parts import PARTS
@@ -234,6 +234,7 @@ def run_command(
 def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, description: str) -> FlagsType:
     """The flags; UsageError, in one line, for a command line that has no meaning."""
     message, args = io.StringIO(), list(sys.argv[1:] if argv is None else argv)
+    check_arguments(args)
     if {"-h", "--help"} & set(args):
         print(f"{description}\n")
         flags_class = with_plain_defaults(flags_class)
@@ -292,6 +293,10 @@ def reworded(words: str) -> str:
     if found := re.search(rf"Error parsing {flag}: no type matching .* could be instantiated from (\[.*?\])\.", words):
         kind = "whole numbers" if re.search(r"matching \S*INT", words) else "numbers"
         return f"{found[1]}: found {' '.join(re.findall(chr(39) + '(.*?)' + chr(39), found[2]))}, expected {kind}"
+    reason = "(?:invalid literal|could not convert|Could not find)"
+    if found := re.search(rf"Error parsing {flag}: {reason}.*?: \[?'(.*?)'\]?", words):
+        expected = "a whole number" if "int()" in words else "a number, or several"
+        return f"{found[1]}: found {found[2]}, expected {expected}"
     if found := re.search(rf"[Ii]nvalid choice '(.*?)' for argument '{flag}'\. Expected one of \((.*?)\)", words):
         choices = sorted(choice for choice in re.findall(r"'(.*?)'", found[3]) if choice != "None")
         return f"{found[2]}: found {found[1]}, expected {' or '.join(choices)}"

@@ -17,6 +17,7 @@ from gymnasium.envs.registration import EnvSpec
 import balancier
 import envs  # noqa: F401  registers the pendulum
 from agents.common.make_env import make_env
+from balancier import one_line, shown
 from envs.physics import Pendulum
 from experiments.common.flags import UsageError, flag_name
 
@@ -89,7 +90,9 @@ def find_env(env: str, flag: str = "--env") -> EnvSpec:
 
     Raises UsageError, in one line, for a module that cannot be imported and for an id that nothing registers.
     """
-    module, _, env_id = env.rpartition(":")
+    module, colon, env_id = env.rpartition(":")
+    if colon and not (module and env_id):
+        raise UsageError(f"{flag}: found {env!r}, expected module:Id, both of them")
     if module:
         import_module(module, flag)
     try:
@@ -101,7 +104,7 @@ def find_env(env: str, flag: str = "--env") -> EnvSpec:
         close = difflib.get_close_matches(env_id, gym.registry, 3)
         hint = f" Close to it: {', '.join(close)}." if close and "Did you mean" not in words else ""
         expected = "an id that Gymnasium knows, or module:Id, where the module registers it"
-        raise UsageError(f"{flag}: found {env!r}, expected {expected} ({words}{hint})") from None
+        raise UsageError(f"{flag}: found {shown(env)}, expected {expected} ({one_line(words)}{hint})") from None
 
 
 def expected_ids(module: str, env_id: str) -> str:
@@ -178,7 +181,7 @@ def is_found(top: str) -> bool:
 
 def in_a_line(error: BaseException) -> str:
     """An error of foreign code: its kind, its words, and the line that it comes from."""
-    words = " ".join(str(error).split())
+    words = one_line(error)
     frames = traceback.extract_tb(error.__traceback__)
     ours = (str(balancier.HOME), str(Path(gym.__file__).parent))
     frames = [frame for frame in frames if "importlib" not in frame.filename and not frame.filename.startswith(ours)]
@@ -221,6 +224,6 @@ def in_words(env_kwargs: dict[str, Any]) -> str:
 
     def value(x: Any) -> str:
         is_range = isinstance(x, list | tuple) and len(x) == 2 and all(isinstance(end, int | float) for end in x)
-        return f"{x[0]:g} to {x[1]:g}" if is_range else str(x)
+        return f"{x[0]:g} to {x[1]:g}" if is_range else one_line(x)
 
     return ", ".join(f"{name} = {value(x)}" for name, x in env_kwargs.items())

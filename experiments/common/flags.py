@@ -3,12 +3,13 @@
 import dataclasses
 import os
 import typing
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from agents.common.config import Bound
+from balancier import MOST, Bound, is_number, shown
+from balancier import one_of as one_of
 
 JOBS = "BALANCIER_JOBS"  # environment variable: processes of a run where --jobs is not given
 
@@ -18,15 +19,16 @@ class UsageError(ValueError):
 
 
 def at_least(least: float) -> Bound:
-    return Bound(lambda value: value >= least, f"at least {least}")
+    return Bound(lambda value: least <= value <= MOST, f"at least {least}")
 
 
 def above(limit: float) -> Bound:
-    return Bound(lambda value: limit < value < float("inf"), f"a number above {limit}")
+    return Bound(lambda value: limit < value <= MOST, f"a number above {limit}")
 
 
-def one_of(choices: Collection[str]) -> Bound:
-    return Bound(lambda value: value in choices, f"one of {', '.join(choices)}")
+# The largest numbers for flags of these names: more would fill memory before the first step, not the time that follows.
+MOST_OF = {"seeds": 10_000, "baseline_seeds": 10_000, "eval_episodes": 10**6, "episodes": 10**6}
+MOST_OF |= {"threads": 1024, "jobs": 1024}
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,15 @@ class ParallelFlags(Flags):
 
     @property
     def processes(self) -> int:
-        return self.jobs or int(os.environ.get(JOBS, 0)) or os.cpu_count() or 1
+        return self.jobs or given_jobs() or os.cpu_count() or 1
+
+
+def given_jobs() -> int:
+    """The number in the environment variable, 0 where there is none; UsageError for what is no number."""
+    text = os.environ.get(JOBS) or "0"
+    if not text.isdecimal() or not 0 <= int(text[:9]) <= MOST_OF["jobs"]:
+        raise UsageError(f"{JOBS}: found {shown(text)}, expected a whole number from 1 to {MOST_OF['jobs']}")
+    return int(text)
 
 
 def flag_name(field: str) -> str:
@@ -85,15 +95,37 @@ def bounds_in(hint: Any) -> list[Bound]:
     return here + [bound for part in typing.get_args(hint) for bound in bounds_in(part)]
 
 
+MOST_LETTERS, MOST_BYTES = 4096, 255  # of an argument, and of a name in a path, as file systems have them
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Raise UsageError for what has no meaning to any flag: nothing, None, texts that are too long or no line."""
+    flag = "command"
+    for argument in arguments:
+        name, equals, value = argument.partition("=") if argument.startswith("--") else ("", "=", argument)
+        flag = name or flag
+        if equals and (value.strip() in ("", "None") or not value.isprintable()):
+            raise UsageError(f"{flag}: found {shown(value)}, expected a value; without the flag it is the default")
+        if len(value) > MOST_LETTERS:
+            raise UsageError(f"{flag}: found {len(value)} characters, expected at most {MOST_LETTERS}")
+
+
 def check_flags(flags: Any) -> None:
-    """Raise UsageError for a flag that is out of its bounds, or an --out that is no folder."""
+    """Raise UsageError for a flag that is out of its bounds, a path that can be none, or an --out that is no folder."""
     limits = bounds(type(flags))
     for field in dataclasses.fields(flags):
         value = getattr(flags, field.name)
-        for number in value if isinstance(value, tuple) else (value,):
+        for part in value if isinstance(value, tuple) else (value,):
             for bound in limits[field.name]:
-                if number is not None and not bound.holds(number):
-                    raise UsageError(f"{flag_name(field.name)}: found {number}, expected {bound.words}")
+                if part is not None and not bound.holds(part):
+                    found = part if isinstance(part, str) else shown(part)
+                    raise UsageError(f"{flag_name(field.name)}: found {found}, expected {bound.words}")
+            if is_number(part) and part > (most := MOST_OF.get(field.name, MOST)):
+                raise UsageError(f"{flag_name(field.name)}: found {shown(part)}, expected at most {most:,}")
+            for name in part.parts if isinstance(part, Path) else ():
+                if (count := len(os.fsencode(name))) > MOST_BYTES:
+                    flag = field.name if "Positional" in str(field.type) else flag_name(field.name)
+                    raise UsageError(f"{flag}: found a name of {count} bytes, expected at most {MOST_BYTES}")
     out = getattr(flags, "out", None)
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError(f"--out: found the file {out}, expected a folder, or a name not yet taken")

@@ -65,7 +65,7 @@ def test_an_agent_can_be_the_policy():
 
 
 def test_an_episode_that_ends_early_is_refused():
-    with pytest.raises(ValueError, match="^num_steps: found 201, but an episode ended after 200"):
+    with pytest.raises(ValueError, match="^num_steps: found 201, expected at most 200"):
         datasets.roll_out("balancier/Pendulum-v0", 2, 201)
 
 

@@ -84,9 +84,9 @@ def test_bilinear_weights_by_hand_in_numpy_and_torch():
 
 
 @pytest.mark.parametrize(("size", "words"), [
-    ((1, 9, 5), "^num_angles: found 1, expected at least 2"),
-    ((12, 0, 5), "^num_speeds: found 0, expected at least 2"),
-    ((12, 9, 1), "^num_torques: found 1, expected at least 2"),
+    ((1, 9, 5), "^num_angles: found 1, expected a whole number of at least 2"),
+    ((12, 0, 5), "^num_speeds: found 0, expected a whole number of at least 2"),
+    ((12, 9, 1), "^num_torques: found 1, expected a whole number of at least 2"),
 ])  # fmt: skip
 def test_a_grid_too_small_is_refused(size, words):
     with pytest.raises(ValueError, match=words):

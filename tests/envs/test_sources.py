@@ -65,7 +65,7 @@ def test_a_source_is_found_by_name_and_takes_its_keywords():
 
 
 def test_impossible_sources_are_refused():
-    with pytest.raises(ValueError, match="^delay, cues: found 0, 2, expected at least 1 and 2$"):
+    with pytest.raises(ValueError, match="^delay: found 0, expected a whole number of at least 1$"):
         recall(delay=0)
     with pytest.raises(ValueError, match="^x and y: found 2 and 3 samples"):
         points(np.zeros((2, 1)), np.zeros((3, 1)))

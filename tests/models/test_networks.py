@@ -47,7 +47,7 @@ def test_the_cnn_takes_images_as_numbers_bytes_and_vectors():
     assert [tuple(maps.shape[2:]) for maps in network.feature_maps(images)] == [(4, 8, 8), (6, 4, 4)]
     with pytest.raises(ValueError, match="^in_shape: found 768"):
         CNN(768)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="^channels: found 5 poolings"):
+    with pytest.raises(ValueError, match="^channels: found 5 convolutions"):
         CNN((3, 16, 16), channels=(4,) * 5)
 
 

@@ -350,7 +350,7 @@ def test_parameters_that_cannot_be_trained_are_refused(name, parameters, words):
 
 @pytest.mark.parametrize("rates", [[0.1] * 3, [], torch.ones(2, 2)])
 def test_as_many_rates_as_seeds(rates):
-    with pytest.raises(ValueError, match=r"^learning_rate: found \d numbers, expected one, or 2 \(one a seed\)"):
+    with pytest.raises(ValueError, match=r"^learning_rate: found .*, expected .*one a seed"):
         Adam(MLP(1, (2,), seeds=2).parameters(), rates)
 
 
