@@ -341,8 +341,8 @@ def validation_samples(
 
 def check_network(network: nn.Module, num_seeds: int) -> None:
     """Raise ValueError for a network without seed axis, or with other seeds."""
-    if not isinstance(network, nn.Module) or not any(parameter.requires_grad for parameter in network.parameters()):
-        raise ValueError(f"network: found {shown(network)}, expected a network with parameters that learn")
+    if not isinstance(network, nn.Module) or next(network.parameters(), None) is None:
+        raise ValueError(f"network: found {shown(network)}, expected a network with parameters")
     for module in network.modules():
         kind = type(module)
         if kind.__module__.startswith("torch.nn") and "container" not in kind.__module__ and module._parameters:

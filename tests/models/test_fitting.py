@@ -344,7 +344,7 @@ CLASSIFICATION = {
 }
 REQUESTS = {
     "rates": ({"learning_rate": [0.1] * 3}, "learning_rate: found 3 numbers, expected one, or 2"),
-    "batch": ({"batch_size": 0}, "batch_size: found 0, expected at least 1"),
+    "batch": ({"batch_size": 0}, "batch_size: found 0, expected a whole number of at least 1"),
     "optimizer": ({"optimizer": torch.optim.Adam}, "optimizer: found torch's Adam, expected Adam, SGD or RMSprop"),
     "loss": ({"loss": F.mse_loss}, r"loss: found a value of shape \(\), expected \(2,\), one number a seed"),
     "metric": ({"metrics": {"mae": F.l1_loss}}, r"mae: found a value of shape \(\), expected \(2,\)"),
