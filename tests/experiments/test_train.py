@@ -59,7 +59,7 @@ def test_an_interrupt_waits_until_a_step_is_done(tmp_path, monkeypatch):
 
     def update(self, rollout):
         signal.raise_signal(signal.SIGTERM)
-        learn(self, rollout)
+        return learn(self, rollout)
 
     monkeypatch.setattr(agents.PPO, "update", update)
     flags = ["--agent", "ppo", "--seeds", "2", "--steps", "4000", "--out", str(tmp_path)]
