@@ -8,7 +8,8 @@ import balancier
 balancier.check_packages()
 
 from agents.a2c import A2C as A2C
-from agents.common import checkpoint
+from agents.common import checkpoint as checkpoint
+from agents.common import loading
 from agents.common.acting import Replica as Replica
 from agents.common.agent import Agent as Agent
 from agents.common.checkpoint import CheckpointError as CheckpointError
@@ -30,5 +31,9 @@ AGENTS: dict[str, type[Agent]] = {
 
 def load(path: str | os.PathLike, **given: Any) -> Agent:
     """The agent in a checkpoint, whichever kind it is; keywords and errors as `Agent.load`."""
-    kind = checkpoint.load(path)[1]["agent"]
-    return AGENTS[kind.lower()].load(path, **given)
+    state, meta = loading.read(path)
+    kinds = {kind.__name__: kind for kind in AGENTS.values()}
+    if meta["agent"] not in kinds:
+        expected = f"one of {', '.join(kinds)} (an agent of your own: the load of its class)"
+        raise CheckpointError(f"{path}: agent: found {meta['agent']!r}, expected {expected}")
+    return kinds[meta["agent"]].restore(path, state, meta, **given)

@@ -5,6 +5,7 @@ S seed, N environments of one seed, n observations to act on, O observation, F f
 
 import dataclasses
 import os
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import models
-from agents.common import checkpoint, habits
+from agents.common import checkpoint, habits, loading
 from agents.common.acting import Replica, find_index, predict, to_array
 from agents.common.config import (
     AgentConfig,
@@ -27,11 +28,10 @@ from agents.common.config import (
     hyperparameter,
     make_config,
     make_network,
-    restore_network,
 )
 from agents.common.encoder import is_encoder, make_encoder
 from agents.common.guard import Guard
-from agents.common.make_env import Maker, import_path, keywords_from_json, keywords_to_json, plain_keywords
+from agents.common.make_env import Maker, keywords_to_json, plain_keywords
 from agents.common.normalization import RewardScaling
 from agents.common.recorded import record
 from agents.common.replay import Replay, Transitions
@@ -280,21 +280,20 @@ class Agent(nn.Module, Generic[ConfigType]):
         """
         tensors, state = self.state_dict(), dict(state)
         losses = checkpoint.take_losses(state, len(self))
+        steps = checkpoint.steps_of(state, self.config.num_envs)
+        for name in self.filling:
+            if name in tensors:
+                tensors[name] = tensors[name][:, :steps]
+        envs = {} if self.policy_only else {f"vec_env.{name}": x for name, x in self.vec_env.get_state().items()}
         tensors = checkpoint.policy_part(tensors) if self.policy_only else tensors
-        envs = {name.removeprefix("vec_env."): state.pop(name) for name in list(state) if name.startswith("vec_env.")}
-        steps, diverged = int(state.pop("num_timesteps")), state.pop("diverged", np.full(len(self), np.nan))
-        if differing := sorted(tensors.keys() ^ state.keys()):
-            kind = "no array" if differing[0] in tensors else "an unknown array"
-            raise ValueError(f"state: found {kind} {differing[0]!r}, expected that of an agent made alike")
-        tensors |= {name: tensors[name][:, : state[name].shape[1]] for name in self.filling if name in tensors}
-        for name, tensor in tensors.items():
-            if tensor.shape != state[name].shape:
-                raise ValueError(f"{name}: found shape {state[name].shape}, expected {tuple(tensor.shape)}")
+        diverged = state.pop("diverged", np.full(len(self), np.nan))
+        checkpoint.check_state(state, tensors | envs)
         for name, tensor in tensors.items():  # all or nothing
             tensor.copy_(torch.from_numpy(np.asarray(state[name]).copy()))
         self.num_timesteps, self.losses, self.divergence = steps, losses, Guard(np.array(diverged))
         if not self.policy_only:
-            self.restore_envs(envs)
+            envs = {name: x for name, x in state.items() if name.startswith("vec_env.")}
+            self.restore_envs({name.removeprefix("vec_env."): x for name, x in envs.items()})
 
     def restore_envs(self, state: dict[str, np.ndarray]) -> None:
         """Bring the environments where `state` says; those that cannot be brought there begin a new episode."""
@@ -323,7 +322,9 @@ class Agent(nn.Module, Generic[ConfigType]):
         envs = {name.removeprefix("vec_env."): x for name, x in envs.items()}
         envs = extract_state(envs, index, config["num_envs"]) if envs else {}
         extracted |= {f"vec_env.{name}": x for name, x in envs.items()} | {"num_timesteps": steps}
-        return checkpoint.make_agent(type(self), self.env, keywords, extracted, self.policy_only)
+        agent = checkpoint.make_agent(type(self), self.env, keywords, self.policy_only)
+        agent.set_state(extracted)
+        return agent
 
     def save(
         self,
@@ -351,7 +352,8 @@ class Agent(nn.Module, Generic[ConfigType]):
         self.vec_env.try_replay() if not policy_only else None
         meta = {
             "agent": type(self).__name__,
-            "env": import_path(self.env) if isinstance(self.env, str) else None,
+            **loading.describe_env(self.env),
+            "spaces": loading.describe_spaces(self.observation_space, self.action_space),
             "env_kwargs": keywords_to_json(self.env_kwargs),
             "seeds": self.seeds,
             "network": describe_network(self.network),
@@ -372,32 +374,50 @@ class Agent(nn.Module, Generic[ConfigType]):
         network: MakeNetwork | None = None,
         **sb3: Any,
     ) -> Self:
-        """Read what `save` wrote.
+        """Read what `save` wrote. Nothing in a file is executed, and loading imports no module that the file names.
 
         Args:
-            env: needed where the agent was made with a function, which no file holds.
+            env: needed where the agent was made with a function, which no file holds, or with an id whose module has
+                not been imported. An id must be the file's, and any other environment must have its spaces.
             network: likewise where the network is not one of the zoo.
 
         Raises:
             FileNotFoundError, agents.CheckpointError: if there is no sound checkpoint.
-            ValueError: if it holds another kind of agent, or what it needs is missing.
+            ValueError: if it holds another kind of agent, or what it needs is missing, or is not what it was.
         """
+        return cls.restore(path, *loading.read(path), env, network, **sb3)
+
+    @classmethod
+    def restore(
+        cls,
+        path: str | os.PathLike,
+        state: dict[str, np.ndarray],
+        meta: dict[str, Any],
+        env: str | Maker | None = None,
+        network: MakeNetwork | None = None,
+        **sb3: Any,
+    ) -> Self:
+        """The agent of a file that `loading.read` has read; arguments and errors as of `load`."""
         habits.refuse_keywords("load", habits.FILES, sb3)
-        state, meta = checkpoint.load(path)
-        env, dtype = env or meta["env"], str(torch.get_default_dtype())
+        dtype = str(torch.get_default_dtype())
         if meta["agent"] != cls.__name__:
             raise ValueError(f"{path}: found an agent of class {meta['agent']}, expected {cls.__name__}")
         if meta["dtype"] != dtype:
             raise ValueError(f"{path}: found numbers of {meta['dtype']}, expected the default dtype, {dtype}")
-        if env is None:
-            raise ValueError(f"{path}: its environment came from a function; expected that again as env=")
-        if network is None:
-            if meta["network"] is None:
-                raise ValueError(f"{path}: its network is not one of the zoo; expected it again as network=")
-            network = restore_network(meta["network"])
-        env_kwargs = keywords_from_json(meta["env_kwargs"])
+        env, network = loading.resolve_env(path, meta, env), loading.resolve_network(path, meta, network)
+        loading.check_fields(path, meta, {field.name for field in dataclasses.fields(cls.Config)})
+        env_kwargs = loading.restore_keywords(path, meta)
         keywords = {"seeds": meta["seeds"], "network": network, "env_kwargs": env_kwargs, **meta["config"]}
-        return checkpoint.make_agent(cls, env, keywords, state, meta.get("policy_only", False))
+        with loading.naming(path):
+            agent = checkpoint.make_agent(cls, env, keywords, meta.get("policy_only", False))
+        spaces = loading.describe_spaces(agent.observation_space, agent.action_space)
+        loading.check_spaces(path, meta, env, spaces)
+        with loading.naming(path):
+            agent.set_state(state)
+        for seed, name in loading.diverged_seeds(agent).items():
+            found = f"found NaN or infinity in {name} of seed {seed}, expected finite numbers"
+            warnings.warn(f"{path}: {found}: its training has diverged", stacklevel=3)
+        return agent
 
     # Copies: agents made alike in the same state, which share nothing; conversions, as far as there are any.
 

@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,7 +53,7 @@ def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
         FileNotFoundError: if there is no such file.
         CheckpointError: if the file is not a complete, unaltered checkpoint of a known format.
     """
-    data = Path(path).read_bytes()
+    data = read_file(path)
     start = data.find(KEY) + len(KEY)
     digest, blank = data[start : start + 64], data[:start] + BLANK + data[start + 64 :]
     if KEY not in data[: 8 + int.from_bytes(data[:8], "little")]:
@@ -60,13 +61,32 @@ def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]
         raise CheckpointError(f"{path}: found {len(data)} bytes that are no checkpoint, expected one of save{hint}")
     if hashlib.sha256(blank).hexdigest().encode() != digest:
         raise CheckpointError(f"{path}: the checkpoint is damaged (its SHA-256 does not match); expected it unaltered")
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    meta, arrays = json.loads(header["__metadata__"]["balancier"]), load_tensors(data)
-    if meta["format"] == 1:
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        meta, arrays = json.loads(header["__metadata__"]["balancier"]), load_tensors(data)
+    except Exception as error:  # whatever a file that nobody saved with `save` breaks
+        words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise CheckpointError(f"{path}: found a header that cannot be read ({words}), expected one of save") from None
+    found = meta.get("format") if isinstance(meta, dict) else meta
+    if type(found) is not int or found not in (1, FORMAT):
+        raise CheckpointError(f"{path}: found checkpoint format {str(found)[:80]!r}, expected {FORMAT} or 1")
+    if found == FORMAT:
+        return arrays, meta
+    try:
         return upgrade(arrays, meta), meta
-    if meta["format"] != FORMAT:
-        raise CheckpointError(f"{path}: found checkpoint format {meta['format']}, expected {FORMAT} or 1")
-    return arrays, meta
+    except (LookupError, TypeError, ValueError) as error:
+        words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise CheckpointError(
+            f"{path}: found a file of format 1 without what that holds ({words}), expected it"
+        ) from None
+
+
+def read_file(path: str | os.PathLike) -> bytes:
+    """The bytes of a file; CheckpointError for a folder, a pipe or a device, which may have no end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        kind = "a folder" if os.path.isdir(path) else "a pipe or a device"
+        raise CheckpointError(f"{path}: found {kind}, expected the file of a checkpoint")
+    return Path(path).read_bytes()
 
 
 # Names of format 1 and what they are called now, in the order in which they are applied.
@@ -135,17 +155,55 @@ def check_notes(notes: Any) -> dict[str, Any]:
         raise ValueError(f"notes: found what JSON cannot hold ({error}), expected texts, numbers and lists") from None
 
 
-def make_agent(kind: type, env: Any, keywords: dict[str, Any], state: dict[str, np.ndarray], policy_only: bool) -> Any:
-    """An agent in this state; of a policy alone the parts that only learning needs are as small as they can be."""
+def make_agent(kind: type, env: Any, keywords: dict[str, Any], policy_only: bool) -> Any:
+    """A new agent; of a policy alone the parts that only learning needs are as small as they can be."""
     if not policy_only:
-        agent = kind(env, **keywords)
-    else:
-        fields = {field.name for field in dataclasses.fields(kind.Config)}  # type: ignore[attr-defined]
-        agent = kind(env, **keywords | {name: size for name, size in SMALLEST.items() if name in fields})
-        given = {name: value for name, value in keywords.items() if name in fields}
-        agent.config, agent.policy_only = make_config(type(agent.config), len(agent), given), True
-    agent.set_state(state)
+        return kind(env, **keywords)
+    fields = {field.name for field in dataclasses.fields(kind.Config)}  # type: ignore[attr-defined]
+    agent = kind(env, **keywords | {name: size for name, size in SMALLEST.items() if name in fields})
+    given = {name: value for name, value in keywords.items() if name in fields}
+    agent.config, agent.policy_only = make_config(type(agent.config), len(agent), given), True
     return agent
+
+
+# The state of an agent.
+
+
+def steps_of(state: dict[str, np.ndarray], num_envs: int) -> int:
+    """Take the steps of each seed out of a state; ValueError for no whole number of steps of all environments."""
+    steps = np.asarray(state.pop("num_timesteps", None))
+    if steps.shape != () or steps.dtype.kind not in "iu" or steps < 0 or steps % num_envs:
+        found = steps.item() if steps.shape == () else f"shape {steps.shape}"
+        raise ValueError(f"num_timesteps: found {found}, expected a multiple of num_envs, {num_envs}, of at least 0")
+    return int(steps)
+
+
+RAGGED = {"vec_env.actions": "vec_env.lengths", "vec_env.inner": "vec_env.inner_lengths"}  # parts and their lengths
+OPTIONAL = {"vec_env.inner", "vec_env.inner_lengths", "vec_env.inexact"}
+
+
+def check_state(state: dict[str, np.ndarray], expected: dict[str, Any]) -> None:
+    """Raise ValueError unless the state has the arrays of `expected` (arrays or tensors), in their shapes and types.
+
+    Of environments the parts of all of them may stand one after the other, whatever the length of each is.
+    """
+    for name in sorted(expected.keys() | state.keys()):
+        if (name in expected) != (name in state) and name not in OPTIONAL:
+            kind = "no array" if name in expected else "an unknown array"
+            raise ValueError(f"state: found {kind} {name!r}, expected that of an agent made alike")
+    for name in expected.keys() & state.keys() - RAGGED.keys():
+        found, shape = state[name], tuple(expected[name].shape)
+        kinds = found.dtype.name, str(expected[name].dtype).removeprefix("torch.")
+        if found.shape != shape:
+            raise ValueError(f"{name}: found shape {found.shape}, expected {shape}")
+        same = np.dtype(kinds[1]).kind == found.dtype.kind if name.startswith("vec_env.") else kinds[0] == kinds[1]
+        if not same:
+            raise ValueError(f"{name}: found an array of {kinds[0]}, expected {kinds[1]}")
+    for name in RAGGED.keys() & state.keys():
+        lengths = state.get(RAGGED[name], np.zeros(0, np.int64))
+        if lengths.dtype.kind not in "iu" or (lengths < 0).any() or lengths.sum() != len(np.atleast_1d(state[name])):
+            expected_length = f"as many as {RAGGED[name]!r} says, {lengths.sum()}"
+            raise ValueError(f"{name}: found {len(np.atleast_1d(state[name]))} entries, expected {expected_length}")
 
 
 # Copies.
@@ -182,7 +240,8 @@ def rebuild(kind: type, keywords: dict[str, Any], state: dict[str, np.ndarray], 
             f"agent: found numbers of {rest['dtype']}, expected the default dtype, {torch.get_default_dtype()}"
         )
     others = {name: value for name, value in keywords.items() if name != "env"}
-    agent = make_agent(kind, keywords["env"], others, state, rest["policy_only"])
+    agent = make_agent(kind, keywords["env"], others, rest["policy_only"])
+    agent.set_state(state)
     agent.env, agent.num_predictions = rest["env"], rest["num_predictions"]
     for module, training in zip(agent.modules(), rest["training"], strict=True):
         module.training = training

@@ -19,6 +19,8 @@ import models
 from agents.common import habits
 from balancier import SWITCH, Bound, number, one_line, out_of_bound, shown, whole
 
+# The networks that a file may name.
+ZOO = {name: kind for name, kind in vars(models).items() if inspect.isclass(kind) and issubclass(kind, nn.Module)}
 MakeNetwork = Callable[..., nn.Module]  # called with (in_features, seeds=...), gives a trunk with `out_features`
 
 
@@ -131,7 +133,7 @@ def describe_network(network: MakeNetwork) -> dict[str, Any] | None:
     """The name and keywords of a network of the zoo, as JSON can hold them; None for any other."""
     constructor, keywords = (network.func, network.keywords) if isinstance(network, partial) else (network, {})
     name = getattr(constructor, "__name__", "")
-    if getattr(models, name, None) is not constructor or (isinstance(network, partial) and network.args):
+    if ZOO.get(name) is not constructor or (isinstance(network, partial) and network.args):
         return None
     try:
         return {"name": name, "keywords": json.loads(json.dumps(keywords, default=lambda number: number.tolist()))}
@@ -141,7 +143,6 @@ def describe_network(network: MakeNetwork) -> dict[str, Any] | None:
 
 def restore_network(description: dict[str, Any]) -> MakeNetwork:
     """The inverse of `describe_network`."""
-    constructor = getattr(models, description["name"], None)
-    if not (inspect.isclass(constructor) and issubclass(constructor, nn.Module)):
-        raise ValueError(f"network: found {description['name']!r}, expected a network of the zoo")
-    return partial(constructor, **description["keywords"])
+    if description["name"] not in ZOO:
+        raise ValueError(f"found {description['name']!r}, expected a network of the zoo, or it again as network=")
+    return partial(ZOO[description["name"]], **description["keywords"])

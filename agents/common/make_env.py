@@ -3,6 +3,7 @@
 import copy
 import importlib
 import json
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -178,7 +179,7 @@ class UnknownEnv(ValueError, gym.error.UnregisteredEnv):
 
 
 def find_spec(env: str) -> EnvSpec:
-    """The specification of an id; of `module:Id` after importing the module.
+    """The specification of an id; of `module:Id` after importing the module, where that is not registered already.
 
     Raises UnknownEnv, in one line, for a module that cannot be imported and for an id that nothing registers.
     """
@@ -186,7 +187,7 @@ def find_spec(env: str) -> EnvSpec:
     reason: Any = "no module before the colon"
     try:
         if module or not colon:
-            importlib.import_module(module) if module else None
+            importlib.import_module(module) if module and not is_registered(env) else None
             return gym.spec(env_id)
     except (gym.error.Error, ImportError) as error:
         reason = error
@@ -194,15 +195,30 @@ def find_spec(env: str) -> EnvSpec:
     raise UnknownEnv(f"env: found {shown(env)}, expected {expected} ({one_line(reason)})")
 
 
+def is_registered(env: str) -> bool:
+    """Whether an id is registered; of `module:Id`, whether the module is imported, or has the environment's class."""
+    module, _, env_id = env.rpartition(":")
+    place = f"{module_of(env_id)}."
+    return env_id in gym.registry and (not module or module in sys.modules or place.startswith(f"{module}."))
+
+
+def module_of(env_id: str) -> str:
+    """The module of a registered environment's class; empty where that is not known."""
+    entry_point = gym.registry[env_id].entry_point if env_id in gym.registry else None
+    module = entry_point if isinstance(entry_point, str) else getattr(entry_point, "__module__", None)
+    return (module or "").partition(":")[0]
+
+
+def package_of(env_id: str) -> str | None:
+    """The package of a registered environment's class; None where that is Gymnasium, or not known."""
+    package = module_of(env_id).partition(".")[0]
+    return None if package in ("", "gymnasium") else package
+
+
 def import_path(env: str) -> str:
     """The id as a new process finds it: `module:Id` as given, else with the package of its class, if not Gymnasium."""
-    if ":" in env:
-        return env
-    spec = find_spec(env)
-    entry_point = spec.entry_point
-    module = entry_point if isinstance(entry_point, str) else getattr(entry_point, "__module__", "gymnasium")
-    package = module.partition(":")[0].partition(".")[0]
-    return spec.id if package == "gymnasium" else f"{package}:{spec.id}"
+    package = None if ":" in env else package_of(env)
+    return env if package is None else f"{package}:{env}"
 
 
 def has_native_batch(spec: EnvSpec) -> bool:
@@ -222,7 +238,7 @@ def make_native_batch(env: str, count: int, env_kwargs: dict[str, Any]) -> Vecto
         return CartPoleBatch(count, **keywords)
     if not plain or not has_native_batch(spec):
         return None
-    return gym.make_vec(env, count, **NATIVE, **env_kwargs)
+    return gym.make_vec(spec, count, **NATIVE, **env_kwargs)
 
 
 def make_env(env: str | Maker, env_kwargs: dict[str, Any]) -> gym.Env:
@@ -236,7 +252,7 @@ def make_env(env: str | Maker, env_kwargs: dict[str, Any]) -> gym.Env:
         raise ValueError(f"env: found {env}, which exists as a batch alone, expected one that gymnasium.make can make")
     keywords = {"disable_env_checker": True} | copy.deepcopy(env_kwargs)  # an environment may change what it is given
     try:
-        made = gym.make(env, **keywords) if isinstance(env, str) else env()
+        made = gym.make(find_spec(env), **keywords) if isinstance(env, str) else env()
     except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         name = env if isinstance(env, str) else "an environment"
         raise ValueError(f"env: found no package that {name} needs ({error}), expected it installed") from error
@@ -386,7 +402,15 @@ def keywords_from_json(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if ARRAY in value:
-        return np.array(value[ARRAY], value["dtype"])
+        return array_from_json(value[ARRAY], np.dtype(value["dtype"]))
     if TUPLE in value:
         return tuple(keywords_from_json(value[TUPLE]))
     return {key: keywords_from_json(part) for key, part in value.items()}
+
+
+def array_from_json(numbers: Any, dtype: np.dtype) -> np.ndarray:
+    """An array of numbers or texts; ValueError for a type of anything else, or of texts longer than there are."""
+    texts = np.array(numbers, "U").itemsize if dtype.kind == "U" else dtype.itemsize
+    if dtype.kind not in "biufU" or dtype.itemsize > max(texts, 1000):
+        raise ValueError(f"found an array of {dtype}, expected one of numbers or of texts")
+    return np.array(numbers, dtype)
