@@ -24,10 +24,11 @@ from agents.common.make_env import find_spec, has_native_batch
 from agents.evaluation import SELECTION_SEED, TEST_SEED, evaluate, select_best
 from agents.export import OnnxModel, check_packages, to_onnx
 from experiments.common.command import run_command
+from experiments.common.environments import env_flag
 from experiments.common.flags import UsageError, at_least
 from experiments.common.parallel import duration
 from experiments.common.runs import console, find_latest, write_json
-from experiments.train import load
+from experiments.train import load, shown
 
 CHECKPOINT, ONNX = "replica.safetensors", "policy.onnx"
 
@@ -38,6 +39,9 @@ class Export:
 
     run: Annotated[Path, tyro.conf.Positional] = Path(".")
     """Folder of a run of balancier train, or a checkpoint."""
+    env: Annotated[str | None, shown("ID")] = None
+    """module:Id of an environment of your own that the agent was trained in; the module is imported. (default: the
+    agent's id, if it is known without)"""
     out: Path | None = None
     """Folder of what is written (default: export, in the run's folder)."""
     episodes: Annotated[int, at_least(1)] = 100
@@ -77,7 +81,7 @@ def forecast(agent: agents.Agent, episodes: int) -> float:
 
 def export(flags: Export) -> None:
     out = check(flags)
-    agent = load(flags.run, "run")
+    agent = load(flags.run, "run", flags.env)
     name, env = type(agent).__name__.lower(), agent.env_id
     assert env is not None
     expected = duration(2 * forecast(agent, flags.episodes) + (1 if flags.skip_onnx else 4))
@@ -91,7 +95,7 @@ def export(flags: Export) -> None:
     except OSError as error:
         raise UsageError(f"--out: cannot make the folder {out} ({error.strerror})") from None
     replica = agent[best]
-    agent.extract(best).save(out / CHECKPOINT)
+    agent.extract(best).save(out / CHECKPOINT, policy_only=agent.policy_only)
     result: dict[str, Any] = {
         "agent": name,
         "env": env,
@@ -112,7 +116,7 @@ def export(flags: Export) -> None:
     if not flags.skip_onnx:
         message = f"run by onnxruntime, its mean test return is {result['return_of_onnx']:.1f}"
         console.print(f"{out / ONNX}: the same seed without randomness; {message}", highlight=False)
-    console.print(f"Next: balancier watch {out / CHECKPOINT}", highlight=False)
+    console.print(f"Next: balancier watch {out / CHECKPOINT}{env_flag(env)}", highlight=False)
 
 
 def table(seeds: Sequence[int], returns: np.ndarray, test_returns: np.ndarray, best: int) -> Table:

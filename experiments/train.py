@@ -28,7 +28,7 @@ from rich.table import Table
 
 import agents
 from agents import Agent
-from agents.common import checkpoint
+from agents.common import loading
 from agents.common.make_env import CARTPOLE, has_native_batch
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from envs.optimum import optimal_returns
@@ -40,6 +40,7 @@ from experiments.common.environments import (
     PendulumFlags,
     check_env,
     default_kwargs,
+    env_flag,
     find_env,
     in_words,
     is_pendulum,
@@ -138,19 +139,26 @@ class Train(Flags):
     The optimum is that of the same parameters, where it is known; of ranges it is not."""
 
 
-def load(run: Path, flag: str) -> Agent:
-    """The agent of a run's folder, or of a checkpoint; UsageError, in one line, if there is no sound one."""
+def load(run: Path, flag: str, env: str | None = None) -> Agent:
+    """The agent of a run's folder, or of a checkpoint; UsageError, in one line, if there is no sound one.
+
+    Nothing is imported for it but the module of `env`, which --env names, and which must be the agent's own.
+    """
     run = find_latest(run)
     path = newest_checkpoint(run) if run.is_dir() else run
     if not path.is_file():
         raise UsageError(f"{flag}: found no checkpoint at {path}, expected the folder of a run of balancier train")
     try:
-        meta = checkpoint.load(path)[1]
+        meta = loading.read(path)[1]
         if meta["env"] is None:
             expected = "expected one that was made with an id; in Python, agents.load(path, env=...) takes the function"
             raise UsageError(f"{flag}: found an agent whose environment came from a function, {expected}")
-        check_env(meta["env"], meta["env_kwargs"], flag)
-        return agents.load(path)
+        if env is not None and env.rpartition(":")[2] != meta["env"].rpartition(":")[2]:
+            given = f" with {flag}" if flag.startswith("--") else ""
+            raise UsageError(f"--env: found {env}{given}, expected {meta['env'].removeprefix('envs:')}, as in the run")
+        name = str(loading.resolve_env(path, meta, env))
+        check_env(name, loading.restore_keywords(path, meta), flag if env is None else "--env")
+        return agents.load(path, env=env)
     except (agents.CheckpointError, ValueError, gym.error.Error, OSError) as error:
         words = " ".join(str(error).split())
         raise UsageError(words if isinstance(error, UsageError) else f"{flag}: {words}") from None
@@ -261,7 +269,10 @@ def default_network(env: str, env_kwargs: dict[str, Any]) -> str:
 
 def resume(flags: Train) -> tuple[Agent, Train]:
     assert flags.resume is not None
-    agent = load(flags.resume, "--resume")
+    agent = load(flags.resume, "--resume", flags.env)
+    if agent.policy_only:
+        expected = "the checkpoint of a whole agent, which can learn on"
+        raise UsageError(f"--resume: found a policy alone in {flags.resume}, expected {expected}")
     check_unchanged(flags, agent)
     name = type(agent).__name__.lower()
     changes = hyperparameters(name, flags.hyperparameters, len(agent))
@@ -388,7 +399,8 @@ def train(flags: Train, command: str) -> None:
         with interrupts.held():
             save_last(agent, run.folder, notes())
     if interrupts.number:
-        console.print(f"\nStopped at step {agent.num_timesteps:,}; balancier train --resume {run.folder} continues")
+        again = f"balancier train --resume {run.folder}{env_flag(env)}"
+        console.print(f"\nStopped at step {agent.num_timesteps:,}; {again} continues")
         signal.raise_signal(interrupts.number)
     seconds = time.process_time() - began
     if agent.env_kwargs and is_pendulum(env):
@@ -424,7 +436,7 @@ def write(run: Run, findings: Findings) -> None:
     for name, figure in figures(findings).items():
         run.figure(figure, name)
     run.finish(result(findings))
-    run.close(table(findings), f"balancier watch {run.folder}", PAGE)
+    run.close(table(findings), f"balancier watch {run.folder}{env_flag(findings.env)}", PAGE)
 
 
 def mean_or_none(returns: np.ndarray | None) -> float | None:

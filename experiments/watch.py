@@ -27,7 +27,7 @@ from experiments.common.command import run_command
 from experiments.common.environments import find_env, in_a_line
 from experiments.common.flags import UsageError, at_least
 from experiments.common.runs import console
-from experiments.train import load
+from experiments.train import load, shown
 
 ADVICE = "where there is no screen, --gif FILE writes the frames"
 MAX_FRAMES = 2_000  # of a GIF
@@ -39,6 +39,9 @@ class Watch:
 
     run: Annotated[Path, tyro.conf.Positional] = Path(".")
     """Folder of a run of balancier train, or a checkpoint."""
+    env: Annotated[str | None, shown("ID")] = None
+    """module:Id of an environment of your own that the agent was trained in; the module is imported. (default: the
+    agent's id, if it is known without)"""
     replica: int = 0
     """Index of the seed that acts; 0 is the first."""
     seed: Annotated[int, at_least(0)] = 0
@@ -56,7 +59,7 @@ def watch(flags: Watch) -> None:
         kind = "the folder" if flags.gif.is_dir() else "no folder"
         place = flags.gif if flags.gif.is_dir() else flags.gif.resolve().parent
         raise UsageError(f"--gif: found {kind} {place}, expected a file in a folder that exists")
-    agent = load(flags.run, "run")
+    agent = load(flags.run, "run", flags.env)
     if not 0 <= flags.replica < len(agent):
         raise UsageError(f"--replica: found {flags.replica}, expected 0 to {len(agent) - 1}")
     assert agent.env_id is not None

@@ -16,7 +16,7 @@ from gymnasium.envs.registration import EnvSpec
 
 import balancier
 import envs  # noqa: F401  registers the pendulum
-from agents.common.make_env import make_env
+from agents.common.make_env import is_registered, make_env
 from balancier import one_line, shown
 from envs.physics import Pendulum
 from experiments.common.flags import UsageError, flag_name
@@ -88,12 +88,14 @@ def default_kwargs(env: str, flag: str = "--env") -> dict[str, Any]:
 def find_env(env: str, flag: str = "--env") -> EnvSpec:
     """The specification of an id; of `module:Id` after the import of the module, which may be in the current folder.
 
+    Where the module has not been imported, but the environment is registered with a class of it, nothing is imported.
+
     Raises UsageError, in one line, for a module that cannot be imported and for an id that nothing registers.
     """
     module, colon, env_id = env.rpartition(":")
     if colon and not (module and env_id):
         raise UsageError(f"{flag}: found {env!r}, expected module:Id, both of them")
-    if module:
+    if module and (module in sys.modules or not is_registered(env)):
         import_module(module, flag)
     try:
         return gym.spec(env_id)
@@ -105,6 +107,12 @@ def find_env(env: str, flag: str = "--env") -> EnvSpec:
         hint = f" Close to it: {', '.join(close)}." if close and "Did you mean" not in words else ""
         expected = "an id that Gymnasium knows, or module:Id, where the module registers it"
         raise UsageError(f"{flag}: found {shown(env)}, expected {expected} ({one_line(words)}{hint})") from None
+
+
+def env_flag(env: str | None) -> str:
+    """What a command that loads an agent of this environment needs, too: --env, where a module of others has it."""
+    foreign = env is not None and ":" in env and not env.startswith("envs:")
+    return f" --env {env}" if foreign else ""
 
 
 def expected_ids(module: str, env_id: str) -> str:

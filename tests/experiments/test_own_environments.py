@@ -91,7 +91,7 @@ def refused(main, command, capsys, *words):
     return error
 
 
-def test_an_environment_of_the_current_folder_from_training_to_export(tmp_path, capsys, monkeypatch):
+def test_an_environment_of_the_current_folder_from_training_to_export(tmp_path, capsys):
     flags = ["--env", "my_env:Reach-v0", "--env-kwargs", "size=2", "--hidden", "16", "--set", "learning_starts=20"]
     assert train.main([*SMALL, *flags, "--set", "learning_rate=1e-3,2e-3", "--out", "run"]) == 0
     assert sys.path[-1] == str(tmp_path)
@@ -107,18 +107,53 @@ def test_an_environment_of_the_current_folder_from_training_to_export(tmp_path, 
     assert (picture.size, picture.n_frames) == ((60, 41), 20)  # the frames grow, and render_fps is not given
     assert picture.info["duration"] == 30  # a thirtieth of a second, in hundredths
     assert export.main(["more", "--episodes", "2", "--skip-onnx"]) == 0
+    assert "balancier watch more/export/replica.safetensors --env my_env:Reach-v0" in capsys.readouterr().out
+
+
+def forget(name):
+    """As if a module had never been imported."""
+    sys.modules.pop(name, None)
+    for spec in list(gym.registry.values()):
+        if getattr(spec.entry_point, "__module__", "") == name:
+            del gym.registry[spec.id]
+
+
+COMMANDS = {
+    "watch": (watch.main, ["run", "--gif", "a.gif"], "run"),
+    "export": (export.main, ["run", "--episodes", "2", "--skip-onnx"], "run"),
+    "train": (train.main, ["--resume", "run", *SMALL, "--out", "more"], "--resume"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_loads_an_agent_imports_a_module_only_if_it_is_named(command, capsys):
+    main, flags, name = COMMANDS[command]
+    assert train.main([*SMALL, "--env", "my_env:Reach-v0", "--agent", "ppo", "--out", "run"]) == 0
+    assert "balancier watch run --env my_env:Reach-v0" in capsys.readouterr().out
+    forget("my_env")
+    before = set(Path().rglob("*")) - {Path("a.gif")}
+    found = "found the environment my_env:Reach-v0, which nothing has registered yet"
+    ask = "expected `import my_env` first, or env='my_env:Reach-v0' (on the command line --env my_env:Reach-v0)"
+    refused(main, flags, capsys, f"{name}: run/agent.safetensors: {found}", ask)
+    other = refused(main, [*flags, "--env", "my_env:Blind-v0"], capsys, "--env: found my_env:Blind-v0")
+    assert "expected my_env:Reach-v0, as in the run" in other
+    assert "my_env" not in sys.modules
+    refused(main, [*flags, "--env", "my_envs:Reach-v0"], capsys, "--env: found no module my_envs (looked in ")
+    assert set(Path().rglob("*")) == before
+    assert main([*flags, "--env", "my_env:Reach-v0"]) == 0
+    if command == "export":
+        forget("my_env")
+        refused(main, ["run/export/replica.safetensors"], capsys, "expected `import my_env` first")
+
+
+def test_the_file_of_a_policy_alone_is_watched_and_exported_but_not_resumed(capsys):
+    assert train.main([*SMALL, "--env", "my_env:Reach-v0", "--agent", "ppo", "--out", "run"]) == 0
+    agents.load("run/agent.safetensors").save("policy", policy_only=True)
+    assert watch.main(["policy", "--gif", "a.gif"]) == 0
+    assert export.main(["policy", "--episodes", "2", "--skip-onnx", "--out", "out"]) == 0
+    assert agents.load("out/replica.safetensors").policy_only
     capsys.readouterr()
-    (tmp_path / "other").mkdir()
-    monkeypatch.chdir("other")
-    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(tmp_path)])
-    sys.modules.pop("my_env")
-    for main, command, name in (
-        (watch.main, ["../more", "--gif", "a.gif"], "run"),
-        (export.main, ["../more"], "run"),
-        (train.main, ["--resume", "../more"], "--resume"),
-    ):
-        refused(main, command, capsys, f"{name}: found no module my_env (looked in {tmp_path / 'other'}")
-    assert list(Path().iterdir()) == []
+    refused(train.main, ["--resume", "policy"], capsys, "--resume: found a policy alone in policy, expected the ch")
 
 
 @pytest.mark.slow
