@@ -5,10 +5,17 @@ only one side has is refused, so that actions and their distributions are always
 needs it.
 """
 
+import base64
+import io
+import json
 import os
+import pickletools
+import re
 import warnings
+import zipfile
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +28,8 @@ from torch import Tensor, nn
 from agents import AGENTS
 from agents.common.acting import Replica
 from agents.common.agent import Agent
+from agents.common.checkpoint import CheckpointError, read_file
+from agents.common.config import is_number
 from agents.common.make_env import Maker, make_env
 from agents.common.spaces import num_choices
 from models import MLP
@@ -246,43 +255,211 @@ def network_of(agent: Any) -> tuple[list[int], type[nn.Module]]:
     return [layer.out_features for layer in trunk.hidden], names[trunk.activation]  # type: ignore[union-attr]
 
 
-def load_model(path: str | os.PathLike) -> Any:
-    """The SB3 model in a file, of the class that saved it; ValueError if it is of none that we have, too."""
+class NotPlain(ValueError):
+    """What a file of SB3's holds as a pickle alone, which runs code when it is read."""
+
+    def __init__(self, name: str):
+        reason = "which can run any code of whoever made the file"
+        super().__init__(
+            f"found {name} as a pickle alone, {reason}, expected it as JSON; trust=True reads it nevertheless"
+        )
+
+
+def file_name(path: str | os.PathLike) -> Path:
+    """The file itself; as in SB3, its name may be given without the ending."""
+    path = Path(path)
+    return path if path.exists() or path.suffix else path.with_suffix(".zip")
+
+
+def load_model(path: str | os.PathLike, spaces: tuple[gym.Space, gym.Space], trust: bool) -> Any:
+    """The SB3 model in a file, of the class that saved it, and in these observation and action spaces.
+
+    Pickles in the file are not read: what is needed of them SB3 writes as JSON, too. With `trust` SB3 itself reads the
+    file, and runs them.
+
+    Raises ValueError for a file of no class that we have, and for what only a pickle tells.
+    """
     import stable_baselines3 as sb3
-    from stable_baselines3.common.save_util import load_from_zip_file
 
     expected = f"an SB3 model of {', '.join(FILES)}"
     try:
-        data = load_from_zip_file(Path(path), device="cpu")[0] or {}
+        with zipfile.ZipFile(io.BytesIO(read_file(file_name(path)))) as archive:
+            data = json.loads(archive.read("data"))
+            tables = {name: read_tensors(archive, f"{name}.pth") for name in ("policy", "pytorch_variables")}
         name = next((name for name, key in FILES.items() if key in data and "cg_max_steps" not in data), None)
         if name is None:
             raise ValueError("one of another class")
-        less = {"buffer_size": 1} if "buffer_size" in data else {}
-        return getattr(sb3, name).load(path, device="cpu", **less)
-    except FileNotFoundError:
+        kind = getattr(sb3, name)
+        if trust:
+            return kind.load(path, device="cpu", **({"buffer_size": 1} if "buffer_size" in data else {}))
+        return restore_model(kind, data, tables["policy"], tables["pytorch_variables"], spaces)
+    except (FileNotFoundError, CheckpointError):
         raise
+    except (NotPlain, Mismatch) as error:
+        raise ValueError(f"{path}: {error}") from None
     except Exception as error:  # SB3 raises whatever the file of another class happens to break
         raise ValueError(
             f"{path}: found no SB3 model that can be read ({one_line(error)}), expected {expected}"
         ) from error
 
 
+def read_tensors(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
+    """A table of tensors in a file of SB3's; nothing but tensors is made of it."""
+    if name not in archive.namelist():
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch says of a pickle that it then refuses
+        return torch.load(io.BytesIO(archive.read(name)), map_location="cpu", weights_only=True) or {}
+
+
+class Mismatch(ValueError):
+    """What of a model has no counterpart here."""
+
+
+def restore_model(kind: Any, data: dict[str, Any], parameters: Any, variables: Any, spaces: Any) -> Any:
+    """An SB3 model of this class, made anew with the parameters of a file, and with what its JSON tells."""
+    from stable_baselines3.common.policies import ActorCriticPolicy
+    from stable_baselines3.dqn.policies import DQNPolicy
+    from stable_baselines3.sac.policies import SACPolicy
+    from stable_baselines3.td3.policies import TD3Policy
+
+    policy = {"DQN": DQNPolicy, "SAC": SACPolicy, "TD3": TD3Policy}.get(kind.__name__, ActorCriticPolicy)
+    found = class_name(data["policy_class"], "policy_class")
+    if found != f"{policy.__module__}.{policy.__name__}":
+        raise Mismatch(f"found the policy {found.rpartition('.')[2]}, expected MlpPolicy")
+    if data["use_sde"]:
+        raise Mismatch("found state-dependent exploration (use_sde), expected none")
+    keywords = policy_keywords(data["policy_kwargs"])
+    arch, numbers = keywords.get("net_arch", []), sum(x.numel() for x in parameters.values())
+    for sizes in arch.values() if isinstance(arch, dict) else [arch]:
+        if not all(is_number(size, int) and 0 < size <= numbers for size in sizes):
+            raise Mismatch(f"found the architecture {arch}, expected widths that the file has numbers for")
+        if sum(a * b for a, b in pairwise(sizes)) > numbers:
+            raise Mismatch(f"found the architecture {arch}, expected one of at most {numbers} numbers")
+    for name, space in zip(("observation_space", "action_space"), spaces, strict=True):
+        check_space(name, data[name], space)
+    model = kind(policy, None, device="cpu", _init_setup_model=False)
+    model.observation_space, model.action_space = spaces
+    model.n_envs, model.policy_kwargs, model.buffer_size, model.target_entropy = 1, keywords, 1, 0.0
+    for name in ("ent_coef", "exploration_rate", "_last_original_obs"):
+        if name in data:
+            if isinstance(data[name], dict) and name != "_last_original_obs":
+                raise NotPlain(name)
+            setattr(model, name, data[name])
+    model._setup_model()
+    if "exploration_rate" in data:
+        model.exploration_rate = float(data["exploration_rate"])
+    model.policy.load_state_dict(parameters)
+    for name in variables.keys() & {"log_ent_coef", "ent_coef_tensor"}:
+        if variables[name] is not None:
+            getattr(model, name).data.copy_(variables[name].data)
+    return model
+
+
+def class_name(pickled: Any, name: str) -> str:
+    """The module and name of a class that is pickled by its name; nothing of the pickle is run.
+
+    Raises NotPlain for any other pickle.
+    """
+    try:
+        steps = pickletools.genops(base64.b64decode(pickled[":serialized:"]))
+        parts = [(step.name, value) for step, value, _ in steps if step.name not in ("PROTO", "FRAME", "MEMOIZE")]
+    except Exception:
+        raise NotPlain(name) from None
+    *texts, (last, _), (stop, _) = parts if len(parts) == 4 else [("", "")] * 4
+    if not all(kind.endswith("BINUNICODE") for kind, _ in texts) or (last, stop) != ("STACK_GLOBAL", "STOP"):
+        raise NotPlain(name)
+    return ".".join(str(text) for _, text in texts)
+
+
+# Keywords of SB3's policies: those whose values are JSON, and those that say nothing about the networks.
+PLAIN = ("net_arch", "log_std_init", "ortho_init", "full_std", "use_expln", "clip_mean", "squash_output", "n_critics")
+PLAIN += ("share_features_extractor", "normalize_images", "use_sde")
+IGNORED = ("optimizer_class", "optimizer_kwargs", "features_extractor_kwargs", "activation_fn", "device")
+
+
+def policy_keywords(pickled: dict[str, Any]) -> dict[str, Any]:
+    """The keywords of a policy by what JSON tells of them; raises Mismatch or NotPlain where that is not enough."""
+    given = {name: value for name, value in pickled.items() if name not in (":type:", ":serialized:")}
+    keywords: dict[str, Any] = {}
+    if "activation_fn" in given:
+        text, kinds = str(given["activation_fn"]), {str(kind): kind for kind in ACTIVATIONS}
+        if text not in kinds:
+            name = one_line(text).removesuffix("'>").rpartition(".")[2]
+            raise Mismatch(f"found the activation {name}, expected ReLU, Tanh or Sigmoid and equal networks")
+        keywords["activation_fn"] = kinds[text]
+    extractor = str(given.pop("features_extractor_class", "FlattenExtractor'>")).removesuffix("'>")
+    if extractor.rpartition(".")[2] != "FlattenExtractor":
+        raise Mismatch(f"found the features extractor {extractor.rpartition('.')[2]}, expected FlattenExtractor")
+    for name, value in given.items():
+        if name not in PLAIN + IGNORED or (name in PLAIN and isinstance(value, str)):
+            raise NotPlain(f"policy_kwargs[{name!r}]")
+        if name in PLAIN:
+            old = isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict)  # of SB3 below 1.8
+            keywords[name] = value[0] if old else value
+    return keywords
+
+
+def check_space(name: str, described: dict[str, Any], space: gym.Space) -> None:
+    """Raise Mismatch unless a space of the environment is what the JSON of a file tells of its own one."""
+    kind = str(described.get(":type:", "")).removesuffix("'>").rpartition(".")[2]
+    parts = {part: getattr(space, part) for part in ("_shape", "dtype", "n", "nvec", "start", "low", "high")
+             if hasattr(space, part)}  # fmt: skip
+    usual = {"start": "0"}
+    if missing := parts.keys() - described.keys() - usual.keys():
+        if kind == type(space).__name__:
+            raise NotPlain(f"{min(missing)} of the {name.replace('_', ' ')}")
+    elif kind == type(space).__name__ and all(
+        listed(described.get(part, "0")) == listed(value) or close(described.get(part, "0"), value)
+        for part, value in parts.items()
+    ):
+        return
+    known = [f"{part.strip('_')}={one_line(described[part])}" for part in parts if part in described]
+    words, theirs = name.replace("_", " "), f"{kind}({', '.join(known)})"
+    raise Mismatch(f"found {words} {theirs}, expected that of the environment, {one_line(space)}")
+
+
+def listed(value: Any) -> str:
+    """A part of a space as one text, whether it comes from JSON or from a space."""
+    return one_line(re.sub(r"[\[\](),]", " ", str(value)))
+
+
+def close(text: Any, value: Any) -> bool:
+    """Whether both are the same numbers, as far as an array that was printed tells."""
+    try:
+        one, other = ([float(number) for number in listed(x).split()] for x in (text, value))
+    except ValueError:
+        return False
+    return len(one) == len(other) and np.allclose(one, other, rtol=1e-6, atol=1e-8)
+
+
 def from_sb3(
-    path: str | os.PathLike, env: str | Maker, *, seeds: int | Sequence[int] = 1, **hyperparameters: Any
+    path: str | os.PathLike,
+    env: str | Maker,
+    *,
+    seeds: int | Sequence[int] = 1,
+    trust: bool = False,
+    **hyperparameters: Any,
 ) -> Agent:
     """An agent with the networks of a saved SB3 model (DQN, PPO, A2C, SAC or TD3, "MlpPolicy").
 
     Args:
         env: what it acts in, which no file of SB3's holds.
         seeds: how many agents, or their seeds; all begin with the same networks.
+        trust: read the pickles in the file, too, which run code of whoever made it. Without, parameters and JSON are
+            read alone, which is enough for what SB3 itself saves.
         hyperparameters: of our class: only networks are copied.
 
     Raises:
-        ValueError: for a file of no such model, for a network that ours are not, and for other spaces.
+        ValueError: for a file of no such model, for a network that ours are not, for other spaces, and for what only a
+            pickle in the file tells.
     """
-    model = load_model(path)
     if other := {"network", "normalize_obs", "dueling"} & hyperparameters.keys():
         raise ValueError(f"{min(other)}: found it beside a file, expected the networks that the file holds")
+    single = make_env(env, hyperparameters.get("env_kwargs") or {})
+    spaces = single.observation_space, single.action_space
+    single.close()
+    model = load_model(path, spaces, trust)
     for mismatch in mismatches(model, model):
         raise ValueError(f"{path}: {mismatch}")
     network = partial(MLP, hidden=tuple(hidden_sizes(model)[0]), activation=ACTIVATIONS[model.policy.activation_fn])

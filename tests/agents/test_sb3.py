@@ -1,6 +1,11 @@
 """One update of ours and of SB3's from the same weights and the same batch, and weights that travel."""
 
+import base64
+import json
+import pickle
+import zipfile
 from functools import partial
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -426,3 +431,112 @@ def test_replicas_that_sb3_cannot_hold_are_refused_in_one_line(agent, more, word
 def test_keywords_of_sb3_reach_its_model():
     model = to_sb3(SAC("Pendulum-v1", seeds=1)[0], ent_coef=0.1, buffer_size=10, device="auto", seed=3)
     assert (model.ent_coef, model.buffer_size, model.seed) == (0.1, 10, 3)
+
+
+class Payload:
+    """Whoever unpickles it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def pickled(value):
+    return {":type:": "<class 'object'>", ":serialized:": base64.b64encode(pickle.dumps(value)).decode()}
+
+
+def rewrite(path, change):
+    """The same zip with `change(data)` made to its JSON, and to its other members by name."""
+    with zipfile.ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    data = json.loads(members["data"])
+    change(data, members)
+    members["data"] = json.dumps(data).encode()
+    with zipfile.ZipFile(path, "w") as new:
+        for name, content in members.items():
+            new.writestr(name, content)
+
+
+def evil(name):
+    """Changes to a file that put code in it: in place of one of its entries, or of one of its members."""
+
+    def change(data, members, payload):
+        if name in data or name == "more":
+            data[name] = pickled(payload) | {
+                key: value for key, value in (data.get(name) or {}).items() if key != ":serialized:"
+            }
+        else:
+            members[name] = pickle.dumps(payload)
+
+    return change
+
+
+HARMLESS = ("lr_schedule", "clip_range", "more", "rollout_buffer_class", "observation_space", "policy_kwargs")
+
+
+@pytest.mark.parametrize("name", [*HARMLESS, "policy_class", "policy.pth", "pytorch_variables.pth"])
+def test_no_file_of_sb3_runs_code(name, tmp_path):
+    model, env = save_sb3(tmp_path / "model.zip", "PPO")
+    payload = Payload(tmp_path / "executed")
+    rewrite(tmp_path / "model.zip", lambda data, members: evil(name)(data, members, payload))
+    if name in HARMLESS:  # JSON tells enough, and the pickle is not read
+        obs = samples(OBS)
+        ours = from_sb3(tmp_path / "model.zip", env, num_steps=16)
+        np.testing.assert_allclose(ours[0].predict(obs)[0], model.predict(obs, deterministic=True)[0], atol=1e-5)
+    else:
+        with pytest.raises(ValueError, match=r"model.zip: found .*, expected ") as error:
+            from_sb3(tmp_path / "model.zip", env)
+        assert "\n" not in str(error.value)
+        assert ("trust=True" in str(error.value)) == (name == "policy_class")
+    assert not (tmp_path / "executed").exists()
+
+
+def plain(data, members):
+    data["policy_class"] = pickled({"by": "value"})
+
+
+CHANGES = {
+    "a policy class pickled whole": (plain, "found policy_class as a pickle alone, .* trust=True reads it"),
+    "an unknown keyword": (lambda data, _: data["policy_kwargs"].update(odd=1), "found policy_kwargs.'odd'. as a p"),
+    "no policy class": (lambda data, _: data.pop("policy_class"), "found no SB3 model that can be read"),
+    "a space without bounds": (lambda data, _: data["action_space"].pop("low"), "found low of the action space as a p"),
+    "another space": (lambda data, _: data["action_space"].update(low="[-9. -9.]"), "found action space Box.shape=.2., .*ow"),
+    "huge": (lambda data, _: data["policy_kwargs"].update(net_arch=[10**6, 10**6]), "found the architecture"),
+    "wide": (lambda data, _: data["policy_kwargs"].update(net_arch=[99, 99]), "found the architecture .* at most"),
+    "odd widths": (lambda data, _: data["policy_kwargs"].update(net_arch=["a"]), "found the architecture"),
+    "other widths": (lambda data, _: data["policy_kwargs"].update(net_arch=[8, 8]), "size mismatch"),
+    "no parameters": (lambda _, members: members.pop("policy.pth"), "found the architecture|Missing key"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_of_sb3_that_was_changed_is_one_line(change, tmp_path):
+    _, env = save_sb3(tmp_path / "model.zip", "PPO", policy_kwargs={"net_arch": [8, 4]})
+    function, words = CHANGES[change]
+    rewrite(tmp_path / "model.zip", function)
+    with pytest.raises(ValueError, match=f"model.zip: .*{words}") as error:
+        from_sb3(tmp_path / "model.zip", env)
+    assert "\n" not in str(error.value)
+
+
+def test_with_trust_sb3_reads_the_whole_file(tmp_path):
+    model, env = save_sb3(tmp_path / "model.zip", "PPO", policy=ActorCriticPolicy)
+    obs = samples(OBS)
+    ours = from_sb3(tmp_path / "model.zip", env, trust=True, num_steps=16)
+    np.testing.assert_allclose(ours[0].predict(obs)[0], model.predict(obs, deterministic=True)[0], atol=1e-5)
+    rewrite(tmp_path / "model.zip", lambda data, members: evil("more")(data, members, Payload(tmp_path / "executed")))
+    from_sb3(tmp_path / "model.zip", env, num_steps=16)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no zip"])
+def test_what_is_no_zip_is_one_line(content, tmp_path):
+    (tmp_path / "file").write_bytes(content)
+    for path, words in ((tmp_path / "file", "found no SB3 model"), (tmp_path, "found a folder")):
+        with pytest.raises(ValueError, match=words) as error:
+            from_sb3(path, "CartPole-v1")
+        assert "\n" not in str(error.value)
+    with pytest.raises(FileNotFoundError):
+        from_sb3(tmp_path / "nowhere", "CartPole-v1")
