@@ -4,6 +4,7 @@ This module alone has a name that no other project takes, so the console script 
 """
 
 import contextlib
+import errno
 import importlib.metadata
 import importlib.util
 import inspect
@@ -122,25 +123,48 @@ def shown(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:80]} ... {text[-10:]}"
 
 
+@contextlib.contextmanager
+def naming_file(path: str | os.PathLike) -> Iterator[None]:
+    """An OSError that names this file, whatever other file the system was at; ValueError for a name that is none."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)!r}: {error}") from None
+    except OSError as error:
+        if error.errno is None or error.filename == str(path):
+            raise error if error.filename else OSError(f"{path}: {error}") from None
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
 def write_file(path: str | os.PathLike, data: bytes | str) -> None:
     """Write a file that is there only once it is complete: beside its target first, flushed, then renamed.
 
     A symbolic link is written through; text is UTF-8; the mode is the one that the user's umask gives.
 
     Raises:
-        OSError: if the folder cannot be written to; nothing is left behind.
+        OSError: if it cannot be written, or is a folder, a pipe or a device. It names the file; nothing is left behind,
+            and what was there before is as it was.
     """
-    path = Path(path).resolve()
-    beside = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
-    try:
-        with open(beside, "xb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with naming_file(path):
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "found a folder, expected a file")
+        if target.is_symlink():  # of links that lead to one another
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if target.exists() and not target.is_file():
+            raise OSError(errno.EINVAL, "found a pipe or a device, expected a file")
+        name = os.fsdecode(os.fsencode(target.name)[:200])  # which leaves room for what follows
+        beside = target.with_name(f".{name}.{secrets.token_hex(4)}")
+        try:
+            with open(beside, "xb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise
 
 
 @cache

@@ -42,7 +42,8 @@ def save(path: str | os.PathLike, arrays: dict[str, np.ndarray], meta: dict[str,
         metadata={"balancier": text, "sha256": BLANK.decode()},
     )
     digest = hashlib.sha256(blank).hexdigest().encode()
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with balancier.naming_file(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
     balancier.write_file(path, blank.replace(KEY + BLANK, KEY + digest, 1))
 
 

@@ -502,7 +502,7 @@ CHANGES = {
     "an unknown keyword": (lambda data, _: data["policy_kwargs"].update(odd=1), "found policy_kwargs.'odd'. as a p"),
     "no policy class": (lambda data, _: data.pop("policy_class"), "found no SB3 model that can be read"),
     "a space without bounds": (lambda data, _: data["action_space"].pop("low"), "found low of the action space as a p"),
-    "another space": (lambda data, _: data["action_space"].update(low="[-9. -9.]"), "found action space Box.shape=.2., .*ow"),
+    "another space": (lambda data, _: data["action_space"].update(low="[-9. -9.]"), "action space Box.shape=.2., .*ow"),
     "huge": (lambda data, _: data["policy_kwargs"].update(net_arch=[10**6, 10**6]), "found the architecture"),
     "wide": (lambda data, _: data["policy_kwargs"].update(net_arch=[99, 99]), "found the architecture .* at most"),
     "odd widths": (lambda data, _: data["policy_kwargs"].update(net_arch=["a"]), "found the architecture"),
