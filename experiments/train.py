@@ -28,7 +28,7 @@ from rich.table import Table
 
 import agents
 from agents import Agent
-from agents.common import loading
+from agents.common import checkpoint, loading
 from agents.common.make_env import CARTPOLE, has_native_batch
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from envs.optimum import optimal_returns
