@@ -405,13 +405,15 @@ class Agent(nn.Module, Generic[ConfigType]):
         if meta["dtype"] != dtype:
             raise ValueError(f"{path}: found numbers of {meta['dtype']}, expected the default dtype, {dtype}")
         env, network = loading.resolve_env(path, meta, env), loading.resolve_network(path, meta, network)
-        loading.check_fields(path, meta, {field.name for field in dataclasses.fields(cls.Config)})
+        loading.check_fields(path, meta, {field.name: field.default for field in dataclasses.fields(cls.Config)})
         env_kwargs = loading.restore_keywords(path, meta)
         keywords = {"seeds": meta["seeds"], "network": network, "env_kwargs": env_kwargs, **meta["config"]}
         with loading.naming(path):
             agent = checkpoint.make_agent(cls, env, keywords, meta.get("policy_only", False))
         spaces = loading.describe_spaces(agent.observation_space, agent.action_space)
         loading.check_spaces(path, meta, env, spaces)
+        if not isinstance(env, str) and not agent.policy_only:
+            loading.check_maker(path, meta, state, agent.vec_env.get_state())
         with loading.naming(path):
             agent.set_state(state)
         for seed, name in loading.diverged_seeds(agent).items():

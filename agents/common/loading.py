@@ -9,6 +9,7 @@ S seed, N environments of one seed, T steps of a rollout.
 import importlib
 import inspect
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -207,6 +208,13 @@ def check_spaces(path: str | os.PathLike, meta: dict[str, Any], env: Any, spaces
             )
 
 
+def check_maker(path: str | os.PathLike, meta: dict[str, Any], arrays: Arrays, batch: dict[str, Any]) -> None:
+    """Raise ValueError if a function's environments are stepped alone, and those of the file's id as one `batch`."""
+    if meta["env"] is not None and ("vec_env.actions" in arrays) != ("actions" in batch):
+        expected = f"{meta['env']}, the environment of {path}, whose batch has another state"
+        raise ValueError(f"env: found a function, expected {expected}")
+
+
 def resolve_network(path: str | os.PathLike, meta: dict[str, Any], network: MakeNetwork | None) -> MakeNetwork:
     """What to make the networks of: `network` where it is given, which must be the file's, else that.
 
@@ -246,11 +254,15 @@ def restore_keywords(path: str | os.PathLike, meta: dict[str, Any]) -> dict[str,
         return keywords_from_json(meta["env_kwargs"])
 
 
-def check_fields(path: str | os.PathLike, meta: dict[str, Any], fields: set[str]) -> None:
-    """Raise CheckpointError for hyper-parameters that this version does not have."""
+def check_fields(path: str | os.PathLike, meta: dict[str, Any], usual: dict[str, Any]) -> None:
+    """Raise CheckpointError for hyper-parameters that this version does not have; warn of those that it has since."""
+    fields = usual.keys()
     if unknown := sorted(meta["config"].keys() - fields):
         expected = f"none but those of {meta['agent']} (a later version of Balancier may have written it)"
         raise CheckpointError(f"{path}: config: found {shortened(unknown[0])}, expected {expected}")
+    if meta["format"] > 1:
+        for name in sorted(fields - meta["config"].keys()):
+            warnings.warn(f"{path}: config: found no {name!r}, which is taken as {usual[name]}", stacklevel=4)
 
 
 def describe_env(env: Any) -> dict[str, Any]:
