@@ -1,7 +1,7 @@
 """One file that holds a whole agent: safetensors, with JSON in its metadata and a digest over every byte.
 
-Nothing in it can execute code, and a file that was cut, emptied or altered is refused. Copies and pickles of an agent
-are made of the same state.
+Nothing in it can execute code (`loading` sees to that), and a file that was cut, emptied or altered is refused. Copies
+and pickles of an agent are made of the same state.
 """
 
 import dataclasses
@@ -138,6 +138,8 @@ def take_losses(state: dict[str, np.ndarray], count: int) -> dict[str, Tensor]:
     for name in names:
         if state[name].shape != (count,):
             raise ValueError(f"{name}: found shape {state[name].shape}, expected {(count,)}")
+        if state[name].dtype.kind != "f":
+            raise ValueError(f"{name}: found an array of {state[name].dtype}, expected float32 or float64")
     return {name.removeprefix("losses."): torch.from_numpy(state.pop(name).copy()) for name in names}
 
 

@@ -132,7 +132,7 @@ ATTRIBUTES = {
 
 METHODS = {
     "get_env": "agent.vec_env, all environments of all seeds; gymnasium.make(agent.env) is a new one to test in",
-    "set_env": "save, then load(path, env=...)",
+    "set_env": "a new agent with that env, and its load_state_dict(agent.state_dict())",
     "get_vec_normalize_env": "nothing (the agent has the statistics, if normalize_obs or normalize_reward is True)",
     "get_parameters": "get_state(), or state_dict() of what learns",
     "set_parameters": "set_state(state), or load_state_dict(parameters) of what learns",

@@ -151,6 +151,9 @@ def check_widths(prefix: str, keywords: dict[str, Any], count: int, arrays: Arra
 
 # Environments and networks.
 
+# Gymnasium's adapters of environments of old Gym, whose keywords name an environment and its module, which they import.
+ADAPTERS = "GymV21Environment-v0", "GymV26Environment-v0"
+
 
 def resolve_env(path: str | os.PathLike, meta: dict[str, Any], env: str | Maker | None) -> str | Maker:
     """What to make the environments of: `env` where it is given, else the file's id, which nothing is imported for.
@@ -170,7 +173,7 @@ def resolve_env(path: str | os.PathLike, meta: dict[str, Any], env: str | Maker 
     known = module or meta.get("env_module") or ""
     if known.partition(".")[0] == "envs":
         importlib.import_module("envs")  # which is ours: balancier.check_packages has seen to that
-    if is_registered(stored):
+    if is_registered(stored) and env_id not in ADAPTERS:
         return stored
     if known == "__main__" or not all(part.isidentifier() for part in known.split(".")):
         known = ""

@@ -2,8 +2,8 @@
 
 import copy
 import json
+import os
 import pickle
-import resource
 import subprocess
 import sys
 from functools import partial
@@ -306,10 +306,46 @@ def test_a_file_that_says_what_cannot_be_is_one_line(fault, saved, tmp_path):
     "fault", ["many environments", "many steps", "wide", "many seeds", "a large buffer", "a large state"]
 )
 def test_sizes_that_a_file_makes_up_take_no_memory(fault, saved, tmp_path):
+    resource = pytest.importorskip("resource")
     name, change, words = FAULTS[fault]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     one_line(forged(tmp_path / "agent", saved[name], change), words)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KiB
+
+
+def test_a_file_of_the_second_format_before_it_had_spaces_and_notes_is_loaded(saved, tmp_path):
+    """They named the package of the environment's class instead of the module that was given."""
+    new = {"env_module", "spaces", "policy_only", "notes"}
+
+    def older(arrays, meta):
+        for name in new:
+            meta.pop(name)
+        for name in [name for name in arrays if name.startswith("losses.")]:
+            del arrays[name]
+
+    loaded = agents.load(forged(tmp_path / "agent", saved["ppo"], older))
+    other = agents.load(forged(tmp_path / "same", saved["ppo"], lambda arrays, meta: None))
+    for agent in loaded, other:
+        agent.learn(16)
+    for name, array in other.get_state().items():
+        np.testing.assert_array_equal(loaded.get_state()[name], array)
+
+
+def test_an_adapter_that_imports_what_its_keywords_name_is_not_made(saved, tmp_path):
+    def change(arrays, meta):
+        meta.update(env="GymV21Environment-v0", env_kwargs={"env_id": "payload:Id-v0"})
+
+    one_line(forged(tmp_path / "agent", saved["ppo"], change), "found the environment GymV21Environment-v0, which")
+
+
+def test_learning_goes_on_in_another_environment_as_the_pages_say():
+    """What docs/stable-baselines3.md says instead of SB3's set_env."""
+    agent = PPO("CartPole-v1", num_steps=8, **SMALL).learn(24)
+    other = PPO(partial(gym.make, "CartPole-v1"), num_steps=8, **SMALL)
+    other.load_state_dict(agent.state_dict())
+    obs = np.ones((2, 3, 4), np.float32)
+    np.testing.assert_array_equal(other.predict(obs)[0], agent.predict(obs)[0])
+    other.learn(16)
 
 
 def test_a_field_that_an_older_version_had_not_has_its_default(saved, tmp_path):
@@ -367,7 +403,7 @@ def test_lengths_that_are_none_are_one_line(saved, tmp_path):
 
 def test_what_is_no_file_is_one_line(tmp_path):
     one_line(tmp_path, "found a folder, expected the file of a checkpoint", CheckpointError)
-    one_line("/dev/zero", "found a pipe or a device, expected the file of a checkpoint", CheckpointError)
+    one_line(os.devnull, "found a pipe or a device, expected the file of a checkpoint", CheckpointError)
 
 
 def test_what_diverged_is_loaded_with_a_warning(saved, tmp_path):
