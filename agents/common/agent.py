@@ -416,9 +416,9 @@ class Agent(nn.Module, Generic[ConfigType]):
             loading.check_maker(path, meta, state, agent.vec_env.get_state())
         with loading.naming(path):
             agent.set_state(state)
-        for seed, name in loading.diverged_seeds(agent).items():
+        for seed, name in loading.diverged_seeds(meta["seeds"], state).items():
             found = f"found NaN or infinity in {name} of seed {seed}, expected finite numbers"
-            warnings.warn(f"{path}: {found}: its training has diverged", stacklevel=3)
+            warnings.warn(f"{path}: {found}: its training may have diverged", stacklevel=3)
         return agent
 
     # Copies: agents made alike in the same state, which share nothing; conversions, as far as there are any.

@@ -199,8 +199,7 @@ def check_state(state: dict[str, np.ndarray], expected: dict[str, Any]) -> None:
         kinds = found.dtype.name, str(expected[name].dtype).removeprefix("torch.")
         if found.shape != shape:
             raise ValueError(f"{name}: found shape {found.shape}, expected {shape}")
-        same = np.dtype(kinds[1]).kind == found.dtype.kind if name.startswith("vec_env.") else kinds[0] == kinds[1]
-        if not same:
+        if kinds[0] != kinds[1]:
             raise ValueError(f"{name}: found an array of {kinds[0]}, expected {kinds[1]}")
     for name in RAGGED.keys() & state.keys():
         lengths = state.get(RAGGED[name], np.zeros(0, np.int64))

@@ -17,7 +17,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 
 from agents.common import checkpoint, habits
 from agents.common.checkpoint import CheckpointError
@@ -43,13 +42,17 @@ def is_network(x: Any) -> bool:
     return x is None or (known and is_text(x["name"]) and isinstance(x["keywords"], dict))
 
 
+def is_spaces(x: Any) -> bool:
+    return isinstance(x, dict) and all(isinstance(space, dict) for space in x.values())
+
+
 # What the JSON of a file says of its agent: what each may be, the same in words, and whether it may be left out.
 FIELDS: dict[str, tuple[Callable[[Any], bool], str, bool]] = {
     "agent": (is_text, "the name of an agent", False),
     "env": (lambda x: x is None or is_text(x), "the id of an environment, or null", False),
     "env_module": (lambda x: x is None or is_text(x), "the name of a module, or null", True),
     "env_kwargs": (lambda x: isinstance(x, dict), "a dictionary", False),
-    "spaces": (lambda x: isinstance(x, dict), "a dictionary", True),
+    "spaces": (is_spaces, "a dictionary of two spaces", True),
     "seeds": (is_seeds, "a list of different whole numbers of at least 0", False),
     "network": (is_network, "null, or a name and keywords", False),
     "config": (lambda x: isinstance(x, dict), "a dictionary", False),
@@ -204,8 +207,8 @@ def check_spaces(path: str | os.PathLike, meta: dict[str, Any], env: Any, spaces
         if stored != found:
             names = env if isinstance(env, str) else "of a function"
             of_file = f"that of {meta['env'] or 'the function'} in {path}"
-            differing = [key for key in found if not isinstance(stored, dict) or stored.get(key) != found[key]]
-            ours, theirs = ({key: x[key] for key in differing if key in x} for x in (found, dict(stored)))
+            differing = [key for key in found | stored if stored.get(key) != found.get(key)]
+            ours, theirs = ({key: x[key] for key in differing if key in x} for x in (found, stored))
             raise ValueError(
                 f"env: found {names} with the {name} {shortened(ours)}, expected {shortened(theirs)}, {of_file}"
             )
@@ -275,12 +278,13 @@ def describe_env(env: Any) -> dict[str, Any]:
     return {"env": env} if ":" in env else {"env": env, "env_module": package_of(env)}
 
 
-def diverged_seeds(agent: Any) -> dict[int, str]:
-    """Seeds with parameters that are NaN or infinite, each with the name of the first of them."""
+def diverged_seeds(seeds: list[int], arrays: Arrays) -> dict[int, str]:
+    """Seeds of which an array of the agent (not of its environments) has NaN or infinity, with the first one's name."""
     found: dict[int, str] = {}
-    for name, parameter in agent.named_parameters():
-        finite = torch.isfinite(parameter.detach()).reshape(len(parameter), -1).all(1)  # (S,), or (2 S,) of twins
-        if len(finite) % len(agent) == 0:
-            for index in torch.nonzero(~finite.view(-1, len(agent)).all(0)).flatten().tolist():
-                found.setdefault(agent.seeds[index], name)
+    for name, array in arrays.items():
+        own = not name.startswith(("vec_env.", "losses.", "diverged")) and array.dtype.kind == "f"
+        if own and array.ndim and len(array) % len(seeds) == 0:  # (S, ...), or (2 S, ...) of twins
+            finite = np.isfinite(array).reshape(len(array) // len(seeds), len(seeds), -1).all((0, 2))  # (S,)
+            for index in np.flatnonzero(~finite):
+                found.setdefault(seeds[index], name)
     return found
