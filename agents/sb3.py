@@ -29,9 +29,9 @@ from agents import AGENTS
 from agents.common.acting import Replica
 from agents.common.agent import Agent
 from agents.common.checkpoint import CheckpointError, read_file
-from agents.common.config import is_number
 from agents.common.make_env import Maker, make_env
 from agents.common.spaces import num_choices
+from balancier import is_number
 from models import MLP
 
 ACTIVATIONS: dict[Any, Any] = {nn.ReLU: "relu", nn.Tanh: "tanh", nn.Sigmoid: "sigmoid"}

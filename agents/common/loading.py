@@ -20,9 +20,10 @@ import numpy as np
 
 from agents.common import checkpoint, habits
 from agents.common.checkpoint import CheckpointError
-from agents.common.config import ZOO, MakeNetwork, describe_network, is_number, restore_network
+from agents.common.config import ZOO, MakeNetwork, describe_network, restore_network
 from agents.common.make_env import Maker, is_registered, keywords_from_json, package_of
 from agents.common.spaces import num_choices
+from balancier import is_number
 
 Arrays = dict[str, np.ndarray]
 

@@ -268,7 +268,7 @@ FAULTS = {
     "a function": ("ppo", put("network", {"name": "fit", "keywords": {}}), "network: found 'fit', expected a network"),
     "a module": ("ppo", put("network", {"name": "streams", "keywords": {}}), "network: found 'streams', expected"),
     "a network without a name": ("ppo", put("network", {"keywords": {}}), "network: found .*, expected null, or"),
-    "unknown keywords": ("ppo", network(odd=1), "agent: TypeError: .*odd"),
+    "unknown keywords": ("ppo", network(odd=1), "agent: .*odd"),
     "another activation": ("ppo", network(activation="eval"), "activation: found 'eval', expected one of relu"),
     "widths of text": ("ppo", network(hidden="ab"), "agent: "),
     "widths that are none": ("ppo", network(hidden=[8, None]), "agent: "),
