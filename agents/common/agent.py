@@ -286,8 +286,9 @@ class Agent(nn.Module, Generic[ConfigType]):
                 tensors[name] = tensors[name][:, :steps]
         envs = {} if self.policy_only else {f"vec_env.{name}": x for name, x in self.vec_env.get_state().items()}
         tensors = checkpoint.policy_part(tensors) if self.policy_only else tensors
-        diverged = state.pop("diverged", np.full(len(self), np.nan))
-        checkpoint.check_state(state, tensors | envs)
+        none = np.full(len(self), np.nan)
+        diverged = state.setdefault("diverged", none)
+        checkpoint.check_state(state, tensors | envs | {"diverged": none})
         for name, tensor in tensors.items():  # all or nothing
             tensor.copy_(torch.from_numpy(np.asarray(state[name]).copy()))
         self.num_timesteps, self.losses, self.divergence = steps, losses, Guard(np.array(diverged))

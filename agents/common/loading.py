@@ -21,6 +21,7 @@ import numpy as np
 from agents.common import checkpoint, habits
 from agents.common.checkpoint import CheckpointError
 from agents.common.config import ZOO, MakeNetwork, describe_network, restore_network
+from agents.common.guard import DATA
 from agents.common.make_env import Maker, is_registered, keywords_from_json, package_of
 from agents.common.spaces import num_choices
 from balancier import is_number
@@ -280,12 +281,17 @@ def describe_env(env: Any) -> dict[str, Any]:
 
 
 def diverged_seeds(seeds: list[int], arrays: Arrays) -> dict[int, str]:
-    """Seeds of which an array of the agent (not of its environments) has NaN or infinity, with the first one's name."""
+    """Seeds of which an array that learns has NaN or infinity, with the first one's name.
+
+    Left out are seeds that are known to have stopped.
+    """
     found: dict[int, str] = {}
+    stopped = np.isfinite(arrays.get("diverged", np.full(len(seeds), np.nan)))  # (S,)
     for name, array in arrays.items():
-        own = not name.startswith(("vec_env.", "losses.", "diverged")) and array.dtype.kind == "f"
-        if own and array.ndim and len(array) % len(seeds) == 0:  # (S, ...), or (2 S, ...) of twins
-            finite = np.isfinite(array).reshape(len(array) // len(seeds), len(seeds), -1).all((0, 2))  # (S,)
-            for index in np.flatnonzero(~finite):
+        learns = not name.startswith(("vec_env.", "losses.", "diverged", "num_timesteps", *DATA))
+        if learns and array.dtype.kind == "f" and array.ndim and len(array) % len(seeds) == 0:
+            twins = len(array) // len(seeds)  # (S, ...), or (2 S, ...)
+            finite = np.isfinite(array).reshape(twins, len(seeds), -1).all((0, 2))  # (S,)
+            for index in np.flatnonzero(~finite & ~stopped):
                 found.setdefault(seeds[index], name)
     return found

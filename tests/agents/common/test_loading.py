@@ -369,6 +369,8 @@ def test_every_array_is_needed_in_its_shape_and_type_and_no_other(kind, saved, t
             line = one_line(forged(tmp_path / "agent", saved[kind], change), ".")
             assert name in line or "cannot be read" in line, (name, line)
             assert "expected" in line
+    path = forged(tmp_path / "agent", saved[kind], lambda arrays, meta: arrays.update(diverged=np.zeros(3)))
+    one_line(path, r"diverged: found shape \(3,\), expected \(2,\)")
     path = forged(tmp_path / "agent", saved[kind], lambda arrays, meta: arrays.update(more=np.zeros(3)))
     one_line(path, "state: found an unknown array 'more', expected that of an agent made alike")
 
