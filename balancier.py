@@ -20,7 +20,8 @@ from typing import Any, TypeGuard
 
 PACKAGES = ("envs", "models", "agents", "experiments")
 HOME = Path(__file__).resolve().parent
-MOST = 2**53  # the largest number that is taken: float64 holds every whole number up to it
+MOST = 2**53  # the largest whole number that is taken: float64 holds every one up to it
+LARGEST = 1e38  # of other numbers: float32 holds no more
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Bound:
 
     holds: Callable[[Any], bool]
     words: str
-    most: float = MOST
+    most: float = LARGEST
 
 
 def is_number(value: Any, kind: type = Real) -> TypeGuard[Any]:
@@ -47,10 +48,10 @@ def whole(least: int, most: int = MOST) -> Bound:
     return Bound(lambda value: is_number(value, Integral) and least <= value <= most, words, most)
 
 
-def number(least: float, most: float = MOST, above: bool = False) -> Bound:
+def number(least: float, most: float = LARGEST, above: bool = False) -> Bound:
     """Numbers from `least` (or with `above` larger ones) to `most`."""
     words = f"above {least:g}" if above else f"of at least {least:g}"
-    words = f"a number {words if most == MOST else f'from {least:g} to {most:g}'}"
+    words = f"a number {words if most == LARGEST else f'from {least:g} to {most:g}'}"
     return Bound(lambda value: is_number(value) and least <= value <= most and not (above and value == least), words)
 
 

@@ -147,7 +147,7 @@ def gradients(agent: REINFORCE) -> dict[str, Tensor]:
     """
     by_estimator: dict[str, Tensor] = {}
 
-    def keep(rollout: Transitions) -> None:
+    def keep(rollout: Transitions) -> dict[str, Tensor]:
         log_prob = agent.policy(agent.features(rollout.obs)).log_prob(rollout.action)  # (S, T, N)
         known = rollout.done.flip(1).cummax(1).values.flip(1)  # (S, T, N)
         parameters = list(agent.policy.parameters())
@@ -155,6 +155,7 @@ def gradients(agent: REINFORCE) -> dict[str, Tensor]:
             loss = ((known * log_prob * advantage).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)).sum()
             parts = torch.autograd.grad(loss, parameters, retain_graph=True)
             by_estimator[name] = torch.cat([part.flatten(1) for part in parts], 1)
+        return {}
 
     agent.update = keep  # type: ignore[method-assign]
     agent.learn(agent.config.num_steps)

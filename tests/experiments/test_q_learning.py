@@ -13,7 +13,7 @@ from experiments.common.parallel import Job
 from experiments.common.training import mean_optimum
 
 
-def in_this_process(work, jobs, *_):
+def in_this_process(work, jobs, *_, **__):
     """The jobs one after the other, as they would arrive in another process."""
     return [work(pickle.loads(pickle.dumps(job)), lambda amount: None) for job in jobs]
 
