@@ -204,9 +204,8 @@ def start(flags: Train) -> Session:
         return Session(agent, flags, total=steps_of(agent, flags), folder=run)
     agent, flags = resume(flags)
     now = agent.num_timesteps
-    notes = checkpoint.load(path)[1].get("notes") or {}
-    folder, total = run if run.is_dir() else None, notes.get("total", 0)
-    state, seconds = notes.get("evaluation"), notes.get("seconds", 0.0)
+    notes, folder = notes_of(path, len(agent)), run if run.is_dir() else None
+    total, state, seconds = notes.get("total", 0), notes.get("evaluation"), notes.get("seconds", 0.0)
     stopped = folder is not None and state is not None and not (folder / RESULT).exists()
     ends = notes.get("start", 0) + total
     if state is not None and (stopped or now < ends) and flags.steps in (None, total):
@@ -216,6 +215,28 @@ def start(flags: Train) -> Session:
         return Session(agent, flags, notes["start"], total, folder, notes["earlier"], state, seconds)
     earlier = len(state["steps"]) if state is not None else 0
     return Session(agent, flags, now, steps_of(agent, flags), folder, earlier, state, seconds)
+
+
+def notes_of(path: Path, seeds: int) -> dict[str, Any]:
+    """What a run noted beside its agent; nothing where the agent was saved by other programs."""
+    notes = checkpoint.load(path)[1].get("notes")
+    if not isinstance(notes, dict) or notes.keys() != {"start", "total", "earlier", "seconds", "evaluation"}:
+        return {}
+    state = notes["evaluation"]
+    try:
+        counts = [notes[name] for name in ("start", "total", "earlier")]
+        lengths = {len(state["steps"]), len(state["seconds"]), len(state["curve"])}
+        numbers = np.array(
+            [*counts, notes["seconds"], state["train_seconds"], *state["steps"], *state["seconds"]], float
+        )
+        sound = len(lengths) == 1 and (numbers >= 0).all() and all(isinstance(count, int) for count in counts)
+        sound = sound and counts[2] <= len(state["steps"]) and np.shape(state["curve"])[1:] in ((seeds,), ())
+        np.array(state["curve"], float)
+    except (KeyError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise UsageError(f"--resume: found notes of no run in {path}, expected those of a run of balancier train")
+    return notes
 
 
 def steps_of(agent: Agent, flags: Train) -> int:

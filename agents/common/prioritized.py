@@ -3,6 +3,7 @@
 S seed, N environments of one seed, B minibatch, L steps of a sequence, C capacity.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +24,8 @@ class Priorities(nn.Module):
     def __init__(self, seeds: int, capacity: int, exponent: float, importance: float):
         super().__init__()
         self.exponent, self.importance = exponent, importance
-        self.register_buffer("priority", torch.zeros(seeds, capacity))
+        zeros = np.zeros((seeds, capacity), str(torch.get_default_dtype()).removeprefix("torch."))
+        self.register_buffer("priority", torch.from_numpy(zeros))  # takes memory as it fills, as the buffer does
         self.register_buffer("largest", torch.ones(seeds, 1))
 
     def add(self, t: int, num_envs: int, length: int) -> None:

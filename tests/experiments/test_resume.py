@@ -226,3 +226,17 @@ def test_a_training_that_is_killed_at_any_time(command, kills, tmp_path):
         if (run / "result.json").exists():
             break
     assert_same_run(run, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("change", [
+    {"start": -1}, {"start": "0"}, {"total": None}, {"earlier": 9}, {"evaluation": {}}, {"seconds": [1]},
+    {"evaluation": {"steps": [1], "seconds": [], "curve": [], "train_seconds": 1.0}},
+    {"evaluation": {"steps": [1], "seconds": [1.0], "curve": [[1.0]], "train_seconds": 1.0}},
+])  # fmt: skip
+def test_notes_that_no_run_wrote_are_refused(change, tmp_path, capsys):
+    agents.PPO("CartPole-v1", seeds=2).save(tmp_path / "agent.safetensors", notes={
+        "start": 0, "total": 100, "earlier": 0, "seconds": 1.0,
+        "evaluation": {"steps": [], "seconds": [], "curve": [], "train_seconds": 1.0},
+    } | change)  # fmt: skip
+    assert cli.main(["train", "--resume", str(tmp_path)]) == 2
+    assert "--resume: found notes of no run in" in capsys.readouterr().err
