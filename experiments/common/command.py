@@ -112,21 +112,25 @@ def flags_of_run(name: str, flags_class: type[FlagsType], given: dict[str, Any],
     try:
         config = json.loads((folder / "config.json").read_text())
         command, experiment = config["command"], config["experiment"]
-        words = shlex.split(command)[2:]
+        words = shlex.split(str(command))[2:]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"--resume: found no run in {folder}, expected the folder of a balancier {name}") from None
-    if experiment != name:
+    if experiment != name or {"-h", "--help"} & set(words):
         raise UsageError(f"--resume: found a run of balancier {experiment} in {folder}, expected one of {name}")
     before: Any = parse(name, flags_class, words, "")
     check_flags(before)
     for field, value in given.items():
         if field == "out" and value.resolve() != folder.resolve():
             raise UsageError(f"--out: found {value} with --resume, expected none: a run goes on in its own folder")
-        if field not in FREE and value != getattr(before, field):
+        if field not in FREE and not isinstance(value, Path) and value != getattr(before, field):
             expected = f"{words_of(getattr(before, field))}, as in the run"
             raise UsageError(f"{flag_name(field)}: found {words_of(value)} with --resume, expected {expected}")
     check_named_env(before, given)
-    return command, dataclasses.replace(before, **{field: given[field] for field in given if field in FREE})
+    # Only the command line says where else to write.
+    paths = {field: None for field, value in vars(before).items() if isinstance(value, Path)}
+    free = {field: value for field, value in given.items() if field in FREE or isinstance(value, Path)}
+    out = {"out": folder if before.out is not None else None}
+    return command, dataclasses.replace(before, **(paths | free | out))
 
 
 def check_named_env(flags: Any, given: Collection[str]) -> None:

@@ -69,6 +69,7 @@ def test_a_lesson_that_was_killed_goes_on_with_its_finished_parts(name, tmp_path
     (["--resume", "other"], "--resume: found a run of balancier sweep in other, expected one of compare"),
     (["--resume", "foreign"], "--resume: found the environment payload:My-v0, whose module is not imported, expected "
      "--env payload:My-v0"),
+    (["--resume", "help"], "--resume: found a run of balancier compare in help, expected one of compare"),
     (["--out", "run"], "--out: found a run in run, expected a new or empty folder (--resume continues a run, "
      "--overwrite replaces it)"),
 ])  # fmt: skip
@@ -78,6 +79,7 @@ def test_what_a_run_that_goes_on_refuses(flags, line, tmp_path, monkeypatch, cap
     commands = {
         "run": "balancier compare --agents ppo --env CartPole-v1 --seeds 2 --steps 40",
         "other": "balancier sweep",
+        "help": "balancier compare --help",
         "foreign": "balancier compare --agents ppo --env payload:My-v0",
     }
     for name, command in commands.items():
@@ -203,8 +205,8 @@ def test_a_full_disk_loses_no_agent(tmp_path, monkeypatch, capsys):
     rescued.parent.rmdir()
 
 
-SAC = ["--agent", "sac", "--seeds", "2", "--steps", "6000", "--eval-episodes", "2"]
 KILLS = int(os.environ.get("BALANCIER_KILLS", "20"))
+SAC = ["--agent", "sac", "--seeds", "2", "--steps", str(300 * KILLS), "--eval-episodes", "2"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no process is killed there")
