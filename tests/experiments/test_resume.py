@@ -242,3 +242,35 @@ def test_notes_that_no_run_wrote_are_refused(change, tmp_path, capsys):
     } | change)  # fmt: skip
     assert cli.main(["train", "--resume", str(tmp_path)]) == 2
     assert "--resume: found notes of no run in" in capsys.readouterr().err
+
+
+FAULTY = """
+import gymnasium as gym, numpy as np
+
+class Faulty(gym.Env):
+    observation_space, action_space, total = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(2), 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.total += 1
+        reward = float("nan") if self.total > LIMIT else 1.0
+        return np.zeros(2, np.float32), reward, False, self.total % 10 == 0, {}
+
+gym.register("Faulty-v0", Faulty, max_episode_steps=20)
+"""
+
+
+def test_an_environment_that_fails_leaves_the_agent_before_that_step(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "faulty_env.py").write_text(FAULTY.replace("LIMIT", "70"))
+    flags = ["--agent", "dqn", "--env", "faulty_env:Faulty-v0", "--seeds", "1", "--eval-episodes", "1"]
+    assert cli.main(["train", *flags, "--set", "num_envs=1", "--steps", "90", "--out", "run"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "env 0 of seed 0 after 70 steps: found reward nan in step " in error
+    assert error.rstrip().endswith("; run keeps the agent of step 70")
+    assert agents.load("run/agent.safetensors").num_timesteps == 70
