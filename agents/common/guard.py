@@ -37,14 +37,11 @@ class Guard:
     """
 
     def __init__(self, stopped_at: np.ndarray):
-        self.stopped_at = stopped_at  # (S,), the step at which each seed stopped, NaN for those that go on
+        # The step at which each seed stopped, (S,), NaN for those that go on.
+        self.stopped_at, self.any_stopped = stopped_at, not np.isnan(stopped_at).all()
         self.good: list[Tensor] = []  # `learned` when it was last finite
         self.losses: Any = None  # those that were looked at
         self.due = 0  # step of each environment at which the state is kept again
-
-    @property
-    def any_stopped(self) -> bool:
-        return not np.isnan(self.stopped_at).all()
 
     def after_step(self, agent: Any) -> None:
         """To be called after every step; it costs time after an update alone."""
@@ -80,7 +77,7 @@ class Guard:
 
     def stop(self, agent: Any, state: list[Tensor], finite: Tensor, new: list[int]) -> None:
         """Give seeds that are not `finite` (S,) their last good state; the `new` ones among them stop now."""
-        self.stopped_at[new] = agent.num_timesteps
+        self.stopped_at[new], self.any_stopped = agent.num_timesteps, True
         copy_seeds(self.good, state, ~finite)
         losses = {name: loss.detach().masked_fill(~finite, torch.nan) for name, loss in agent.losses.items()}
         agent.losses = self.losses = losses
