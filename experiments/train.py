@@ -202,7 +202,7 @@ def start(flags: Train) -> Session:
         given = {name: value for name, value in given.items() if value != getattr(Train(), name)}
         agent, flags = begin(flags_of_run("train", Train, given, run)[1])
         return Session(agent, flags, total=steps_of(agent, flags), folder=run)
-    agent, flags = resume(flags)
+    agent, flags = resume(replace(flags, resume=path))
     now = agent.num_timesteps
     notes, folder = notes_of(path, len(agent)), run if run.is_dir() else None
     total, state, seconds = notes.get("total", 0), notes.get("evaluation"), notes.get("seconds", 0.0)

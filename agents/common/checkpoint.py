@@ -22,6 +22,7 @@ from safetensors.numpy import save as save_tensors
 from torch import Tensor
 
 import balancier
+from agents.common import vec_env
 from agents.common.config import make_config
 from agents.common.make_env import import_path
 from models.optim import Optimizer
@@ -181,7 +182,7 @@ def steps_of(state: dict[str, np.ndarray], num_envs: int) -> int:
     return int(steps)
 
 
-RAGGED = {"vec_env.actions": "vec_env.lengths", "vec_env.inner": "vec_env.inner_lengths"}  # parts and their lengths
+RAGGED = {f"vec_env.{name}": f"vec_env.{lengths}" for name, lengths in vec_env.RAGGED.items()}
 OPTIONAL = {"vec_env.inner", "vec_env.inner_lengths", "vec_env.inexact"}
 
 

@@ -37,7 +37,8 @@ class Guard:
     """
 
     def __init__(self, stopped_at: np.ndarray):
-        # The step at which each seed stopped, (S,), NaN for those that go on.
+        # The step at which each seed stopped, (S,), NaN for those that go on. Whether any has is asked after each
+        # update, where NumPy would take longer to find out than all else that the guard does.
         self.stopped_at, self.any_stopped = stopped_at, not np.isnan(stopped_at).all()
         self.good: list[Tensor] = []  # `learned` when it was last finite
         self.losses: Any = None  # those that were looked at

@@ -22,12 +22,13 @@ from matplotlib.figure import Figure
 from rich.console import RenderableType
 
 import balancier
+from agents.common.make_env import is_registered
 from experiments.common.catalog import time_words
 from experiments.common.flags import UsageError, check_arguments, check_flags, flag_name
 from experiments.common.page import Page as Page  # lessons take it from here
 from experiments.common.parallel import AFTERWARDS
 from experiments.common.parts import PARTS
-from experiments.common.runs import Metric, Run, console, find_latest
+from experiments.common.runs import PARTS_FOLDER, Metric, Run, console, find_latest
 
 FlagsType = TypeVar("FlagsType")
 Findings = TypeVar("Findings")
@@ -80,7 +81,7 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
         folder = Run(name, flags, command, resumed)
         console.print(f"{name}: {forecast}", highlight=False)
         afterwards = AFTERWARDS.set(DRAWING * len(lesson.page.captions if lesson.page else ()))
-        parts = PARTS.set(folder.folder / "parts" if hasattr(flags, "resume") else None)
+        parts = PARTS.set(folder.folder / PARTS_FOLDER if hasattr(flags, "resume") else None)
         try:
             findings = lesson.measure(flags)
         finally:
@@ -136,9 +137,7 @@ def flags_of_run(name: str, flags_class: type[FlagsType], given: dict[str, Any],
 def check_named_env(flags: Any, given: Collection[str]) -> None:
     """Raise UsageError for an environment whose module only the run's files name: they do not say what is imported."""
     env = getattr(flags, "env", None) or ""
-    module = env.rpartition(":")[0]
-    known = module in sys.modules or module.partition(".")[0] in balancier.PACKAGES
-    if module and not known and "env" not in given:
+    if ":" in env and "env" not in given and not is_registered(env):
         raise UsageError(f"--resume: found the environment {env}, whose module is not imported, expected --env {env}")
 
 

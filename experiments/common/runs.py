@@ -29,7 +29,7 @@ from agents.common import checkpoint
 from experiments.common.flags import Flags, UsageError
 from experiments.common.page import Page, document, section
 
-CONFIG, RESULT, METRICS, PARTS = "config.json", "result.json", "metrics.csv", "parts"
+CONFIG, RESULT, METRICS, PARTS_FOLDER = "config.json", "result.json", "metrics.csv", "parts"
 COLUMNS = ["step", "seed", "metric", "value"]  # of metrics.csv
 CHECKPOINTS = "agent.safetensors", "agent-before.safetensors"  # the newest of a training, and the one before it
 Metric = tuple[int, str, Iterable[float], Iterable[int]]  # step, name, one value a seed, those seeds
@@ -53,7 +53,7 @@ class Run:
         config = {"experiment": name, "command": self.command, "flags": asdict(flags)}
         config |= {"versions": versions(), "machine": self.machine}
         if resumed is None:
-            remove_run(self.folder)
+            remove_run(self.folder) if flags.overwrite else None
             write_json(self.folder / CONFIG, config)
         self.metrics = self.folder / METRICS
         self.figures: dict[str, Path] = {}
@@ -120,7 +120,7 @@ def new_folder(folder: Path) -> Path:
 
 
 def holds_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in (CONFIG, RESULT, *CHECKPOINTS))
+    return any((folder / name).exists() for name in (CONFIG, RESULT, METRICS, *CHECKPOINTS))
 
 
 def newest_checkpoint(folder: Path) -> Path:
@@ -139,7 +139,7 @@ def remove_run(folder: Path) -> None:
     """Remove what a run wrote and a new one need not write again; figures and pages are overwritten."""
     for name in (*CHECKPOINTS, RESULT, METRICS, "index.html", CONFIG):
         (folder / name).unlink(missing_ok=True)
-    for path in (*folder.glob("policy-*.safetensors"), *(folder / PARTS).glob("*.safetensors")):
+    for path in (*folder.glob("policy-*.safetensors"), *(folder / PARTS_FOLDER).glob("*.safetensors")):
         path.unlink()
 
 
@@ -168,11 +168,8 @@ def append_metrics(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     text = io.StringIO()
     header = [] if path.exists() else [COLUMNS]
     csv.writer(text, lineterminator="\n").writerows([*header, *rows])
-    try:
-        with open(path, "a", encoding="utf-8", newline="") as file:
-            file.write(text.getvalue())
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
+    with balancier.naming_file(path), open(path, "a", encoding="utf-8", newline="") as file:
+        file.write(text.getvalue())
 
 
 def read_metrics(path: Path) -> list[list[str]]:

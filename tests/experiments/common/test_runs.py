@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.common import runs
-from experiments.common.flags import Flags
+from experiments.common.flags import Flags, UsageError
 from experiments.common.plotting import new
 from experiments.common.runs import Run, find_latest, plain, write_json
 
@@ -106,3 +106,14 @@ def test_show_opens_the_page_or_says_where_it_is(tmp_path, monkeypatch, capsys):
     assert "no browser" not in capsys.readouterr().out
     run.close(None, "")
     assert f"found no browser; open {page.resolve()}" in capsys.readouterr().out.replace("\n", "")
+
+
+def test_files_that_no_run_wrote_stay_and_a_table_of_metrics_is_never_continued_by_another_run(tmp_path):
+    (tmp_path / "policy-of-mine.safetensors").write_text("mine")
+    Run("name", Flags(out=tmp_path)).close(None, "balancier")
+    assert (tmp_path / "policy-of-mine.safetensors").read_text() == "mine"
+    only_metrics = tmp_path / "other"
+    only_metrics.mkdir()
+    (only_metrics / "metrics.csv").write_text("step,seed,metric,value\n1,0,loss,2.0\n")
+    with pytest.raises(UsageError, match="found a run in"):
+        Run("name", Flags(out=only_metrics))
