@@ -159,6 +159,8 @@ class Optimizer(FlatParameters):
 
 # Options of PyTorch's fused kernel that are not used here.
 PLAIN: dict[str, Any] = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
+# Where the smallest normal number is near enough that a product with it may be subnormal; float32: 1e-30.
+SUBNORMAL = {dtype: 1e8 * torch.finfo(dtype).tiny for dtype in (torch.float32, torch.float64, torch.bfloat16)}
 
 
 class Adam(Optimizer):
@@ -209,6 +211,9 @@ class Adam(Optimizer):
             *state, steps = (list(part) for part in zip(*replicas, strict=True))
             # The rate is a tensor, so that a recorded step reads it anew.
             torch._fused_adam_(*state, [], steps, lr=self.rates[rates.index(rate)], **self.options)  # type: ignore
+        # The mean of a weight without a gradient, such as that of a ReLU which is never active, falls by beta1 at each
+        # step, until it is a subnormal number. A processor takes ten times as long with those, so small ones become 0.
+        torch.hardshrink(self.exp_avg, SUBNORMAL.get(self.exp_avg.dtype, 0.0), out=self.exp_avg)
 
 
 class SGD(Optimizer):

@@ -60,6 +60,19 @@ def test_a_stopped_replica_keeps_parameters_and_moments(float64):
         torch.testing.assert_close(parameter[1], other)
 
 
+def test_no_moment_becomes_subnormal():
+    weight = torch.nn.Parameter(torch.ones(1, 2))
+    optimizer = Adam([weight])
+    optimizer.step(weight.sum(1))
+    for _ in range(500):  # the first weight has no gradient any more
+        optimizer.step(weight[:, 1])
+    assert optimizer.exp_avg[0, 0].item() == pytest.approx(0.1 * 0.9**500, rel=1e-3)
+    for _ in range(400):  # 0.1 * 0.9**900 is 7e-43, which float32 has as a subnormal number
+        optimizer.step(weight[:, 1])
+    assert optimizer.exp_avg[0, 0] == 0
+    assert optimizer.exp_avg[0, 1] == pytest.approx(1.0)
+
+
 def test_parameters_become_views_of_one_tensor():
     network = MLP(2, (3,), 1, seeds=2)
     values = [parameter.clone() for parameter in network.parameters()]
