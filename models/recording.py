@@ -60,6 +60,17 @@ def into_memory(operation: OpOverload) -> tuple[OpOverload, list[str]] | None:
     return None
 
 
+aten: Any = torch.ops.aten
+# PyTorch writes these results into given memory by way of new memory. Others give the same bits without it.
+DIRECT: dict[OpOverload, Callable[..., tuple[OpOverload, Sequence[Any], dict[str, Any]]]] = {
+    aten.relu.default: lambda made, x: (aten.clamp_min.out, (x, 0), {"out": made}),
+    aten.clone.default: lambda made, x: (aten.copy_.default, (made, x), {}),
+    aten._to_copy.default: lambda made, x: (aten.copy_.default, (made, x), {}),
+    aten.ones_like.default: lambda made, x: (aten.fill_.Scalar, (made, 1), {}),
+    aten.new_zeros.default: lambda made, x, size: (aten.zero_.default, (made,), {}),
+}
+
+
 class Call(NamedTuple):
     """One operation, and the tensors that it makes."""
 
@@ -92,6 +103,9 @@ class Recorder(TorchDispatchMode):
             pass  # a view: it needs no second call
         elif func._schema.name.startswith(("aten::empty", "aten::new_empty")) or (made and not any(map(memory, made))):
             pass  # memory that another operation fills, or nothing
+        elif func in DIRECT:
+            operation, arguments, keywords = DIRECT[func](result, *args)
+            self.calls.append(Call(operation._op, arguments, keywords, made))
         elif not made or (variant := into_memory(func)) is None:
             self.calls = None  # a number that Python may decide on, or results in memory of their own
         else:

@@ -20,7 +20,7 @@ ConfigType = TypeVar("ConfigType", bound=OffPolicyConfig)
 
 def twin_q(critics: nn.Module, features: Tensor, action: Tensor) -> Tensor:
     """Both critics' values of actions (S, B, A), (2, S, B): the twins are replicas like any other, 2S of them."""
-    return critics(torch.cat([features, action], -1).repeat(2, 1, 1)).unflatten(0, (2, -1))
+    return critics(torch.cat([torch.cat([features, action], -1)] * 2)).unflatten(0, (2, -1))
 
 
 class ActorCritic(OffPolicy[ConfigType]):

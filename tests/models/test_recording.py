@@ -56,6 +56,23 @@ def test_replayed_steps_are_eager_steps_to_the_bit(recordings, rates):
     assert len(recordings.table) == 2
 
 
+X = torch.tensor([[0.5, -0.0, 0.0], [-2.0, 1e-40, torch.inf]])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [torch.relu, torch.clone, lambda x: x.to(torch.int16), torch.ones_like, lambda x: x.new_zeros(2), lambda x: x.T + 1],
+)
+def test_operations_that_need_no_new_memory_give_the_same_bits(recordings, function):
+    def results(x):
+        return {"y": function(x), "z": x * 2}
+
+    for x in (torch.full_like(X, 3.0), X):  # the second is replayed
+        y, expected = recordings(results, x)["y"], function(x)
+        assert (y.dtype, y.stride()) == (expected.dtype, expected.stride())
+        assert y.numpy().tobytes() == expected.numpy().tobytes()
+
+
 def test_strided_inputs_have_the_same_rounding(recordings):
     table = torch.randn(3, 1000, 5)
 
