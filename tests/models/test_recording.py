@@ -61,7 +61,14 @@ X = torch.tensor([[0.5, -0.0, 0.0], [-2.0, 1e-40, torch.inf]])
 
 @pytest.mark.parametrize(
     "function",
-    [torch.relu, torch.clone, lambda x: x.to(torch.int16), torch.ones_like, lambda x: x.new_zeros(2), lambda x: x.T + 1],
+    [
+        torch.relu,
+        torch.clone,
+        lambda x: x.to(torch.int16),
+        torch.ones_like,
+        lambda x: x.new_zeros(2),
+        lambda x: x.T + 1,
+    ],
 )
 def test_operations_that_need_no_new_memory_give_the_same_bits(recordings, function):
     def results(x):
