@@ -4,7 +4,6 @@ n environments of a batch, O observation components.
 """
 
 import math
-from collections import deque
 from dataclasses import fields
 from typing import Any, Literal, get_args
 
@@ -19,6 +18,7 @@ from torch import Tensor
 from balancier import check, number, shown, whole
 from envs import raster
 from envs.physics import EXTREME, Pendulum, clip, cos_sin, reward, transition
+from envs.scene import Scene, Track, scene_of
 from envs.vector import (
     IndependentVectorEnv,
     check_array,
@@ -31,7 +31,8 @@ from envs.vector import (
 Observation = Literal["state", "angle", "pixels"]
 START_RANGE = (np.pi, 1.0)  # rad and rad/s: episodes start uniformly within +- these
 RESET_OPTIONS = ("x_init", "y_init", "state")
-TRACE = 40  # steps of the past that a picture shows
+PUSH = 2.0  # a hand's, as a multiple of the largest torque
+DRAGGED = 1 / 30  # s between two looks at the hand that holds the bob
 BLOCK = 64  # episodes whose random numbers an environment of a batch draws at once
 
 
@@ -117,15 +118,14 @@ class PendulumBase:
         drawn = low + (np.array(limits) - low) * uniform[..., :2]
         return drawn[..., 0], clip(drawn[..., 1], pendulum.max_speed), pendulum
 
-    def frame(self, trace: deque[float], *numbers: Any) -> np.ndarray | None:
-        """The picture of one pendulum: its trace, angle, speed, torque, largest torque and length (`Viewer.draw`)."""
+    def show(self, scene: Scene, seconds: float) -> Any:
+        """The frame as bytes, or what a person asks the window for, after so many seconds (`envs.viewer.Viewer`)."""
         if self.viewer is None:
             from envs.viewer import Viewer
 
             assert self.render_mode is not None
-            self.viewer = Viewer(self.render_mode, self.metadata["render_fps"])
-        *others, length = map(float, numbers)
-        return self.viewer.draw(trace, *others, length / float(np.max(self.pendulum.length)))
+            self.viewer = Viewer(self.render_mode)
+        return self.viewer.show(scene, seconds)
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: all but the window, which the copy opens itself."""
@@ -242,7 +242,7 @@ class PendulumEnv(PendulumBase, gym.Env):
         if not self.pendulum.ranges:
             self.drawn = self.pendulum
         self.last_torque, self.closed = 0.0, False
-        self.trace: deque[float] = deque(maxlen=TRACE)
+        self.track = Track()  # of the episode, for its pictures
 
     @property
     def state(self) -> np.ndarray | None:
@@ -257,21 +257,21 @@ class PendulumEnv(PendulumBase, gym.Env):
         self.last_angle = self.angle
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        if self.closed:
-            raise ClosedEnvironmentError("the pendulum was closed; make a new one")
+        self.check_open()
         super().reset(seed=check_seed(seed))
         uniform = self.np_random.random(2 + len(self.pendulum.ranges))
         self.angle, self.speed, self.drawn = self.draw_start(uniform, options)
         self.last_angle, self.last_torque = self.angle, 0.0
-        self.trace.clear()
+        if self.render_mode is not None:
+            self.track = Track(float(self.drawn.dt))  # type: ignore[arg-type]
+            self.track.add(self.angle, self.speed)
         if self.render_mode == "human":
-            self.render()
+            self.show_in_window()
         info = {name: float(getattr(self.drawn, name)) for name in self.pendulum.ranges}
         return self.observe(), info
 
     def step(self, action: Any):
-        if self.closed:
-            raise ClosedEnvironmentError("the pendulum was closed; make a new one")
+        self.check_open()
         if self.angle is None:
             raise ResetNeeded("the pendulum has no state yet; call reset before step")
         torque = self.torque(action, (), self.drawn)
@@ -279,16 +279,40 @@ class PendulumEnv(PendulumBase, gym.Env):
         self.last_angle = self.angle
         self.angle, self.speed = transition(self.angle, self.speed, torque, self.drawn)
         self.last_torque = float(torque)
+        if self.render_mode is not None:
+            self.track.add(self.angle, self.speed, self.last_torque, float(gain))
         if self.render_mode == "human":
-            self.render()
+            self.show_in_window(float(self.drawn.dt))  # type: ignore[arg-type]
         return self.observe(), gain, False, False, {}
+
+    def check_open(self) -> None:
+        """Raise ClosedEnvironmentError if the environment, or its window, was closed."""
+        if self.closed:
+            raise ClosedEnvironmentError("the pendulum was closed; make a new one")
+        if self.viewer is not None and self.viewer.closed:
+            raise ClosedEnvironmentError("the pendulum's window was closed by its user; make a new environment")
+
+    def show_in_window(self, seconds: float = 0.0) -> None:
+        """Show the step in real time. A person may drag the bob, which then hangs at the pointer, or push it."""
+        commands = self.show(scene_of(self, self.track), seconds)
+        while commands.drag is not None and not commands.closed:
+            self.state = (commands.drag[1], 0.0)
+            commands = self.show(scene_of(self, self.track), DRAGGED)
+        if share := commands.torque_share(self.angle):
+            self.push(share)
+
+    def push(self, share: float) -> None:
+        """A hand's push, as if a torque of `share` (-1 to 1) times twice the largest had acted for one step, too."""
+        torque = PUSH * share * self.drawn.max_torque  # type: ignore[operator]
+        change = self.drawn.gains[1] * torque * self.drawn.dt
+        self.speed = clip(np.float64(self.speed + change), self.drawn.max_speed)
 
     def render(self) -> np.ndarray | None:
         """The frame as bytes (500, 500, 3) with `render_mode="rgb_array"`; with "human" it is in the window."""
         check_drawable(self.render_mode, self.closed, self.angle is not None, '"rgb_array" or "human"')
-        return self.frame(
-            self.trace, self.angle, self.speed, self.last_torque, self.drawn.max_torque, self.drawn.length
-        )
+        if self.render_mode == "human":
+            return self.show_in_window()
+        return self.show(scene_of(self, self.track), 0.0)
 
     def get_keys_to_action(self) -> dict[tuple[str, ...], Any]:
         """The keys of `gymnasium.utils.play`: A for the largest torque counter-clockwise, D clockwise."""
@@ -332,7 +356,7 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
         self.batch_shape = (num_envs,)
         self.angle, self.last_angle, self.speed, self.last_torque = np.zeros((4, num_envs))
         self.viewer = None
-        self.traces: list[deque[float]] = []  # one for each pendulum, from the first picture on
+        self.tracks: list[Track] = []  # one for each pendulum, from the first picture on
         self.episodes = np.zeros(num_envs, np.int64)  # begun since the seed was given
         self.generators: list[Any] = [None] * num_envs
         self.block = np.empty((num_envs, BLOCK, 2 + len(self.pendulum.ranges)))  # random numbers of BLOCK episodes
@@ -354,8 +378,8 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
         self.angle, self.last_angle, self.speed = self.angle.copy(), self.last_angle.copy(), self.speed.copy()
         self.angle[indices], self.last_angle[indices], self.speed[indices] = angle, angle, speed
         self.last_torque[indices] = 0.0
-        for index in indices if self.traces else ():
-            self.traces[index].clear()
+        for index in indices if self.tracks else ():
+            self.tracks[index].clear()
         if not self.pendulum.ranges:
             return {}
         mask, info = np.zeros(self.num_envs, np.bool_), {}
@@ -390,9 +414,16 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
     def render(self) -> list[np.ndarray]:  # type: ignore[override]
         """n frames (500, 500, 3) uint8, as Gymnasium's batch of CartPoles draws them."""
         check_drawable(self.render_mode, self.closed, self.seeds is not None, '"rgb_array" or "human"')
-        self.traces = self.traces or [deque(maxlen=TRACE) for _ in range(self.num_envs)]
-        each = np.broadcast_arrays(self.angle, self.speed, self.last_torque, self.drawn.max_torque, self.drawn.length)
-        return [self.frame(trace, *numbers) for trace, *numbers in zip(self.traces, *each, strict=True)]  # type: ignore[misc]
+        self.tracks = self.tracks or [Track() for _ in range(self.num_envs)]
+        names = ("max_torque", "length", "mass")
+        values = [self.angle, self.speed, self.last_torque, *(getattr(self.drawn, name) for name in names)]
+        longest = float(np.max(self.pendulum.length))
+        frames = []
+        for track, *numbers in zip(self.tracks, *np.broadcast_arrays(*values), strict=True):
+            angle, speed, torque, max_torque, length, mass = map(float, numbers)
+            track.add(angle, speed, torque)
+            frames.append(self.show(Scene(angle, speed, torque, max_torque, length, mass, longest, track=track), 0.0))
+        return frames
 
     def close_extras(self, **kwargs: Any) -> None:
         if self.viewer is not None:

@@ -20,8 +20,8 @@ def center(frame, color, tolerance=30):
 
 def test_the_bob_is_where_the_angle_says():
     """A quarter turn counter-clockwise from upright is to the left."""
-    x, y, pixels = center(frames().render(), (204, 78, 55))
-    assert x == pytest.approx(-170, abs=3)
+    x, y, pixels = center(frames().render(), (213, 94, 0))
+    assert x == pytest.approx(-180, abs=3)
     assert y == pytest.approx(0, abs=3)
     assert pixels > 500
 
@@ -33,7 +33,7 @@ def test_the_arrow_points_where_the_torque_pulls_and_is_as_long_as_it_is_large()
         env.step(np.array([torque], np.float32))
         frame = env.render()
         frame[:110] = 255  # the numbers have the same color
-        seen[torque] = center(frame, (30, 104, 168))
+        seen[torque] = center(frame, (0, 114, 178))
     for torque, (x, _, pixels) in seen.items():
         assert np.sign(x) == -np.sign(torque)  # above the pivot, counter-clockwise is to the left
         assert (pixels > 1.2 * seen[torque / 2][2]) if abs(torque) == 2 else pixels > 50

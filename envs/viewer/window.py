@@ -1,0 +1,377 @@
+"""A window that shows scenes in real time, with its keys. Several windows live side by side."""
+
+import contextlib
+import math
+import os
+import sys
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pygame
+from pygame._sdl2 import video
+
+from envs.scene import Scene, between, continues
+from envs.viewer.brush import ready, smooth, words
+from envs.viewer.drawing import PANELS, draw, pointed, to_array
+from envs.viewer.recording import Recorder
+from envs.viewer.themes import THEMES, mix
+
+FPS = 60
+SPEEDS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16)
+LATE = 0.25  # s: a program that is further behind does not catch up
+SLOWEST = 1 / 20  # s from one picture to the next, also where the program is behind
+ARROWS = {
+    pygame.K_LEFT: (-1.0, 0.0),
+    pygame.K_RIGHT: (1.0, 0.0),
+    pygame.K_UP: (0.0, 1.0),
+    pygame.K_DOWN: (0.0, -1.0),
+}
+TURNS = {pygame.K_a: 1.0, pygame.K_d: -1.0}
+HELP = (  # keys, meaning, and what the owner of the window has to handle for them
+    ("space", "pause, and go on", None),
+    (".", "one step", None),
+    ("+  -", "faster, slower", None),
+    ("R", "restart", "restart"),
+    ("H", "hanging start", "hanging"),
+    ("arrows", "push the bob", "push"),
+    ("A  D", "turn it counter-clockwise, clockwise", "turn"),
+    ("mouse", "drag the bob", "drag"),
+    ("P  1 to 4", "panels", None),
+    ("T", "light or dark", None),
+    ("F", "full screen", None),
+    ("S", "save a picture", None),
+    ("V", "record, and stop", None),
+    ("?", "this help", None),
+    ("Q  Esc", "quit", None),
+)
+HANDLED = tuple(name for _, _, name in HELP if name)
+
+
+class NoDisplay(RuntimeError):
+    """There is no screen to open a window on."""
+
+
+@dataclass
+class Commands:
+    """What a person asked for since the last call of `show`, or holds down now."""
+
+    closed: bool = False
+    restart: bool = False
+    hanging: bool = False
+    push: tuple[float, float] = (0.0, 0.0)  # to the right and up, each from -1 to 1
+    turn: float = 0.0  # counter-clockwise, from -1 to 1
+    drag: tuple[int, float] | None = None  # index of the scene, and the angle (rad) at which the pointer is
+
+    def torque_share(self, angle: float) -> float:
+        """The torque of push and turn, from -1 to 1 (counter-clockwise), on a bob at this angle.
+
+        A push is a force on the bob; it turns the pendulum wherever it does not pull along the rod.
+        """
+        along = -self.push[0] * math.cos(angle) - self.push[1] * math.sin(angle)
+        strength = min(math.hypot(*self.push), 1.0)
+        pushed = math.copysign(strength, along) if abs(along) > 1e-3 else 0.0
+        return min(max(pushed + self.turn, -1.0), 1.0)
+
+
+def check_display() -> None:
+    """Start pygame's display; NoDisplay, in one line, where windows would open nowhere.
+
+    SDL falls back to a driver without a screen in silence. A user who names one means it (SDL_VIDEODRIVER=dummy).
+    """
+    expected = "expected a screen; --gif FILE records without one"
+    named = os.environ.get("SDL_VIDEODRIVER")
+    screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not named and not screen:
+        raise NoDisplay(f"display: found none (DISPLAY is not set), {expected}")
+    try:
+        pygame.display.init()
+    except pygame.error as error:
+        raise NoDisplay(f"display: found none ({error}), {expected}") from None
+    if not named and pygame.display.get_driver() in ("dummy", "offscreen"):
+        pygame.display.quit()
+        raise NoDisplay(f"display: found none that opens (DISPLAY={os.environ.get('DISPLAY', '')}), {expected}")
+
+
+WINDOWS: "list[Window]" = []  # that are open
+
+
+class Window:
+    """Shows scenes. `handles` names the commands that its owner obeys (of HANDLED); others have no keys.
+
+    Raises:
+        NoDisplay: where there is no screen.
+    """
+
+    def __init__(
+        self,
+        title: str = "Balancier",
+        size: tuple[int, int] = (960, 540),
+        *,
+        theme: str = "light",
+        panels: Sequence[str] = (),
+        handles: Collection[str] = HANDLED,
+        speed: float = 1.0,
+        folder: Path | None = None,
+    ):
+        self.title, self.size, self.theme, self.handles, self.speed = title, size, theme, handles, speed
+        self.panels, self.hidden = tuple(panels), tuple(panels) or tuple(PANELS)
+        self.folder = folder or Path()
+        self.focus, self.paused, self.single, self.help, self.full = 0, False, False, False, False
+        self.closed = False
+        self.commands = Commands()
+        self.held: set[int] = set()
+        self.inbox: list[Any] = []
+        self.dragged: int | None = None  # the scene whose bob is held
+        self.recorder: Recorder | None = None
+        self.toast, self.toast_until = "", 0.0
+        self.last: Sequence[Scene] = ()
+        self.shown: Sequence[Scene] = ()
+        self.due = self.drawn = self.captured = 0.0  # times: next state, last picture, last recorded frame
+        self.open()
+
+    def open(self) -> None:
+        check_display()
+        self.window = video.Window(self.title, size=self.size, resizable=True, allow_highdpi=True)
+        self.id = self.window.id
+        self.renderer = video.Renderer(self.window)
+        self.texture: Any = None
+        self.surface: pygame.Surface | None = None
+        if self not in WINDOWS:
+            WINDOWS.append(self)
+
+    def show(self, scenes: Sequence[Scene], seconds: float = 0.0) -> Commands:
+        """Show the scenes `seconds` after those of the last call, with pictures in between, and wait so long.
+
+        While it is paused it waits. It comes back at once where a person restarts, drags or closes: the owner looks at
+        the commands first. Where the program is too slow for real time, pictures are left out, not physics.
+        """
+        before = self.last if self.last and seconds > 0 and continues(self.last, scenes) else scenes
+        self.last, start, held = scenes, time.perf_counter(), self.commands.drag is not None
+        self.due = max(self.due, start - LATE) + seconds / self.speed if seconds > 0 else start
+        speed = self.speed
+        while not self.closed:
+            self.listen()
+            if self.closed or self.commands.restart or self.commands.hanging:
+                break
+            now = time.perf_counter()
+            waits = self.paused and not self.single and not held and seconds > 0
+            if waits:
+                self.due += now - start
+            if speed != self.speed:  # the rest of this step at the new speed
+                self.due, speed = now + (self.due - now) * speed / self.speed, self.speed
+            start, late = now, now >= self.due
+            if not late or now - self.drawn > SLOWEST or seconds == 0:
+                share = 1 - (self.due - now) * speed / seconds if seconds > 0 else 1.0
+                self.paint([between(a, b, min(max(share, 0.0), 1.0)) for a, b in zip(before, scenes, strict=True)])
+            if (late and not waits) or seconds == 0 or (self.commands.drag is not None and not held):
+                self.single = self.single and seconds == 0
+                break
+            following = now + 1 / FPS
+            time.sleep(max(0.0, (following if waits else min(following, self.due)) - time.perf_counter()))
+        asked, self.commands = self.commands, Commands(drag=self.commands.drag)
+        return replace(asked, closed=self.closed, push=self.push(), turn=self.turn())
+
+    def push(self) -> tuple[float, float]:
+        x, y = (sum(ARROWS[key][axis] for key in self.held if key in ARROWS) for axis in (0, 1))
+        return min(max(x, -1.0), 1.0), min(max(y, -1.0), 1.0)
+
+    def turn(self) -> float:
+        return sum(TURNS[key] for key in self.held if key in TURNS)
+
+    def say(self, text: str) -> None:
+        """Show a line for two seconds."""
+        self.toast, self.toast_until = text, time.perf_counter() + 2.0
+
+    def paint(self, scenes: Sequence[Scene]) -> None:
+        self.shown = scenes
+        if not pygame.display.get_init() or self.window.id != self.id:  # another program part ended pygame's display
+            self.open()
+        size = self.renderer.get_viewport().size  # in pixels, of which a high-density screen has more
+        if self.surface is None or self.surface.get_size() != tuple(size):
+            self.surface = pygame.Surface(size)
+            self.texture = video.Texture(self.renderer, size, streaming=True)
+        self.draw(scenes, self.surface)
+        now = time.perf_counter()
+        if self.recorder is not None and now - self.captured >= 1 / self.recorder.fps:
+            self.recorder.add(to_array(self.surface))
+            self.captured = max(self.captured + 1 / self.recorder.fps, now - LATE)
+        self.overlay(self.surface)
+        self.texture.update(self.surface)
+        self.texture.draw()
+        self.renderer.present()
+        self.drawn = time.perf_counter()
+
+    def draw(self, scenes: Sequence[Scene], surface: pygame.Surface) -> None:
+        size = surface.get_size()
+        draw(scenes, size, theme=self.theme, panels=self.panels, focus=self.focus, surface=surface)
+
+    def overlay(self, surface: pygame.Surface) -> None:
+        """What is for the person at the keys alone: pause, speed, recording, messages, help."""
+        colors, (width, height) = THEMES[self.theme], surface.get_size()
+        text = max(12.0, min(width, height) / 28)
+        signs = [
+            "recording" if self.recorder is not None else "",
+            "pause" if self.paused else "",
+            f"speed x {self.speed:g}" if self.speed != 1 else "",
+        ]
+        line = "   ".join(sign for sign in signs if sign)
+        if time.perf_counter() < self.toast_until:
+            line = self.toast
+        if line:
+            place = (width / 2, height - 1.5 * text)
+            words(surface, line, place, text, mix(colors.ink, colors.bob, 0.4), "middle", limit=0.9 * width)
+        if self.help:
+            draw_help(surface, [row for row in HELP if row[2] is None or row[2] in self.handles], self.theme)
+
+    def listen(self) -> None:
+        pump()
+        inbox, self.inbox = self.inbox, []
+        for event in inbox:
+            self.obey(event)
+
+    def obey(self, event: Any) -> None:
+        if event.type in (pygame.WINDOWCLOSE, pygame.QUIT):
+            self.close()
+        elif event.type == pygame.KEYDOWN:
+            self.press(event)
+        elif event.type == pygame.KEYUP:
+            self.held.discard(event.key)
+        elif event.type == pygame.WINDOWFOCUSLOST:
+            self.held.clear()
+            self.dragged = self.commands.drag = None
+        elif event.type in (pygame.MOUSEBUTTONDOWN, pygame.MOUSEMOTION, pygame.MOUSEBUTTONUP):
+            self.point(event)
+
+    def press(self, event: Any) -> None:
+        key, character = event.key, event.unicode
+        if key in ARROWS or key in TURNS:
+            if ("push" if key in ARROWS else "turn") in self.handles:
+                self.held.add(key)
+        elif key in (pygame.K_q, pygame.K_ESCAPE):
+            self.close()
+        elif key == pygame.K_SPACE:
+            self.paused, self.single = not self.paused, False
+        elif key == pygame.K_PERIOD:
+            self.paused = self.single = True
+        elif key == pygame.K_r and "restart" in self.handles:
+            self.commands.restart = True
+        elif key == pygame.K_h and "hanging" in self.handles:
+            self.commands.hanging = True
+        elif character == "?" or key == pygame.K_F1:
+            self.help = not self.help
+        elif character in ("+", "=") or key in (pygame.K_PLUS, pygame.K_KP_PLUS):
+            self.speed = min((speed for speed in SPEEDS if speed > self.speed), default=self.speed)
+        elif character == "-" or key in (pygame.K_MINUS, pygame.K_KP_MINUS):
+            self.speed = max((speed for speed in SPEEDS if speed < self.speed), default=self.speed)
+        elif key == pygame.K_p:
+            self.hidden, self.panels = (self.panels, ()) if self.panels else (self.hidden, self.hidden)
+        elif character in [str(i + 1) for i in range(len(PANELS))]:
+            name = list(PANELS)[int(character) - 1]
+            wanted = set(self.panels) ^ {name}
+            self.panels = tuple(panel for panel in PANELS if panel in wanted)
+        elif key == pygame.K_t:
+            self.theme = "light" if self.theme == "dark" else "dark"
+        elif key == pygame.K_f:
+            self.full = not self.full
+            self.window.set_fullscreen(desktop=True) if self.full else self.window.set_windowed()
+        elif key == pygame.K_s:
+            self.screenshot()
+        elif key == pygame.K_v:
+            self.record()
+
+    def point(self, event: Any) -> None:
+        """The mouse takes the bob, drags it, lets go; a click on one of several scenes gives it the panels."""
+        if event.type == pygame.MOUSEBUTTONUP:
+            if event.button == 1:
+                self.dragged = self.commands.drag = None
+            return
+        if self.surface is None or (event.type == pygame.MOUSEBUTTONDOWN and event.button != 1):
+            return
+        width, height = self.window.size
+        size = self.surface.get_size()
+        place = event.pos[0] * size[0] / width, event.pos[1] * size[1] / height
+        found = pointed(self.last, size, bool(self.panels), place)
+        if event.type == pygame.MOUSEBUTTONDOWN and found is not None:
+            self.focus = self.dragged = found[0]
+        if self.dragged is not None and found is not None and found[0] == self.dragged and "drag" in self.handles:
+            self.commands.drag = found
+
+    def name(self, ending: str) -> Path:
+        """A new file's path, with the time as its name."""
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        names = (f"balancier-{stamp}{extra}.{ending}" for extra in ("", *(f"-{i}" for i in range(2, 1000))))
+        return next(path for path in map(self.folder.joinpath, names) if not path.exists())
+
+    def screenshot(self) -> None:
+        if self.surface is None:
+            return
+        self.draw(self.shown, self.surface)  # without what lies over it
+        path = self.name("png")
+        try:
+            pygame.image.save(self.surface, path)
+        except (pygame.error, OSError) as error:
+            return self.say(f"cannot write {path} ({error})")
+        self.say(f"saved {path.name}")
+
+    def record(self) -> None:
+        """Begin to record, or end it: the file is there then."""
+        if self.recorder is None:
+            self.recorder, self.captured = Recorder(self.name("gif")), 0.0
+            return
+        recorder, self.recorder = self.recorder, None
+        try:
+            recorder.close()
+        except OSError as error:
+            return self.say(f"cannot write {recorder.path} ({error.strerror})")
+        self.say(f"saved {recorder.path.name}")
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        if self.recorder is not None:
+            self.record()
+        self.closed = True
+        WINDOWS.remove(self)
+        if pygame.display.get_init() and self.window.id == self.id:
+            self.texture = None
+            self.window.destroy()
+        if not WINDOWS and pygame.display.get_init() and pygame.display.get_surface() is None:
+            pygame.display.quit()
+
+
+def pump() -> None:
+    """Hand every event to the window that it belongs to; those of a window that is not ours go back."""
+    if not pygame.display.get_init():
+        return
+    foreign = pygame.display.get_surface() is not None
+    for event in pygame.event.get():
+        if event.type == pygame.QUIT and not foreign:
+            for window in WINDOWS:
+                window.inbox.append(event)
+        owner = next((window for window in WINDOWS if getattr(event, "window", None) is window.window), None)
+        if owner is not None:
+            owner.inbox.append(event)
+        elif foreign:
+            with contextlib.suppress(pygame.error):
+                pygame.event.post(event)
+
+
+def draw_help(surface: pygame.Surface, rows: Sequence[tuple[str, str, Any]], theme: str) -> None:
+    """The list of keys, in the middle of the picture."""
+    ready()
+    colors, (width, height) = THEMES[theme], surface.get_size()
+    text = min(height / (1.6 * len(rows) + 3), width / 26)
+    room = pygame.Rect(0, 0, min(width * 0.94, 24 * text), 1.5 * text * len(rows) + 2 * text)
+    room.center = (width // 2, height // 2)
+    with smooth(surface, room) as brush:
+        place = pygame.Rect(0, 0, room.w * brush.factor, room.h * brush.factor)
+        pygame.draw.rect(brush.surface, colors.card, place, border_radius=round(text * brush.factor))
+        pygame.draw.rect(brush.surface, colors.soft, place, 2 * brush.factor, border_radius=round(text * brush.factor))
+    for line, (keys, meaning, _) in enumerate(rows):
+        y = room.y + text + 1.5 * text * line
+        words(surface, keys, (room.x + 8.5 * text, y), text, colors.torque, "right")
+        words(surface, meaning, (room.x + 10 * text, y), text, colors.ink)
