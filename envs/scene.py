@@ -122,3 +122,12 @@ def scene_of(env: Any, track: Track, **others: Any) -> Scene:
     state = float(env.angle), float(env.speed), float(env.last_torque)
     known = {"longest": float(np.max(env.pendulum.length)), "track": track}
     return Scene(*state, max_torque, length, mass, **(known | others))
+
+
+def seen_of(env: Any, obs: np.ndarray) -> np.ndarray | dict[str, float]:
+    """What a network sees of a `PendulumEnv` (unwrapped): the newest picture of pixels, or numbers from -1 to 1."""
+    if env.pixels:
+        return obs[-3:].transpose(1, 2, 0)
+    fastest = float(np.max(env.pendulum.max_speed))
+    names = ("cos", "sin", f"speed / {fastest:g}")
+    return {name: float(number) / scale for name, number, scale in zip(names, obs, (1, 1, fastest), strict=False)}

@@ -13,6 +13,7 @@ from envs.scene import Ghost as Ghost
 from envs.scene import Scene as Scene
 from envs.scene import Track as Track
 from envs.scene import scene_of as scene_of
+from envs.scene import seen_of as seen_of
 from envs.viewer.drawing import PANELS as PANELS
 from envs.viewer.drawing import draw as draw
 from envs.viewer.drawing import frame as frame

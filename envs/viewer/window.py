@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from pygame._sdl2 import video
 from envs.scene import Scene, between, continues
 from envs.viewer.brush import ready, smooth, words
 from envs.viewer.drawing import PANELS, draw, pointed, to_array
+from envs.viewer.gamepad import stick
 from envs.viewer.recording import Recorder
 from envs.viewer.themes import THEMES, mix
 
@@ -82,7 +83,7 @@ def check_display() -> None:
 
     SDL falls back to a driver without a screen in silence. A user who names one means it (SDL_VIDEODRIVER=dummy).
     """
-    expected = "expected a screen; --gif FILE records without one"
+    expected = "expected a screen; without one, balancier watch RUN --gif FILE writes the frames"
     named = os.environ.get("SDL_VIDEODRIVER")
     screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if not named and not screen:
@@ -96,11 +97,33 @@ def check_display() -> None:
         raise NoDisplay(f"display: found none that opens (DISPLAY={os.environ.get('DISPLAY', '')}), {expected}")
 
 
+OLD_ARROWS = {273: pygame.K_UP, 274: pygame.K_DOWN, 275: pygame.K_RIGHT, 276: pygame.K_LEFT}  # of pygame 1
+
+
+def key_codes(keys: Any) -> frozenset[int]:
+    """The codes of keys that are held together, as `get_keys_to_action` names them: letters, or codes."""
+    keys = keys if isinstance(keys, tuple | list | str) else (keys,)
+    codes = (ord(key) if isinstance(key, str) else int(key) for key in keys)
+    return frozenset(OLD_ARROWS.get(code, code) for code in codes)
+
+
 WINDOWS: "list[Window]" = []  # that are open
 
 
 class Window:
-    """Shows scenes. `handles` names the commands that its owner obeys (of HANDLED); others have no keys.
+    """Shows scenes, and listens to its keys.
+
+    Args:
+        title: of the window.
+        size: at first, width and height; a person may change it.
+        theme: "light" or "dark".
+        panels: that are shown, any of PANELS.
+        handles: the commands that its owner obeys (of HANDLED), or their names with other words for the help; keys of
+            commands that are not named do nothing.
+        taken: keys that have no meaning for the window; those that are held down are in `held`.
+        gamepad: whether the stick of a gamepad pushes, too.
+        speed: how many seconds of the pendulum pass in a second.
+        folder: where pictures and recordings go; by default the current one.
 
     Raises:
         NoDisplay: where there is no screen.
@@ -113,11 +136,14 @@ class Window:
         *,
         theme: str = "light",
         panels: Sequence[str] = (),
-        handles: Collection[str] = HANDLED,
+        handles: Collection[str] | Mapping[str, str] = HANDLED,
+        taken: Collection[int] = (),
+        gamepad: bool = False,
         speed: float = 1.0,
         folder: Path | None = None,
     ):
         self.title, self.size, self.theme, self.handles, self.speed = title, size, theme, handles, speed
+        self.taken, self.gamepad = set(taken), gamepad
         self.panels, self.hidden = tuple(panels), tuple(panels) or tuple(PANELS)
         self.folder = folder or Path()
         self.focus, self.paused, self.single, self.help, self.full = 0, False, False, False, False
@@ -176,11 +202,14 @@ class Window:
         return replace(asked, closed=self.closed, push=self.push(), turn=self.turn())
 
     def push(self) -> tuple[float, float]:
-        x, y = (sum(ARROWS[key][axis] for key in self.held if key in ARROWS) for axis in (0, 1))
+        """To the right and up, from arrows and stick."""
+        x, y = stick() if self.gamepad and "push" in self.handles else (0.0, 0.0)
+        for key in self.held - self.taken:
+            x, y = x + ARROWS.get(key, (0, 0))[0], y + ARROWS.get(key, (0, 0))[1]
         return min(max(x, -1.0), 1.0), min(max(y, -1.0), 1.0)
 
     def turn(self) -> float:
-        return sum(TURNS[key] for key in self.held if key in TURNS)
+        return sum(TURNS[key] for key in self.held - self.taken if key in TURNS)
 
     def say(self, text: str) -> None:
         """Show a line for two seconds."""
@@ -225,7 +254,9 @@ class Window:
             place = (width / 2, height - 1.5 * text)
             words(surface, line, place, text, mix(colors.ink, colors.bob, 0.4), "middle", limit=0.9 * width)
         if self.help:
-            draw_help(surface, [row for row in HELP if row[2] is None or row[2] in self.handles], self.theme)
+            rows = [(keys, meaning, name) for keys, meaning, name in HELP if name is None or name in self.handles]
+            own = self.handles if isinstance(self.handles, Mapping) else {}
+            draw_help(surface, [(keys, own.get(name or "", meaning)) for keys, meaning, name in rows], self.theme)
 
     def listen(self) -> None:
         pump()
@@ -248,7 +279,9 @@ class Window:
 
     def press(self, event: Any) -> None:
         key, character = event.key, event.unicode
-        if key in ARROWS or key in TURNS:
+        if key in self.taken:
+            self.held.add(key)
+        elif key in ARROWS or key in TURNS:
             if ("push" if key in ARROWS else "turn") in self.handles:
                 self.held.add(key)
         elif key in (pygame.K_q, pygame.K_ESCAPE):
@@ -360,7 +393,7 @@ def pump() -> None:
                 pygame.event.post(event)
 
 
-def draw_help(surface: pygame.Surface, rows: Sequence[tuple[str, str, Any]], theme: str) -> None:
+def draw_help(surface: pygame.Surface, rows: Sequence[tuple[str, str]], theme: str) -> None:
     """The list of keys, in the middle of the picture."""
     ready()
     colors, (width, height) = THEMES[theme], surface.get_size()
@@ -371,7 +404,7 @@ def draw_help(surface: pygame.Surface, rows: Sequence[tuple[str, str, Any]], the
         place = pygame.Rect(0, 0, room.w * brush.factor, room.h * brush.factor)
         pygame.draw.rect(brush.surface, colors.card, place, border_radius=round(text * brush.factor))
         pygame.draw.rect(brush.surface, colors.soft, place, 2 * brush.factor, border_radius=round(text * brush.factor))
-    for line, (keys, meaning, _) in enumerate(rows):
+    for line, (keys, meaning) in enumerate(rows):
         y = room.y + text + 1.5 * text * line
         words(surface, keys, (room.x + 8.5 * text, y), text, colors.torque, "right")
         words(surface, meaning, (room.x + 10 * text, y), text, colors.ink)

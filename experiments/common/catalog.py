@@ -28,6 +28,7 @@ EXPERIMENTS = {
     "ablation": Entry("6.1", "DQN's refinements, one switch at a time and together", 80, 35, 2),
     "compare": Entry("6.1", "our agents and Stable-Baselines3's side by side: learning, returns, time", 300, 35, 2),
     "train": Entry("1, 6.1", "train one agent, all its seeds at once, and keep it", 40, 20),
+    "play": Entry("1, 6.1", "swing the pendulum up yourself, beside the optimum and a trained agent"),
     "watch": Entry("1, 6.1", "see a trained agent act, in a window or as a GIF"),
     "export": Entry("6.1", "the best seed of a trained agent, as one checkpoint and as an ONNX file", 10),
     "results": Entry("6.1", "the table of all agents in all environments they were tuned for", 2700),

@@ -1,0 +1,87 @@
+"""Other people's environments, played by hand: their own frames, and the keys that they name."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from agents.evaluation import VALIDATION_SEED
+from envs.scene import Scene, Track
+from envs.viewer import Window
+from envs.viewer.window import key_codes
+from experiments.common.environments import find_env, in_a_line
+from experiments.common.flags import UsageError
+from experiments.common.runs import console
+
+KEY_WORDS = {"restart": "the next episode"}
+
+
+def play_foreign(env_id: str, kwargs: dict[str, Any], *, speed: float, seed: int, episodes: int | None) -> None:
+    """Play until the window is closed; UsageError, in one line, for an environment without frames or keys."""
+    spec = find_env(env_id)
+    try:
+        env = gym.make(spec, disable_env_checker=True, render_mode="rgb_array", **kwargs)
+    except Exception as error:
+        raise UsageError(f"--env: {env_id} cannot be drawn here ({in_a_line(error)})") from None
+    if "rgb_array" not in (env.metadata.get("render_modes") or ()):
+        raise UsageError(f"--env: found {env_id}, which draws no frames, expected an environment with rgb_array")
+    if not callable(keys_of := getattr(env.unwrapped, "get_keys_to_action", None)):
+        expected = "a pendulum, or an environment that names its keys (get_keys_to_action)"
+        raise UsageError(f"--env: found {env_id}, which names no keys, expected {expected}")
+    named: Any = keys_of()
+    actions = {key_codes(keys): action for keys, action in named.items()}
+    fps = env.metadata.get("render_fps")
+    seconds = 1 / float(fps) if isinstance(fps, int | float) and fps > 0 else 1 / 30
+    taken = frozenset().union(*actions)
+    window = Window(f"Balancier: {env_id}", (760, 560), handles=KEY_WORDS, taken=taken, speed=speed)
+    try:
+        episode = 0
+        while (episodes is None or episode < episodes) and not window.closed:
+            total = play_episode(env, env_id, actions, window, seconds, VALIDATION_SEED + seed + episode, episode)
+            if total is not None:
+                console.print(f"episode {episode + 1}: you {total:.1f}", highlight=False)
+            episode += 1
+    finally:
+        window.close()
+        env.close()
+
+
+def play_episode(
+    env: gym.Env,
+    env_id: str,
+    actions: dict[frozenset[int], Any],
+    window: Window,
+    seconds: float,
+    seed: int,
+    episode: int,
+) -> float | None:
+    """The return of an episode; None if it was not played to its end."""
+    env.reset(seed=seed)
+    track, over = Track(seconds), False
+    track.add(0.0, 0.0)
+    while not over:
+        scene = Scene(picture=frame_of(env, env_id), title=env_id, track=track, episode=episode + 1)
+        commands = window.show([scene], seconds if track.steps else 0.0)
+        if commands.closed or commands.restart:
+            return None
+        _, reward, terminated, truncated, _ = env.step(action_of(env, actions, window.held))
+        track.add(0.0, 0.0, reward=float(reward))
+        over = terminated or truncated
+    return track.total
+
+
+def action_of(env: gym.Env, actions: dict[frozenset[int], Any], held: set[int]) -> Any:
+    """The action of the keys that are held down; of several that fit, the one of most keys."""
+    fitting = [keys for keys in actions if keys <= held]
+    if fitting:
+        return actions[max(fitting, key=len)]
+    space = env.action_space
+    return np.zeros(space.shape, space.dtype) if isinstance(space, gym.spaces.Box) else 0
+
+
+def frame_of(env: gym.Env, env_id: str) -> np.ndarray:
+    frame = np.asarray(env.render())
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
+        found = f"a frame of shape {frame.shape} and {frame.dtype}"
+        raise UsageError(f"--env: found {found} in {env_id}, expected (height, width, 3) of uint8")
+    return frame

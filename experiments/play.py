@@ -1,0 +1,350 @@
+"""Swing it up yourself: the motor is too weak to lift the pendulum, so it takes a swing. Your score stands beside the
+optimum's and, if you name a run, a trained agent's, from the same start. Arrow keys push the bob, A and D turn it, the
+mouse pulls it, the stick of a gamepad pushes; ? shows all keys.
+
+balancier play
+
+balancier play runs/train/latest --ghosts
+
+balancier play --challenge
+"""
+
+import io
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import gymnasium as gym
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+
+import balancier
+from agents.evaluation import VALIDATION_SEED
+from envs.optimum import PENDULUM_V1, optimum
+from envs.scene import Ghost, Scene, scene_of, seen_of
+from envs.viewer import Commands, NoDisplay, Window
+from envs.viewer.window import check_display
+from experiments.common import plotting
+from experiments.common.command import run_command
+from experiments.common.environments import PendulumFlags, find_env, is_pendulum, pendulum_kwargs
+from experiments.common.flags import UsageError, above, at_least, flag_name
+from experiments.common.foreign_play import play_foreign
+from experiments.common.runs import console
+from experiments.train import load, shown
+
+ROUNDS = 5  # starts of a challenge
+LOOK = 1 / 30  # s between two looks at the keys while the pendulum waits
+PAUSE = 1.5  # s after an episode, to see how it ended
+KEYS = {
+    "restart": "the same start again",
+    "hanging": "hanging start",
+    "push": "push the bob",
+    "turn": "turn it counter-clockwise, clockwise",
+    "drag": "pull the bob to the pointer",
+}
+PanelName = Literal["motion", "phase", "score", "seen"]
+
+
+@dataclass(frozen=True)
+class Play:
+    """Swing the pendulum up yourself."""
+
+    run: Annotated[Path | None, tyro.conf.Positional, shown("RUN")] = None
+    """Folder of a run of balancier train, or a checkpoint: you play its pendulum beside its agent. (default: none)"""
+    env: Annotated[str | None, shown("ID")] = None
+    """Another environment; those that are no pendulum need get_keys_to_action. (default: balancier/Pendulum-v0)"""
+    replica: Annotated[int, at_least(0)] = 0
+    """Index of the run's seed that you play beside; 0 is the first."""
+    challenge: bool = False
+    """Five starts, and a card with your result."""
+    card: Path | None = None
+    """PNG file of the challenge's card (default: balancier-card-TIME.png)."""
+    start: Annotated[Literal["hanging", "random"] | None, shown("hanging|random")] = None
+    """Where an episode starts. (default: hanging; in a challenge, random)"""
+    seed: Annotated[int, at_least(0)] = 0
+    """Which random starts; the same seed is the same challenge."""
+    episodes: Annotated[int | None, at_least(1)] = None
+    """How many (default: until the window is closed)."""
+    ghosts: bool = False
+    """Draw the optimum and the agent, too."""
+    alone: bool = False
+    """No optimum beside you; it takes up to a minute to compute for a pendulum that is new."""
+    speed: Annotated[float, above(0)] = 1.0
+    """Seconds of the pendulum in one second; 0.5 is easier."""
+    theme: Literal["light", "dark"] = "light"
+    """Colors of the window."""
+    panels: tuple[PanelName, ...] = ()
+    """What is shown beside the pendulum."""
+    pendulum: Annotated[PendulumFlags, tyro.conf.OmitArgPrefixes] = field(default_factory=PendulumFlags)
+
+
+@dataclass
+class Rival:
+    """A policy on its own copy of the pendulum, beside the person."""
+
+    name: str
+    model: Any  # with SB3's predict
+    env: gym.Env
+    total: float = 0.0
+    obs: Any = None
+    memory: Any = None
+    first: bool = True
+
+    def reset(self, seed: int, options: dict[str, Any] | None) -> None:
+        self.obs, _ = self.env.reset(seed=seed, options=options)
+        self.total, self.memory, self.first = 0.0, None, True
+
+    def step(self) -> None:
+        action, self.memory = self.model.predict(self.obs, self.memory, np.array([self.first]))
+        self.obs, reward, *_ = self.env.step(action)
+        self.total, self.first = self.total + float(reward), False
+
+
+@dataclass(frozen=True)
+class Round:
+    """The returns from one start, by name; the person's is called "you"."""
+
+    returns: dict[str, float]
+
+
+@dataclass
+class Game:
+    """What the rounds share."""
+
+    env: gym.Env
+    rivals: list[Rival]
+    window: Window
+    flags: Play
+    rounds: list[Round] = field(default_factory=list)
+
+
+class Quit(Exception):
+    """The window was closed."""
+
+
+def play(flags: Play) -> None:
+    env_id, kwargs, agent = opponent(flags)
+    try:
+        check_display()
+    except NoDisplay as error:
+        raise UsageError(str(error)) from None
+    if not is_pendulum_like(env_id):
+        return play_foreign(env_id, kwargs, speed=flags.speed, seed=flags.seed, episodes=flags.episodes)
+    env_id, kwargs = as_ours(env_id, kwargs)
+    rivals = [] if flags.alone else best_rival(env_id, kwargs)
+    if agent is not None:
+        rivals.append(Rival("agent", agent, gym.make(find_env(env_id), disable_env_checker=True, **kwargs)))
+    env = gym.make(find_env(env_id), disable_env_checker=True, **(kwargs | {"render_mode": "rgb_array"}))
+    keys = {name: words for name, words in KEYS.items() if not flags.challenge or name not in ("restart", "hanging")}
+    window = Window(
+        "Balancier: play", theme=flags.theme, panels=flags.panels, handles=keys, gamepad=True, speed=flags.speed
+    )
+    game = Game(env, rivals, window, flags)
+    count = ROUNDS if flags.challenge else flags.episodes
+    try:
+        while count is None or len(game.rounds) < count:
+            game.rounds.append(play_round(game, len(game.rounds)))
+            console.print(f"{title(game, len(game.rounds) - 1)}: {words_of(game.rounds[-1].returns)}", highlight=False)
+    except Quit:
+        pass
+    finally:
+        window.close()
+    if flags.challenge:
+        finish(game.rounds, flags.card)
+
+
+def opponent(flags: Play) -> tuple[str, dict[str, Any], Any]:
+    """The environment's id and keywords, and the agent that plays, too, or None."""
+    given = pendulum_kwargs(flags.pendulum)
+    if flags.card is not None and not flags.challenge:
+        raise UsageError(f"--card: found {flags.card} without --challenge, expected both")
+    if flags.card is not None and (flags.card.is_dir() or not flags.card.resolve().parent.is_dir()):
+        raise UsageError(f"--card: found {flags.card}, expected a file in a folder that exists")
+    if flags.challenge and flags.episodes is not None:
+        raise UsageError(f"--episodes: found {flags.episodes} with --challenge, expected none: it has {ROUNDS}")
+    if flags.run is None:
+        env_id = flags.env or "balancier/Pendulum-v0"
+        if given and not is_pendulum(env_id):
+            raise UsageError(f"{flag_name(next(iter(given)))}: found with {env_id}, expected one of our pendulums")
+        if flags.replica:
+            raise UsageError(f"--replica: found {flags.replica} without a run, expected a run, too")
+        return env_id, given, None
+    if given:
+        raise UsageError(f"{flag_name(next(iter(given)))}: found with a run, expected none: it has its own pendulum")
+    agent = load(flags.run, "run", flags.env)
+    if flags.replica >= len(agent):
+        raise UsageError(f"--replica: found {flags.replica}, expected 0 to {len(agent) - 1}")
+    assert agent.env_id is not None
+    return agent.env_id, dict(agent.env_kwargs), agent[flags.replica]
+
+
+def is_pendulum_like(env_id: str) -> bool:
+    """Whether it is one of our pendulums, or Gymnasium's."""
+    return is_pendulum(env_id) or find_env(env_id).entry_point == PENDULUM_V1
+
+
+def as_ours(env_id: str, kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Gymnasium's `Pendulum-v1` as ours, which is the same to the last bit and can be looked into."""
+    spec = find_env(env_id)
+    if spec.entry_point != PENDULUM_V1:
+        return env_id, kwargs
+    keywords = {**spec.kwargs, **kwargs}
+    known = {name: keywords[name] for name in ("max_episode_steps",) if name in keywords}
+    return "balancier/Pendulum-v0", {"gravity": keywords.get("g", 10.0)} | known
+
+
+def best_rival(env_id: str, kwargs: dict[str, Any]) -> list[Rival]:
+    """The optimum of this pendulum; none where every episode has another one, or where it is not known well enough."""
+    own = {name: value for name, value in kwargs.items() if name not in ("observation", "size")}
+    env = gym.make(find_env(env_id), disable_env_checker=True, **own)
+    pendulum: Any = env.unwrapped
+    steps = env.spec.max_episode_steps if env.spec is not None else None
+    if pendulum.pendulum.ranges or not steps or steps < 0:
+        reason = "every episode has another pendulum" if pendulum.pendulum.ranges else "an episode has no end"
+        console.print(f"no optimum beside you: {reason}", highlight=False)
+        return []
+    console.print("looking for the optimum of this pendulum (once; up to a minute) ...", highlight=False)
+    best = optimum(num_torques=pendulum.num_torques, num_steps=steps, **asdict(pendulum.pendulum))
+    if not best.settled:
+        console.print("no optimum beside you: the finest grid is too coarse for this pendulum", highlight=False)
+        return []
+    return [Rival("optimum", best, env)]
+
+
+def start_of(flags: Play, index: int) -> tuple[int, dict[str, Any] | None]:
+    """Seed and options of a round's `reset`."""
+    kind = flags.start or ("random" if flags.challenge else "hanging")
+    return VALIDATION_SEED + flags.seed + index, {"state": (np.pi, 0.0)} if kind == "hanging" else None
+
+
+def title(game: Game, index: int) -> str:
+    return f"start {index + 1} of {ROUNDS}" if game.flags.challenge else f"episode {index + 1}"
+
+
+def play_round(game: Game, index: int) -> Round:
+    """One episode, from the first push on; Quit if the window is closed."""
+    env, window = game.env, game.window
+    pendulum: Any = env.unwrapped
+    seed, options = start_of(game.flags, index)
+    while True:
+        obs, _ = env.reset(seed=seed, options=options)
+        for rival in game.rivals:
+            rival.reset(seed, options)
+        total, over, idle = 0.0, False, 0
+        window.show([scene(game, index, obs, "push to begin")])
+        commands = wait_for_push(game, scene(game, index, obs, "push to begin"))
+        while not over and not (commands.restart or commands.hanging):
+            action, idle = action_of(pendulum, share_of(commands, pendulum.angle), idle)
+            obs, reward, terminated, truncated, _ = env.step(action)
+            total, over = total + float(reward), terminated or truncated
+            for rival in game.rivals:
+                rival.step()
+            returns = {"you": total} | {rival.name: rival.total for rival in game.rivals}
+            commands = look(game, scene(game, index, obs, words_of(returns)), float(pendulum.drawn.dt))
+        if commands.hanging:
+            options = {"state": (np.pi, 0.0)}
+        if over:
+            for _ in range(round(PAUSE / LOOK)):
+                look(game, scene(game, index, obs, words_of(returns)), LOOK * window.speed)
+            return Round(returns)
+
+
+def look(game: Game, shown: Scene, seconds: float) -> Commands:
+    commands = game.window.show([shown], seconds)
+    if commands.closed:
+        raise Quit
+    return commands
+
+
+def wait_for_push(game: Game, shown: Scene) -> Commands:
+    """Until a person pushes, turns or pulls; whoever still does from before has to let go first."""
+    let_go = False
+    while True:
+        commands = look(game, shown, LOOK * game.window.speed)
+        pushed = commands.push != (0.0, 0.0) or commands.turn != 0.0 or commands.drag is not None
+        if (pushed and let_go) or commands.restart or commands.hanging:
+            return commands
+        let_go = let_go or not pushed
+
+
+def share_of(commands: Commands, angle: float) -> float:
+    """The torque that a person wants, from -1 to 1; the pointer pulls with all of it from half a radian on."""
+    if commands.drag is not None:
+        return float(np.clip(2 * math.remainder(commands.drag[1] - angle, 2 * math.pi), -1, 1))
+    return commands.torque_share(angle)
+
+
+def action_of(pendulum: Any, share: float, idle: int) -> tuple[Any, int]:
+    """The action of a torque; of an even number of torques, where none is 0, two take turns while nobody pushes."""
+    if pendulum.num_torques is None:
+        return np.array([share * float(np.max(pendulum.pendulum.max_torque))], np.float32), idle
+    place = (share + 1) / 2 * (pendulum.num_torques - 1)
+    if place % 1 == 0.5:
+        return np.int64(place + (0.5 if idle % 2 else -0.5)), idle + 1
+    return np.int64(round(place)), idle
+
+
+def scene(game: Game, index: int, obs: np.ndarray, note: str) -> Scene:
+    pendulum: Any = game.env.unwrapped
+    drawn = scene_of(pendulum, pendulum.track, title=title(game, index), episode=index + 1, note=note)
+    if game.flags.ghosts:
+        ghosts = [
+            Ghost(float(rival.env.unwrapped.angle), rival.name, color=color)  # type: ignore[attr-defined]
+            for color, rival in enumerate(game.rivals)
+        ]
+        drawn = replace(drawn, ghosts=ghosts)
+    return replace(drawn, seen=seen_of(pendulum, obs))
+
+
+def words_of(returns: dict[str, float]) -> str:
+    return "   ".join(f"{name} {value:.0f}" for name, value in returns.items())
+
+
+def finish(rounds: Sequence[Round], card: Path | None) -> None:
+    """Write the card of a complete challenge, and say the result."""
+    if len(rounds) < ROUNDS:
+        console.print(f"the challenge ended after {len(rounds)} of {ROUNDS} starts: no card", highlight=False)
+        return
+    path = card or Path(f"balancier-card-{datetime.now():%Y%m%d-%H%M%S}.png")
+    content = io.BytesIO()
+    card_figure(rounds).savefig(content, format="png")
+    balancier.write_file(path, content.getvalue())
+    console.print(f"{verdict(rounds)}; {path}", highlight=False)
+
+
+def verdict(rounds: Sequence[Round]) -> str:
+    """The result in a sentence."""
+    means = {name: np.mean([each.returns[name] for each in rounds]) for name in rounds[0].returns}
+    if "optimum" not in means:
+        return f"your mean return is {means['you']:.0f}"
+    return f"your mean return is {means['you']:.0f}, {means['optimum'] - means['you']:.0f} below the optimum"
+
+
+def card_figure(rounds: Sequence[Round]) -> Figure:
+    """The result card: a bar for each start and player."""
+    figure, (axes,) = plotting.slide(f"Swing-up challenge: {verdict(rounds)}")
+    names = list(rounds[0].returns)
+    width = 0.8 / len(names)
+    for i, (name, color) in enumerate(zip(names, (plotting.ORANGE, plotting.BLUE, plotting.PURPLE), strict=False)):
+        values = [each.returns[name] for each in rounds]
+        places = np.arange(len(rounds)) + (i - (len(names) - 1) / 2) * width
+        bars = axes.bar(places, values, width * 0.92, color=color, label=name)
+        axes.bar_label(bars, fmt="%.0f", fontsize=14, padding=3)
+    axes.set_xticks(range(len(rounds)), [f"start {i + 1}" for i in range(len(rounds))])
+    axes.set_ylabel("return (0 is perfect)")
+    axes.margins(y=0.12)
+    figure.legend(loc="outside lower center", ncols=len(names))
+    return figure
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command("play", Play, play, argv, __doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
