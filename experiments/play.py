@@ -139,7 +139,8 @@ def play(flags: Play) -> None:
     rivals = [] if flags.alone else best_rival(env_id, kwargs)
     if agent is not None:
         rivals.append(Rival("agent", agent, gym.make(find_env(env_id), disable_env_checker=True, **kwargs)))
-    env = gym.make(find_env(env_id), disable_env_checker=True, **(kwargs | {"render_mode": "rgb_array"}))
+    drawn: dict[str, Any] = kwargs | {"render_mode": "rgb_array"}
+    env = gym.make(find_env(env_id), disable_env_checker=True, **drawn)
     keys = {name: words for name, words in KEYS.items() if not flags.challenge or name not in ("restart", "hanging")}
     window = Window(
         "Balancier: play", theme=flags.theme, panels=flags.panels, handles=keys, gamepad=True, speed=flags.speed

@@ -146,7 +146,8 @@ class Window:
         self.taken, self.gamepad = set(taken), gamepad
         self.panels, self.hidden = tuple(panels), tuple(panels) or tuple(PANELS)
         self.folder = folder or Path()
-        self.focus, self.paused, self.single, self.help, self.full = 0, False, False, False, False
+        self.focus, self.paused, self.single, self.help = 0, False, False, False
+        self.place: tuple[Any, Any] | None = None  # position and size of a window that fills the screen now
         self.closed = False
         self.commands = Commands()
         self.held: set[int] = set()
@@ -309,12 +310,27 @@ class Window:
         elif key == pygame.K_t:
             self.theme = "light" if self.theme == "dark" else "dark"
         elif key == pygame.K_f:
-            self.full = not self.full
-            self.window.set_fullscreen(desktop=True) if self.full else self.window.set_windowed()
+            self.fill_screen()
         elif key == pygame.K_s:
             self.screenshot()
         elif key == pygame.K_v:
             self.record()
+
+    def fill_screen(self) -> None:
+        """Full screen, or back. On the first screen of X11 by hand, because SDL needs a window manager for it."""
+        window, by_hand = self.window, pygame.display.get_driver() == "x11" and self.window.display_index == 0
+        if self.place is None:
+            self.place = window.position, window.size
+            if by_hand:
+                window.borderless, window.position, window.size = True, (0, 0), pygame.display.get_desktop_sizes()[0]
+            else:
+                window.set_fullscreen(desktop=True)
+        else:
+            (position, size), self.place = self.place, None
+            if by_hand:
+                window.borderless, window.size, window.position = False, size, position
+            else:
+                window.set_windowed()
 
     def point(self, event: Any) -> None:
         """The mouse takes the bob, drags it, lets go; a click on one of several scenes gives it the panels."""
