@@ -9,6 +9,7 @@ balancier play runs/train/latest --ghosts
 balancier play --challenge
 """
 
+import contextlib
 import io
 import math
 import sys
@@ -44,7 +45,7 @@ KEYS = {
     "restart": "the same start again",
     "hanging": "hanging start",
     "push": "push the bob",
-    "turn": "turn it counter-clockwise, clockwise",
+    "turn": "turn left, turn right",
     "drag": "pull the bob to the pointer",
 }
 PanelName = Literal["motion", "phase", "score", "seen"]
@@ -250,8 +251,9 @@ def play_round(game: Game, index: int) -> Round:
         if commands.hanging:
             options = {"state": (np.pi, 0.0)}
         if over:
-            for _ in range(round(PAUSE / LOOK)):
-                look(game, scene(game, index, obs, words_of(returns)), LOOK * window.speed)
+            with contextlib.suppress(Quit):  # the episode counts; the next look at the window says it again
+                for _ in range(round(PAUSE / LOOK)):
+                    look(game, scene(game, index, obs, words_of(returns)), LOOK * window.speed)
             return Round(returns)
 
 
@@ -295,7 +297,7 @@ def scene(game: Game, index: int, obs: np.ndarray, note: str) -> Scene:
     drawn = scene_of(pendulum, pendulum.track, title=title(game, index), episode=index + 1, note=note)
     if game.flags.ghosts:
         ghosts = [
-            Ghost(float(rival.env.unwrapped.angle), rival.name, color=color)  # type: ignore[attr-defined]
+            Ghost(float(rival.env.unwrapped.angle), words_of({rival.name: rival.total}), color=color)  # type: ignore[attr-defined]
             for color, rival in enumerate(game.rivals)
         ]
         drawn = replace(drawn, ghosts=ghosts)

@@ -6,8 +6,6 @@ The picture shows the rod and its bob, the bob's last positions, the torque as a
 
 from typing import Any
 
-import pygame
-
 from envs.scene import Field as Field
 from envs.scene import Ghost as Ghost
 from envs.scene import Scene as Scene
@@ -15,9 +13,9 @@ from envs.scene import Track as Track
 from envs.scene import scene_of as scene_of
 from envs.scene import seen_of as seen_of
 from envs.viewer.drawing import PANELS as PANELS
+from envs.viewer.drawing import canvas, to_array
 from envs.viewer.drawing import draw as draw
 from envs.viewer.drawing import frame as frame
-from envs.viewer.drawing import to_array
 from envs.viewer.window import Commands as Commands
 from envs.viewer.window import NoDisplay as NoDisplay
 from envs.viewer.window import Window as Window
@@ -29,7 +27,7 @@ class Viewer:
     """Pictures of an environment: arrays with render_mode "rgb_array", a window with "human"."""
 
     def __init__(self, render_mode: str):
-        self.surface = pygame.Surface(SIZE)
+        self.surface = canvas(SIZE)
         self.window: Window | None = None
         if render_mode == "human":
             self.window = Window(size=(760, 500), handles=("push", "turn", "drag"))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import pygame
@@ -15,6 +16,7 @@ from envs.viewer.themes import THEMES, Theme, mix
 PANELS = panel_module.PANELS
 ROD = 0.36  # of the picture's side: the longest rod that the scale has room for
 TURN = 2 * math.pi
+RGB = (0xFF, 0xFF00, 0xFF0000, 0)  # where a pixel's colors are
 BINS = 1440  # directions of the trace: a quarter of a degree each
 
 
@@ -33,15 +35,23 @@ def draw(
     """
     ready()
     colors = THEMES[theme]
-    surface = surface or pygame.Surface(size)
-    surface.fill(colors.paper)
+    surface = surface or canvas(size)
     room, beside = split(pygame.Rect(0, 0, *size), len(scenes), bool(panels))
+    places = cells(room, len(scenes))
+    for empty in places[len(scenes) :]:
+        surface.fill(colors.paper, empty)
     span = scale([scene.longest or scene.length for scene in scenes])
-    for index, (scene, cell) in enumerate(zip(scenes, cells(room, len(scenes)), strict=True)):
+    for index, (scene, cell) in enumerate(zip(scenes, places, strict=False)):
         draw_scene(surface, scene, cell, span, colors, marked=bool(panels) and len(scenes) > 1 and index == focus)
     if panels:
+        surface.fill(colors.paper, beside)
         panel_module.draw_panels(surface, scenes[min(focus, len(scenes) - 1)], beside, panels, colors)
     return surface
+
+
+def canvas(size: tuple[int, int]) -> pygame.Surface:
+    """A surface of 32 bits a pixel, which is what the trace needs."""
+    return pygame.Surface(size, 0, 32)
 
 
 def frame(scenes: Sequence[Scene], size: tuple[int, int], **options) -> np.ndarray:
@@ -51,11 +61,18 @@ def frame(scenes: Sequence[Scene], size: tuple[int, int], **options) -> np.ndarr
 
 def to_array(surface: pygame.Surface) -> np.ndarray:
     """The pixels (height, width, 3) uint8 of a surface, a copy."""
-    pixels = pygame.surfarray.pixels3d(surface)  # (width, height, 3)
-    array = np.empty((pixels.shape[1], pixels.shape[0], 3), np.uint8)
-    for channel in range(3):  # takes a third of the time of one copy
-        array[:, :, channel] = pixels[:, :, channel].T
-    return array
+    size = surface.get_size()
+    if surface.get_masks() != RGB:  # the copy of a surface takes less time than that of an array with steps
+        surface, before = rgb(size), surface
+        surface.blit(before, (0, 0))
+    lines = np.frombuffer(surface.get_buffer(), np.uint8).reshape(size[1], -1)
+    return lines[:, : 3 * size[0]].reshape(size[1], size[0], 3).copy()
+
+
+@lru_cache(maxsize=4)
+def rgb(size: tuple[int, int]) -> pygame.Surface:
+    """A surface whose bytes are red, green and blue, one after the other."""
+    return pygame.Surface(size, 0, 24, RGB)
 
 
 def split(whole: pygame.Rect, count: int, panels: bool) -> tuple[pygame.Rect, pygame.Rect]:
@@ -71,18 +88,18 @@ def split(whole: pygame.Rect, count: int, panels: bool) -> tuple[pygame.Rect, py
 
 
 def cells(room: pygame.Rect, count: int) -> list[pygame.Rect]:
-    """The places of a grid's scenes, row by row: as many columns as make them largest."""
+    """The places of a grid for so many scenes, row by row; at the end there may be more than scenes.
+
+    There are as many columns as make them largest.
+    """
     columns = max(range(1, count + 1), key=lambda n: min(room.w / n, room.h / math.ceil(count / n)))
     rows = math.ceil(count / columns)
     xs, ys = (np.linspace(0, length, n + 1).round().astype(int) for length, n in ((room.w, columns), (room.h, rows)))
     return [
-        pygame.Rect(room.x + xs[i % columns], room.y + ys[i // columns], *_steps(xs, ys, i % columns, i // columns))
-        for i in range(count)
+        pygame.Rect(room.x + left, room.y + top, right - left, bottom - top)
+        for top, bottom in pairwise(ys.tolist())
+        for left, right in pairwise(xs.tolist())
     ]
-
-
-def _steps(xs: np.ndarray, ys: np.ndarray, column: int, row: int) -> tuple[int, int]:
-    return int(xs[column + 1] - xs[column]), int(ys[row + 1] - ys[row])
 
 
 def scale(lengths: Sequence[float]) -> float:
@@ -101,7 +118,7 @@ def pivot(cell: pygame.Rect) -> tuple[Point, float]:
 def pointed(scenes: Sequence[Scene], size: tuple[int, int], panels: bool, place: Point) -> tuple[int, float] | None:
     """The scene at a place of the picture, and the angle (rad) at which the place lies around its pivot."""
     room, _ = split(pygame.Rect(0, 0, *size), len(scenes), panels)
-    for index, cell in enumerate(cells(room, len(scenes))):
+    for index, cell in enumerate(cells(room, len(scenes))[: len(scenes)]):
         if cell.collidepoint(place):
             (x, y), _ = pivot(cell)
             return index, math.atan2(x - place[0], y - place[1])
@@ -112,12 +129,13 @@ def draw_scene(
     surface: pygame.Surface, scene: Scene, cell: pygame.Rect, span: float, colors: Theme, marked: bool = False
 ) -> None:
     """One scene in its cell; `span` (m) is the length that the scale has room for."""
-    center, side = pivot(cell)
-    unit = side / 500
+    unit = min(cell.size) / 500
     if scene.picture is not None:
-        draw_picture(surface, scene.picture, cell)
+        surface.fill(colors.paper, cell)
+        rim = round(1.5 * text_size(surface, cell)) + 14 * unit  # for the words
+        draw_picture(surface, scene.picture, cell.inflate(0, -2 * rim) if scene.title or scene.note else cell)
     else:
-        draw_pendulum(surface, scene, center, unit, span, colors)
+        draw_pendulum(surface, scene, cell, span, colors)
     draw_words(surface, scene, cell, unit, span, colors)
     if marked:
         pygame.draw.rect(surface, colors.torque, cell.inflate(-4, -4), max(2, round(2 * unit)), border_radius=6)
@@ -132,13 +150,12 @@ def draw_picture(surface: pygame.Surface, picture: np.ndarray, cell: pygame.Rect
     surface.blit(change(image, (width, height)), (cell.centerx - width // 2, cell.centery - height // 2))
 
 
-def draw_pendulum(
-    surface: pygame.Surface, scene: Scene, center: Point, unit: float, span: float, colors: Theme
-) -> None:
+def draw_pendulum(surface: pygame.Surface, scene: Scene, cell: pygame.Rect, span: float, colors: Theme) -> None:
+    center, side = pivot(cell)
+    unit = side / 500
     meter = ROD * 500 * unit / span  # pixels
     rod, bob = meter * scene.length, bob_radius(scene.mass) * unit
-    middle = dial_middle(rod, bob, unit)
-    surface.blit(dial(rod, bob, unit, colors), (round(center[0]) - middle, round(center[1]) - middle))
+    surface.blit(backdrop(cell.size, rod, bob, unit, colors), cell)
     draw_trace(surface, [*scene.track.angles[-PAST:], scene.angle], center, rod, 8 * unit, colors)
     for ghost in scene.ghosts:
         draw_ghost(surface, ghost, center, meter * (ghost.length or scene.length), bob, unit, colors)
@@ -156,18 +173,13 @@ def around(center: Point, radius: float, angle: float) -> Point:
     return center[0] - radius * math.sin(angle), center[1] - radius * math.cos(angle)
 
 
-def dial_middle(rod: float, bob: float, unit: float) -> int:
-    return math.ceil(rod + bob + 10 * unit)
-
-
-@lru_cache(maxsize=64)
-def dial(rod: float, bob: float, unit: float, colors: Theme) -> pygame.Surface:
-    """What stands still: the circle that the bob moves on, and the mark of the goal at its top."""
-    middle = dial_middle(rod, bob, unit)
-    surface = pygame.Surface((2 * middle + 1, 2 * middle + 1))
+@lru_cache(maxsize=12)
+def backdrop(size: tuple[int, int], rod: float, bob: float, unit: float, colors: Theme) -> pygame.Surface:
+    """What stands still in a cell: the circle that the bob moves on, and the mark of the goal at its top."""
+    surface = canvas(size)
     surface.fill(colors.paper)
-    center = (middle, middle)
-    with smooth(surface, surface.get_rect(), 4) as brush:
+    center = (size[0] / 2, size[1] / 2)
+    with smooth(surface, box([center], rod + bob + 10 * unit), 4) as brush:
         brush.disk(center, rod + unit / 2, colors.faint, max(1.0, unit))
         goal = around(center, rod, 0)
         brush.disk(goal, bob + 6 * unit, colors.paper)
@@ -211,16 +223,16 @@ def draw_torque(surface: pygame.Surface, share: float, center: Point, unit: floa
 
 @lru_cache(maxsize=32)
 def ring(center: Point, radius: float, half: float, size: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """The pixels (x, y) of a ring, the direction (bin) of each and its distance from the ring's middle line."""
+    """The pixels of a ring: the index of each, its direction (bin), and its distance from the ring's middle line."""
     edge = radius + half + 1
     x0, x1 = max(0, math.floor(center[0] - edge)), min(size[0], math.ceil(center[0] + edge) + 1)
     y0, y1 = max(0, math.floor(center[1] - edge)), min(size[1], math.ceil(center[1] + edge) + 1)
-    x, y = np.meshgrid(np.arange(x0, x1), np.arange(y0, y1), indexing="ij")
+    x, y = np.meshgrid(np.arange(x0, x1), np.arange(y0, y1))
     right, up = x - center[0], center[1] - y
     distance = np.abs(np.hypot(right, up) - radius).astype(np.float32)
     near = distance < half + 1
     bins = (np.arctan2(-right[near], up[near]) * (BINS / TURN)).round().astype(np.int64) % BINS
-    return x[near], y[near], bins, distance[near]
+    return (y * size[0] + x)[near], bins, distance[near]
 
 
 def draw_trace(
@@ -229,51 +241,58 @@ def draw_trace(
     """The bob's way of the last steps, ending now: a band that is thinner and fainter where it is older."""
     if len(angles) < 2 or rod < 2:
         return
-    way = np.unwrap(np.asarray(angles[-PAST - 1 :], np.float64))
-    fine = 1 + int(min(np.abs(np.diff(way)).max(), math.pi) * (BINS / TURN) * 1.5)  # points of a step
-    steps = np.arange(0, len(way) - 1, 1 / (fine + 1))
+    way = np.array(angles[-PAST - 1 :])
+    jumps = np.abs(np.diff(way)).max()
+    if jumps > math.pi:  # an angle that was wrapped
+        way = np.unwrap(way)
+    if jumps == 0.0:
+        return
+    fine = 2 + int(min(jumps, math.pi) * (BINS / TURN) * 1.5)  # points of a step
+    steps = np.arange(0, len(way) - 1, 1 / fine)
     fresh = np.zeros(BINS, np.float32)  # 1 now, 0 long ago
     bins = (np.interp(steps, np.arange(len(way)), way) * (BINS / TURN)).round().astype(np.int64) % BINS
     fresh[bins] = 1 - (len(way) - 1 - steps) / PAST  # where the bob was twice, the later time stays
-    x, y, bins, distance = ring(center, round(rod, 2), width / 2, surface.get_size())
-    share = fresh[bins]
-    cover = np.clip(width / 2 * (0.25 + 0.75 * share) - distance + 0.5, 0, 1) * share * 0.9
-    seen = cover > 0.004
-    x, y, cover = x[seen], y[seen], cover[seen][:, None]
-    pixels = pygame.surfarray.pixels3d(surface)
-    before = pixels[x, y]
-    pixels[x, y] = (before + cover * (np.array(colors.bob, np.float32) - before)).astype(np.uint8)
+    index, bins, distance = ring(center, round(rod, 2), width / 2, surface.get_size())
+    share = fresh.take(bins)
+    cover = (width / 8 + 0.5) + (width * 0.375) * share - distance
+    seen = ((cover > 0) & (share > 0)).nonzero()[0]
+    share, index = share.take(seen), index.take(seen)
+    cover = (np.minimum(cover.take(seen), 1) * share * 0.9)[:, None]
+    pixels = pygame.surfarray.pixels2d(surface).T.reshape(-1).view(np.uint8).reshape(-1, 4)  # blue, green, red, 0
+    before = pixels.take(index, 0)
+    pixels[index] = (before + cover * (np.array((*colors.bob[::-1], 0), np.float32) - before)).astype(np.uint8)
 
 
 def draw_words(
     surface: pygame.Surface, scene: Scene, cell: pygame.Rect, unit: float, span: float, colors: Theme
 ) -> None:
-    """Title, the state in numbers, the names of the ghosts, the note, and the scale."""
-    small, edge = max(20 * unit, 11), 14 * unit
-    small_cell = min(cell.w, cell.h) < 240
-    y = cell.y + edge
-    if scene.title:
-        y = words(surface, scene.title, (cell.x + edge, y), small * 1.15, colors.ink, limit=cell.w - 2 * edge).bottom
-    if scene.picture is None and not small_cell:
-        degrees = math.degrees(math.remainder(scene.angle, TURN))
-        numbers = (
-            (f"angle {degrees:+.0f}°", colors.ink),
-            (f"speed {scene.speed:+.1f} rad/s", colors.ink),
-            (f"torque {scene.torque:+.2f} N m", colors.torque),
-        )
-        for text, color in numbers:
-            y = words(surface, text, (cell.x + edge, y + 2 * unit), small, color).bottom
+    """Title, the state in numbers, the names of the ghosts, the note, and the scale; in a grid, only the words."""
+    size, edge = text_size(surface, cell), 14 * unit
+    single = scene.picture is None and 1.6 * min(cell.size) >= min(surface.get_size())
+    lines = [(scene.title, colors.ink, 1.15)]
+    if single:
+        lines += [
+            (f"angle {math.degrees(math.remainder(scene.angle, TURN)):+.0f}°", colors.ink, 1),
+            (f"speed {scene.speed:+.1f} rad/s", colors.ink, 1),
+            (f"torque {scene.torque:+.2f} N m", colors.torque, 1),
+        ]
     for ghost in scene.ghosts:
-        color = mix(colors.ghosts[ghost.color % len(colors.ghosts)], colors.ink, 0.25)
-        if ghost.name:
-            y = words(surface, ghost.name, (cell.x + edge, y + 2 * unit), small, color, limit=cell.w / 2).bottom
-    bottom = cell.bottom - edge - small
+        lines.append((ghost.name, mix(colors.ghosts[ghost.color % len(colors.ghosts)], colors.ink, 0.25), 1))
+    y = cell.y + edge
+    for text, color, larger in lines:
+        if text:
+            y = words(surface, text, (cell.x + edge, y), size * larger, color, limit=cell.w - 2 * edge).bottom + 1
+    bottom = cell.bottom - edge - size
     if scene.note:
-        place = (cell.centerx, bottom) if small_cell else (cell.right - edge, bottom)
-        align = "middle" if small_cell else "right"
-        words(surface, scene.note, place, small, colors.ink, align, limit=cell.w * (0.95 if small_cell else 0.62))
-    if scene.picture is None and not small_cell:
-        draw_scale(surface, (cell.x + edge, bottom), small, unit, span, colors)
+        limit = cell.w * 0.62 if single else cell.w - 2 * edge
+        words(surface, scene.note, (cell.right - edge, bottom), size, colors.ink, "right", limit=limit)
+    if single:
+        draw_scale(surface, (cell.x + edge, bottom), size, unit, span, colors)
+
+
+def text_size(surface: pygame.Surface, cell: pygame.Rect) -> float:
+    """The height of a line: a twenty-fifth of the cell, and not less than a forty-fifth of the whole picture."""
+    return max(min(cell.size) / 25, min(surface.get_size()) / 42, 11)
 
 
 def draw_scale(surface: pygame.Surface, place: Point, size: float, unit: float, span: float, colors: Theme) -> None:

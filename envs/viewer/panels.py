@@ -3,14 +3,16 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import pygame
 
 from envs.scene import Field, Scene
 from envs.viewer.brush import smooth, words
-from envs.viewer.themes import BLUE, VERMILION, YELLOW, Color, Theme, mix
+from envs.viewer.themes import BLUE, ORANGE, YELLOW, Color, Theme, mix
 
+SHARES = {"motion": 1.4, "phase": 1.4, "score": 1.0, "seen": 0.9}  # of the room
 SECONDS = 10.0  # of the panels over time: at least so much is shown
 
 
@@ -20,22 +22,21 @@ def draw_panels(surface: pygame.Surface, scene: Scene, room: pygame.Rect, names:
     if not names or room.w < 40 or room.h < 40:
         return
     gap = max(4, round(min(surface.get_size()) / 80))
-    columns = max(range(1, len(names) + 1), key=lambda n: fitness(room.w / n, room.h / math.ceil(len(names) / n)))
-    rows = math.ceil(len(names) / columns)
-    for index, name in enumerate(names):
-        row, column = divmod(index, columns)
-        width = room.w / columns if row < rows - 1 else room.w / (len(names) - columns * (rows - 1))
-        cell = pygame.Rect(room.x + column * width, room.y + row * room.h / rows, width, room.h / rows)
+    text = max(12.0, min(surface.get_size()) / 36)
+    for name, cell in zip(names, places(room, names), strict=True):
         cell = cell.inflate(-gap, -gap)
         pygame.draw.rect(surface, colors.card, cell, border_radius=gap)
-        text = max(12.0, min(surface.get_size()) / 36)
-        inside = cell.inflate(-2 * gap, -2 * gap)
-        PANELS[name](surface, scene, inside, text, colors)
+        PANELS[name](surface, scene, cell.inflate(-2 * gap, -1.6 * gap), text, colors)
 
 
-def fitness(width: float, height: float) -> float:
-    """How good a shape of a panel is: the smaller of its sides, the width counted as of 1.6 to 1."""
-    return min(width / 1.6, height)
+def places(room: pygame.Rect, names: Sequence[str]) -> list[pygame.Rect]:
+    """One panel below the other or, where the room is wide, next to each other; each as large as what it shows."""
+    shares = np.array([SHARES[name] for name in names])
+    if room.w > 2.4 * room.h:
+        ends = room.x + np.cumsum(np.append(0, shares)) / shares.sum() * room.w
+        return [pygame.Rect(a, room.y, b - a, room.h) for a, b in pairwise(ends.round().astype(int).tolist())]
+    ends = room.y + np.cumsum(np.append(0, shares)) / shares.sum() * room.h
+    return [pygame.Rect(room.x, a, room.w, b - a) for a, b in pairwise(ends.round().astype(int).tolist())]
 
 
 def axes(
@@ -90,7 +91,7 @@ def motion(surface: pygame.Surface, scene: Scene, room: pygame.Rect, text: float
         half.y, half.h = half.y + round(text / 2), half.h - round(text / 2)
         plot = axes(surface, half, text, colors, list(zip((0, 0.5, 1), labels, strict=True)))
         words(surface, name, (plot.x, half.y - text * 1.25), text, mix(color, colors.ink, 0.3))
-        curve(surface, plot, xs, (np.clip(values, -1, 1) + 1) / 2, color, text / 7)
+        curve(surface, plot, xs, (np.clip(values, -1, 1) + 1) / 2, color, text / 5.5)
 
 
 def highest_speed(scene: Scene) -> float:
@@ -104,13 +105,14 @@ def highest_speed(scene: Scene) -> float:
 def phase(surface: pygame.Surface, scene: Scene, room: pygame.Rect, text: float, colors: Theme) -> None:
     """The way through angle and speed, over the field that was handed over."""
     fastest = highest_speed(scene)
-    title = scene.field.name if scene.field is not None else "phase portrait"
     head = round(text * 1.4)
     body = pygame.Rect(room.x, room.y + head, room.w, room.h - head - round(text * 1.2))
     plot = axes(surface, body, text, colors, [(0, f"{-fastest:g}"), (0.5, "0"), (1, f"{fastest:g}")])
     words(surface, "speed, rad/s", (room.x, room.y), text, colors.soft)
-    words(surface, title, (room.right, room.y), text, colors.ink, "right", limit=room.w - 7 * text)
-    if scene.field is not None and plot.w > 1 and plot.h > 1:
+    if scene.field is None:
+        words(surface, "phase portrait", (room.right, room.y), text, colors.ink, "right", limit=room.w - 7 * text)
+    elif plot.w > 1 and plot.h > 1:
+        draw_legend(surface, scene.field, room, text, colors)
         surface.blit(field_picture(scene.field, plot.size, colors), plot)
     for share, label in ((0.0, "-180°"), (0.5, "0°"), (1.0, "180°")):
         align = {0.0: "left", 0.5: "middle", 1.0: "right"}[share]
@@ -120,25 +122,22 @@ def phase(surface: pygame.Surface, scene: Scene, room: pygame.Rect, text: float,
     line = colors.ink if scene.field is None else (255, 255, 255)
     breaks = np.flatnonzero(np.abs(np.diff(xs)) > 0.5) + 1
     points = np.stack([plot.x + xs * plot.w, plot.bottom - ys * plot.h], 1)
-    with smooth(surface, plot, 2) as brush:
+    with smooth(surface, plot.inflate(text, text), 2) as brush:
         for part in np.split(points, breaks):
             if scene.field is not None:
                 brush.lines(part.tolist(), (20, 20, 20), text / 4)
-            brush.lines(part.tolist(), line, text / 8)
+            brush.lines(part.tolist(), line, text / 6)
         x = plot.x + (math.remainder(scene.angle, 2 * math.pi) / (2 * math.pi) + 0.5) * plot.w
         y = plot.bottom - min(max(scene.speed / (2 * fastest) + 0.5, 0), 1) * plot.h
+        brush.disk((x, y), text / 1.9, (20, 20, 20))
         brush.disk((x, y), text / 2.2, (255, 255, 255))
-        brush.disk((x, y), text / 2.8, colors.bob)
+        brush.disk((x, y), text / 2.7, colors.bob)
 
 
 @lru_cache(maxsize=8)
 def field_picture(field: Field, size: tuple[int, int], colors: Theme) -> pygame.Surface:
     """The field in colors: dark to bright or, where it diverges, blue and orange around its 0."""
-    values = np.asarray(field.values, np.float64)
-    low, high = float(values.min()), float(values.max())
-    if field.diverging:
-        high = max(abs(low), abs(high))
-        low = -high
+    values, (low, high) = np.asarray(field.values, np.float64), limits(field)
     shares = (values - low) / (high - low or 1.0)  # (speeds, angles)
     stops = field_colors(field.diverging, colors)
     channels = [np.interp(shares, np.linspace(0, 1, len(stops)), stops[:, c]) for c in range(3)]
@@ -146,10 +145,29 @@ def field_picture(field: Field, size: tuple[int, int], colors: Theme) -> pygame.
     return pygame.transform.smoothscale(image, size)
 
 
+def limits(field: Field) -> tuple[float, float]:
+    """The values of the first and the last color."""
+    low, high = float(np.min(field.values)), float(np.max(field.values))
+    largest = max(abs(low), abs(high))
+    return (-largest, largest) if field.diverging else (low, high)
+
+
+def draw_legend(surface: pygame.Surface, field: Field, room: pygame.Rect, text: float, colors: Theme) -> None:
+    """The field's name and its extreme values, each beside its color; to the right."""
+    stops, x, (low, high) = field_colors(field.diverging, colors), float(room.right), limits(field)
+    for value, color in zip((high, low), (stops[-1], stops[0]), strict=True):
+        label = f"{value if abs(value) > 1e-3 * (high - low) else 0:.3g}"
+        x = words(surface, label, (x, room.y), text, colors.ink, "right").x - 1.2 * text
+        pygame.draw.rect(surface, color.tolist(), pygame.Rect(x, room.y, 0.9 * text, 0.9 * text))
+        x -= 0.5 * text
+    words(surface, field.name, (x - 0.2 * text, room.y), text, colors.ink, "right", limit=x - room.x - 7 * text)
+
+
 def field_colors(diverging: bool, colors: Theme) -> np.ndarray:
     """Colors (n, 3) from the lowest to the highest value."""
     if diverging:
-        return np.array([VERMILION, mix(VERMILION, colors.card, 0.6), colors.card, mix(BLUE, colors.card, 0.6), BLUE])
+        ends = mix(ORANGE, colors.card, 0.2), mix(BLUE, colors.card, 0.2)
+        return np.array([ends[0], mix(ends[0], colors.card, 0.5), colors.card, mix(ends[1], colors.card, 0.5), ends[1]])
     return np.array([(0, 32, 76), (60, 77, 110), (124, 123, 120), (186, 174, 103), YELLOW])
 
 

@@ -16,7 +16,7 @@ from pygame._sdl2 import video
 
 from envs.scene import Scene, between, continues
 from envs.viewer.brush import ready, smooth, words
-from envs.viewer.drawing import PANELS, draw, pointed, to_array
+from envs.viewer.drawing import PANELS, canvas, draw, pointed, to_array
 from envs.viewer.gamepad import stick
 from envs.viewer.recording import Recorder
 from envs.viewer.themes import THEMES, mix
@@ -39,7 +39,7 @@ HELP = (  # keys, meaning, and what the owner of the window has to handle for th
     ("R", "restart", "restart"),
     ("H", "hanging start", "hanging"),
     ("arrows", "push the bob", "push"),
-    ("A  D", "turn it counter-clockwise, clockwise", "turn"),
+    ("A  D", "turn left, turn right", "turn"),
     ("mouse", "drag the bob", "drag"),
     ("P  1 to 4", "panels", None),
     ("T", "light or dark", None),
@@ -222,7 +222,7 @@ class Window:
             self.open()
         size = self.renderer.get_viewport().size  # in pixels, of which a high-density screen has more
         if self.surface is None or self.surface.get_size() != tuple(size):
-            self.surface = pygame.Surface(size)
+            self.surface = canvas(size)
             self.texture = video.Texture(self.renderer, size, streaming=True)
         self.draw(scenes, self.surface)
         now = time.perf_counter()
@@ -423,4 +423,4 @@ def draw_help(surface: pygame.Surface, rows: Sequence[tuple[str, str]], theme: s
     for line, (keys, meaning) in enumerate(rows):
         y = room.y + text + 1.5 * text * line
         words(surface, keys, (room.x + 8.5 * text, y), text, colors.torque, "right")
-        words(surface, meaning, (room.x + 10 * text, y), text, colors.ink)
+        words(surface, meaning, (room.x + 10 * text, y), text, colors.ink, limit=room.w - 10.5 * text)
