@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pygame
@@ -65,7 +66,8 @@ def to_array(surface: pygame.Surface) -> np.ndarray:
     if surface.get_masks() != RGB:  # the copy of a surface takes less time than that of an array with steps
         surface, before = rgb(size), surface
         surface.blit(before, (0, 0))
-    lines = np.frombuffer(surface.get_buffer(), np.uint8).reshape(size[1], -1)
+    buffer: Any = surface.get_buffer()
+    lines = np.frombuffer(buffer, np.uint8).reshape(size[1], -1)
     return lines[:, : 3 * size[0]].reshape(size[1], size[0], 3).copy()
 
 
