@@ -53,7 +53,7 @@ def smooth(surface: pygame.Surface, area: pygame.Rect, factor: int = FACTOR) -> 
     Pixels that nothing was drawn on keep their color. It takes time in proportion to the area.
     """
     area = area.clip(surface.get_rect())
-    if not area.w or not area.h:
+    if area.w <= 0 or area.h <= 0:
         yield Brush(pygame.Surface((1, 1)))
         return
     part = surface.subsurface(area)

@@ -29,10 +29,12 @@ def draw(
     panels: Sequence[str] = (),
     focus: int = 0,
     surface: pygame.Surface | None = None,
+    keep_panels: bool = False,
 ) -> pygame.Surface:
     """The scenes in a grid and, beside them, the panels (any of PANELS) of the scene with the index `focus`.
 
-    `size` is width and height in pixels. A surface of this size, where one is given, is drawn on and returned.
+    `size` is width and height in pixels. A surface of this size, where one is given, is drawn on and returned; with
+    `keep_panels` its panels stay as they are.
     """
     ready()
     colors = THEMES[theme]
@@ -44,15 +46,15 @@ def draw(
     span = scale([scene.longest or scene.length for scene in scenes])
     for index, (scene, cell) in enumerate(zip(scenes, places, strict=False)):
         draw_scene(surface, scene, cell, span, colors, marked=bool(panels) and len(scenes) > 1 and index == focus)
-    if panels:
+    if panels and not keep_panels:
         surface.fill(colors.paper, beside)
         panel_module.draw_panels(surface, scenes[min(focus, len(scenes) - 1)], beside, panels, colors)
     return surface
 
 
 def canvas(size: tuple[int, int]) -> pygame.Surface:
-    """A surface of 32 bits a pixel, which is what the trace needs."""
-    return pygame.Surface(size, 0, 32)
+    """A surface in the format of textures, which a window takes without a conversion; the trace needs its 32 bits."""
+    return pygame.Surface(size, 0, 32, (0xFF0000, 0xFF00, 0xFF, 0xFF000000))
 
 
 def frame(scenes: Sequence[Scene], size: tuple[int, int], **options) -> np.ndarray:
@@ -107,7 +109,7 @@ def cells(room: pygame.Rect, count: int) -> list[pygame.Rect]:
 def scale(lengths: Sequence[float]) -> float:
     """The length (m) that the scale has room for: 1 m or, for other lengths, the next of ..., 0.1, 0.3, 3, 10, ..."""
     longest = max([length for length in lengths if length > 0], default=1.0)
-    steps = [base * 10.0**power for power in range(-7, 8) for base in (1.0, 3.0)]
+    steps = [float(f"{base}e{power}") for power in range(-7, 8) for base in (1, 3)]
     return next((step for step in steps if step >= longest * (1 - 1e-9)), longest)
 
 

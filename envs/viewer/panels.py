@@ -13,6 +13,7 @@ from envs.viewer.brush import smooth, words
 from envs.viewer.themes import BLUE, ORANGE, YELLOW, Color, Theme, mix
 
 SHARES = {"motion": 1.4, "phase": 1.4, "score": 1.0, "seen": 0.9}  # of the room
+WIDE = 2.4  # times as wide as high: panels stand next to each other
 SECONDS = 10.0  # of the panels over time: at least so much is shown
 
 
@@ -23,16 +24,21 @@ def draw_panels(surface: pygame.Surface, scene: Scene, room: pygame.Rect, names:
         return
     gap = max(4, round(min(surface.get_size()) / 80))
     text = max(12.0, min(surface.get_size()) / 36)
+    names = (
+        names[: max(1, int(room.h / (5.5 * text)))] if room.w <= WIDE * room.h else names
+    )  # that have room for words
     for name, cell in zip(names, places(room, names), strict=True):
         cell = cell.inflate(-gap, -gap)
         pygame.draw.rect(surface, colors.card, cell, border_radius=gap)
+        surface.set_clip(cell)
         PANELS[name](surface, scene, cell.inflate(-2 * gap, -1.6 * gap), text, colors)
+        surface.set_clip(None)
 
 
 def places(room: pygame.Rect, names: Sequence[str]) -> list[pygame.Rect]:
     """One panel below the other or, where the room is wide, next to each other; each as large as what it shows."""
     shares = np.array([SHARES[name] for name in names])
-    if room.w > 2.4 * room.h:
+    if room.w > WIDE * room.h:
         ends = room.x + np.cumsum(np.append(0, shares)) / shares.sum() * room.w
         return [pygame.Rect(a, room.y, b - a, room.h) for a, b in pairwise(ends.round().astype(int).tolist())]
     ends = room.y + np.cumsum(np.append(0, shares)) / shares.sum() * room.h

@@ -16,7 +16,7 @@ from pygame._sdl2 import video
 
 from envs.scene import Scene, between, continues
 from envs.viewer.brush import ready, smooth, words
-from envs.viewer.drawing import PANELS, canvas, draw, pointed, to_array
+from envs.viewer.drawing import PANELS, canvas, draw, pointed, split, to_array
 from envs.viewer.gamepad import stick
 from envs.viewer.recording import Recorder
 from envs.viewer.themes import THEMES, mix
@@ -157,14 +157,18 @@ class Window:
         self.toast, self.toast_until = "", 0.0
         self.last: Sequence[Scene] = ()
         self.shown: Sequence[Scene] = ()
+        self.look: tuple[Any, ...] = ()  # of the last picture
+        self.step_shown = False  # whether the last picture has the panels of the newest step
         self.due = self.drawn = self.captured = 0.0  # times: next state, last picture, last recorded frame
         self.open()
 
     def open(self) -> None:
+        # Linux's shared memory takes a fifth of the time that OpenGL takes without a graphics card.
+        os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
         check_display()
         self.window = video.Window(self.title, size=self.size, resizable=True, allow_highdpi=True)
         self.id = self.window.id
-        self.renderer = video.Renderer(self.window)
+        self.renderer = video.Renderer(self.window, accelerated=0 if sys.platform == "linux" else -1)
         self.texture: Any = None
         self.surface: pygame.Surface | None = None
         if self not in WINDOWS:
@@ -177,6 +181,7 @@ class Window:
         the commands first. Where the program is too slow for real time, pictures are left out, not physics.
         """
         before = self.last if self.last and seconds > 0 and continues(self.last, scenes) else scenes
+        self.step_shown = False
         self.last, start, held = scenes, time.perf_counter(), self.commands.drag is not None
         self.due = max(self.due, start - LATE) + seconds / self.speed if seconds > 0 else start
         speed = self.speed
@@ -220,11 +225,15 @@ class Window:
         self.shown = scenes
         if not pygame.display.get_init() or self.window.id != self.id:  # another program part ended pygame's display
             self.open()
-        size = self.renderer.get_viewport().size  # in pixels, of which a high-density screen has more
-        if self.surface is None or self.surface.get_size() != tuple(size):
+        width, height = self.renderer.get_viewport().size  # in pixels, of which a high-density screen has more
+        size = (width, height)
+        if self.surface is None or self.surface.get_size() != size:
             self.surface = canvas(size)
             self.texture = video.Texture(self.renderer, size, streaming=True)
-        self.draw(scenes, self.surface)
+        look = (size, self.theme, self.panels, self.focus, self.help)
+        # Panels change with the steps, not between them.
+        self.draw(scenes, self.surface, keep_panels=self.step_shown and look == self.look and not self.help)
+        self.look, self.step_shown = look, True
         now = time.perf_counter()
         if self.recorder is not None and now - self.captured >= 1 / self.recorder.fps:
             self.recorder.add(to_array(self.surface))
@@ -235,9 +244,16 @@ class Window:
         self.renderer.present()
         self.drawn = time.perf_counter()
 
-    def draw(self, scenes: Sequence[Scene], surface: pygame.Surface) -> None:
-        size = surface.get_size()
-        draw(scenes, size, theme=self.theme, panels=self.panels, focus=self.focus, surface=surface)
+    def draw(self, scenes: Sequence[Scene], surface: pygame.Surface, keep_panels: bool = False) -> None:
+        draw(
+            scenes,
+            surface.get_size(),
+            theme=self.theme,
+            panels=self.panels,
+            focus=self.focus,
+            surface=surface,
+            keep_panels=keep_panels,
+        )
 
     def overlay(self, surface: pygame.Surface) -> None:
         """What is for the person at the keys alone: pause, speed, recording, messages, help."""
@@ -252,8 +268,9 @@ class Window:
         if time.perf_counter() < self.toast_until:
             line = self.toast
         if line:
-            place = (width / 2, height - 1.5 * text)
-            words(surface, line, place, text, mix(colors.ink, colors.bob, 0.4), "middle", limit=0.9 * width)
+            room, _ = split(surface.get_rect(), len(self.shown), bool(self.panels))
+            place = (room.centerx, room.bottom - 1.5 * text)
+            words(surface, line, place, text, mix(colors.ink, colors.bob, 0.4), "middle", limit=0.9 * room.w)
         if self.help:
             rows = [(keys, meaning, name) for keys, meaning, name in HELP if name is None or name in self.handles]
             own = self.handles if isinstance(self.handles, Mapping) else {}

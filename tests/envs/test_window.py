@@ -1,5 +1,6 @@
 """Windows of environments, on a screen of their own: synthetic keys, a synthetic mouse, and the pixels they show."""
 
+import signal
 import time
 
 import numpy as np
@@ -176,3 +177,55 @@ def test_two_windows_do_not_disturb_each_other(screen, tmp_path):
     screen.do("key", "q")
     assert program.end() == 0
     assert sum(line.startswith("ended") for line in program.lines()) == 2
+
+
+FULL = """
+import math, time, gymnasium as gym, numpy as np, envs
+from envs.viewer import PANELS, Field, Ghost, Window, scene_of, seen_of
+env = gym.make("balancier/Pendulum-v0", render_mode="rgb_array").unwrapped
+obs, _ = env.reset(seed=0)
+angles, speeds = np.linspace(-np.pi, np.pi, 101), np.linspace(-8, 8, 81)
+field = Field(-(angles**2) - 0.1 * speeds[:, None] ** 2, "value")
+window, painted = Window(size=(1280, 720), panels=tuple(PANELS)), 0
+paint = window.paint
+def counted(scenes):
+    global painted
+    painted += 1
+    paint(scenes)
+window.paint = counted
+for step in range(60):
+    if step == 20:
+        start, painted = time.process_time(), 0
+    obs, *_ = env.step(np.full(1, 2.0 * (env.speed > 0) - 1.0, np.float32))
+    ghosts = [Ghost(env.angle + 0.3, "optimum")]
+    scene = scene_of(env, env.track, field=field, ghosts=ghosts, seen=seen_of(env, obs), episode=1, note="return")
+    window.show([scene], 0.05)
+print(painted, time.process_time() - start, *window.surface.get_size())
+window.close()
+"""
+
+
+def test_a_window_with_all_panels_has_time_for_60_pictures_a_second(screen, tmp_path):
+    program = screen.start("-c", FULL, folder=tmp_path)
+    assert program.end() == 0
+    painted, seconds, width, height = map(float, program.lines()[-1].split())
+    assert (width, height) == (1280, 720)
+    assert painted > 20  # of 120, where other programs need the processor, too
+    assert seconds / painted < 1 / 60
+
+
+ENDLESS = """
+import gymnasium as gym, numpy as np, envs
+env = gym.make("balancier/Pendulum-v0", render_mode="human", max_episode_steps=-1)
+env.reset(seed=0)
+while True:
+    env.step(np.zeros(1, np.float32))
+"""
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, -signal.SIGTERM)])
+def test_signals_end_a_loop_as_they_end_any_program(number, status, screen, tmp_path):
+    program = screen.start("-c", ENDLESS, folder=tmp_path)
+    program.window()
+    program.process.send_signal(number)
+    assert program.end() in (status, 1)
