@@ -18,7 +18,7 @@ from torch import Tensor
 from balancier import check, number, shown, whole
 from envs import raster
 from envs.physics import EXTREME, Pendulum, clip, cos_sin, reward, transition
-from envs.scene import Scene, Track, scene_of
+from envs.scene import Scene, Track, scene_of, seen_of
 from envs.vector import (
     IndependentVectorEnv,
     check_array,
@@ -242,7 +242,7 @@ class PendulumEnv(PendulumBase, gym.Env):
         if not self.pendulum.ranges:
             self.drawn = self.pendulum
         self.last_torque, self.closed = 0.0, False
-        self.track = Track()  # of the episode, for its pictures
+        self.track, self.episodes = Track(), 0  # of the episode, for its pictures; begun so far
 
     @property
     def state(self) -> np.ndarray | None:
@@ -262,6 +262,7 @@ class PendulumEnv(PendulumBase, gym.Env):
         uniform = self.np_random.random(2 + len(self.pendulum.ranges))
         self.angle, self.speed, self.drawn = self.draw_start(uniform, options)
         self.last_angle, self.last_torque = self.angle, 0.0
+        self.episodes += 1
         if self.render_mode is not None:
             self.track = Track(float(self.drawn.dt))  # type: ignore[arg-type]
             self.track.add(self.angle, self.speed)
@@ -294,12 +295,16 @@ class PendulumEnv(PendulumBase, gym.Env):
 
     def show_in_window(self, seconds: float = 0.0) -> None:
         """Show the step in real time. A person may drag the bob, which then hangs at the pointer, or push it."""
-        commands = self.show(scene_of(self, self.track), seconds)
+        commands = self.show(self.scene(), seconds)
         while commands.drag is not None and not commands.closed:
             self.state = (commands.drag[1], 0.0)
-            commands = self.show(scene_of(self, self.track), DRAGGED)
+            commands = self.show(self.scene(), DRAGGED)
         if share := commands.torque_share(self.angle):
             self.push(share)
+
+    def scene(self) -> Scene:
+        """What the window shows now."""
+        return scene_of(self, self.track, episode=self.episodes, seen=seen_of(self, self.observe()))
 
     def push(self, share: float) -> None:
         """A hand's push, as if a torque of `share` (-1 to 1) times twice the largest had acted for one step, too."""

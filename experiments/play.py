@@ -26,8 +26,8 @@ from matplotlib.figure import Figure
 
 import balancier
 from agents.evaluation import VALIDATION_SEED
-from envs.optimum import PENDULUM_V1, optimum
-from envs.scene import Ghost, Scene, scene_of, seen_of
+from envs.optimum import PENDULUM_V1, Optimum, optimum
+from envs.scene import Field, Ghost, Scene, scene_of, seen_of
 from envs.viewer import Commands, NoDisplay, Window
 from envs.viewer.window import check_display
 from experiments.common import plotting
@@ -41,6 +41,7 @@ from experiments.train import load, shown
 ROUNDS = 5  # starts of a challenge
 LOOK = 1 / 30  # s between two looks at the keys while the pendulum waits
 PAUSE = 1.5  # s after an episode, to see how it ended
+GAP = "   "  # between the returns in a line
 KEYS = {
     "restart": "the same start again",
     "hanging": "hanging start",
@@ -121,6 +122,7 @@ class Game:
     rivals: list[Rival]
     window: Window
     flags: Play
+    value: Field | None  # of the optimum, behind the phase portrait
     rounds: list[Round] = field(default_factory=list)
 
 
@@ -138,6 +140,7 @@ def play(flags: Play) -> None:
         return play_foreign(env_id, kwargs, speed=flags.speed, seed=flags.seed, episodes=flags.episodes)
     env_id, kwargs = as_ours(env_id, kwargs)
     rivals = [] if flags.alone else best_rival(env_id, kwargs)
+    value = value_of(rivals[0].model) if rivals else None
     if agent is not None:
         rivals.append(Rival("agent", agent, gym.make(find_env(env_id), disable_env_checker=True, **kwargs)))
     drawn: dict[str, Any] = kwargs | {"render_mode": "rgb_array"}
@@ -146,7 +149,7 @@ def play(flags: Play) -> None:
     window = Window(
         "Balancier: play", theme=flags.theme, panels=flags.panels, handles=keys, gamepad=True, speed=flags.speed
     )
-    game = Game(env, rivals, window, flags)
+    game = Game(env, rivals, window, flags, value)
     count = ROUNDS if flags.challenge else flags.episodes
     try:
         while count is None or len(game.rounds) < count:
@@ -216,6 +219,11 @@ def best_rival(env_id: str, kwargs: dict[str, Any]) -> list[Rival]:
         console.print("no optimum beside you: the finest grid is too coarse for this pendulum", highlight=False)
         return []
     return [Rival("optimum", best, env)]
+
+
+def value_of(best: Optimum) -> Field:
+    """The highest return from each angle and speed, with the whole episode left."""
+    return Field(best.tables[-1].T, "highest return", float(best.pendulum.max_speed))  # type: ignore[arg-type]
 
 
 def start_of(flags: Play, index: int) -> tuple[int, dict[str, Any] | None]:
@@ -300,12 +308,13 @@ def scene(game: Game, index: int, obs: np.ndarray, note: str) -> Scene:
             Ghost(float(rival.env.unwrapped.angle), words_of({rival.name: rival.total}), color=color)  # type: ignore[attr-defined]
             for color, rival in enumerate(game.rivals)
         ]
-        drawn = replace(drawn, ghosts=ghosts)
-    return replace(drawn, seen=seen_of(pendulum, obs))
+        # The returns of the others stand beside their names.
+        drawn = replace(drawn, ghosts=ghosts, note=note.partition(GAP)[0])
+    return replace(drawn, seen=seen_of(pendulum, obs), field=game.value)
 
 
 def words_of(returns: dict[str, float]) -> str:
-    return "   ".join(f"{name} {value:.0f}" for name, value in returns.items())
+    return GAP.join(f"{name} {value:.0f}" for name, value in returns.items())
 
 
 def finish(rounds: Sequence[Round], card: Path | None) -> None:

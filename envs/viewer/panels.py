@@ -24,9 +24,8 @@ def draw_panels(surface: pygame.Surface, scene: Scene, room: pygame.Rect, names:
         return
     gap = max(4, round(min(surface.get_size()) / 80))
     text = max(12.0, min(surface.get_size()) / 36)
-    names = (
-        names[: max(1, int(room.h / (5.5 * text)))] if room.w <= WIDE * room.h else names
-    )  # that have room for words
+    if room.w <= WIDE * room.h:
+        names = names[: max(1, int(room.h / (5.5 * text)))]  # those that have room for words
     for name, cell in zip(names, places(room, names), strict=True):
         cell = cell.inflate(-gap, -gap)
         pygame.draw.rect(surface, colors.card, cell, border_radius=gap)
@@ -85,8 +84,7 @@ def motion(surface: pygame.Surface, scene: Scene, room: pygame.Rect, text: float
     """Angle and speed over the last seconds."""
     xs, count = recent(scene)
     track, fastest = scene.track, highest_speed(scene)
-    upper = pygame.Rect(room.x, room.y, room.w, room.h / 2).inflate(0, -text)
-    lower = pygame.Rect(room.x, room.y + room.h / 2, room.w, room.h / 2).inflate(0, -text)
+    upper, lower = (pygame.Rect(room.x, room.y + part * room.h / 2, room.w, room.h / 2) for part in (0, 1))
     angles = np.array([math.remainder(angle, 2 * math.pi) / math.pi for angle in track.angles[-count:]])
     speeds = np.array(track.speeds[-count:]) / fastest
     of_angle, of_speed = ("-180°", "0°", "180°"), (f"{-fastest:g}", "0", f"{fastest:g}")
@@ -94,9 +92,9 @@ def motion(surface: pygame.Surface, scene: Scene, room: pygame.Rect, text: float
         (upper, "angle", of_angle, angles, colors.bob),
         (lower, "speed, rad/s", of_speed, speeds, colors.torque),
     ):
-        half.y, half.h = half.y + round(text / 2), half.h - round(text / 2)
-        plot = axes(surface, half, text, colors, list(zip((0, 0.5, 1), labels, strict=True)))
-        words(surface, name, (plot.x, half.y - text * 1.25), text, mix(color, colors.ink, 0.3))
+        body = pygame.Rect(half.x, half.y + 1.4 * text, half.w, half.h - 1.9 * text)
+        plot = axes(surface, body, text, colors, list(zip((0, 0.5, 1), labels, strict=True)))
+        words(surface, name, (plot.x, half.y), text, mix(color, colors.ink, 0.3))
         curve(surface, plot, xs, (np.clip(values, -1, 1) + 1) / 2, color, text / 5.5)
 
 
