@@ -25,7 +25,7 @@ import tyro
 from matplotlib.figure import Figure
 
 import balancier
-from agents.evaluation import VALIDATION_SEED
+from agents.evaluation import VALIDATION_SEED, evaluate
 from envs.optimum import PENDULUM_V1, Optimum, optimum
 from envs.scene import Field, Ghost, Scene, scene_of, seen_of
 from envs.viewer import Commands, NoDisplay, Window
@@ -34,7 +34,7 @@ from experiments.common import plotting
 from experiments.common.command import run_command
 from experiments.common.environments import PendulumFlags, find_env, is_pendulum, pendulum_kwargs
 from experiments.common.flags import UsageError, above, at_least, flag_name
-from experiments.common.foreign_play import play_foreign
+from experiments.common.foreign_play import open_foreign, play_foreign
 from experiments.common.runs import console
 from experiments.train import load, shown
 
@@ -132,12 +132,9 @@ class Quit(Exception):
 
 def play(flags: Play) -> None:
     env_id, kwargs, agent = opponent(flags)
-    try:
-        check_display()
-    except NoDisplay as error:
-        raise UsageError(str(error)) from None
     if not is_pendulum_like(env_id):
-        return play_foreign(env_id, kwargs, speed=flags.speed, seed=flags.seed, episodes=flags.episodes)
+        return play_another(env_id, kwargs, agent, flags)
+    need_display()
     env_id, kwargs = as_ours(env_id, kwargs)
     rivals = [] if flags.alone else best_rival(env_id, kwargs)
     value = value_of(rivals[0].model) if rivals else None
@@ -163,6 +160,29 @@ def play(flags: Play) -> None:
         finish(game.rounds, flags.card)
 
 
+def need_display() -> None:
+    try:
+        check_display()
+    except NoDisplay as error:
+        raise UsageError(str(error)) from None
+
+
+def play_another(env_id: str, kwargs: dict[str, Any], agent: Any, flags: Play) -> None:
+    """An environment that is no pendulum; the agent's return is printed, for it has no ghost."""
+    given = {"challenge": flags.challenge, "ghosts": flags.ghosts, "start": flags.start, "panels": flags.panels}
+    for name, value in given.items():
+        if value:
+            raise UsageError(f"{flag_name(name)}: found with {env_id}, expected one of our pendulums")
+    env, actions = open_foreign(env_id, kwargs, "--env" if flags.run is None else "run")
+    need_display()
+
+    def returns(start: int) -> str:
+        return "" if agent is None else f"{GAP}agent {evaluate(agent, env_id, [start], kwargs)[0, 0]:.1f}"
+
+    options: dict[str, Any] = {"speed": flags.speed, "seed": flags.seed, "episodes": flags.episodes}
+    play_foreign(env, actions, title=env_id, returns=returns, **options)
+
+
 def opponent(flags: Play) -> tuple[str, dict[str, Any], Any]:
     """The environment's id and keywords, and the agent that plays, too, or None."""
     given = pendulum_kwargs(flags.pendulum)
@@ -176,6 +196,8 @@ def opponent(flags: Play) -> tuple[str, dict[str, Any], Any]:
         env_id = flags.env or "balancier/Pendulum-v0"
         if given and not is_pendulum(env_id):
             raise UsageError(f"{flag_name(next(iter(given)))}: found with {env_id}, expected one of our pendulums")
+        if find_env(env_id).additional_wrappers and is_pendulum_like(env_id):
+            raise UsageError(f"--env: found {env_id}, a pendulum in wrappers, expected one without")
         if flags.replica:
             raise UsageError(f"--replica: found {flags.replica} without a run, expected a run, too")
         return env_id, given, None
@@ -185,6 +207,8 @@ def opponent(flags: Play) -> tuple[str, dict[str, Any], Any]:
     if flags.replica >= len(agent):
         raise UsageError(f"--replica: found {flags.replica}, expected 0 to {len(agent) - 1}")
     assert agent.env_id is not None
+    if find_env(agent.env_id, "run").additional_wrappers and is_pendulum_like(agent.env_id):
+        raise UsageError(f"run: found {agent.env_id}, a pendulum in wrappers, expected one without")
     return agent.env_id, dict(agent.env_kwargs), agent[flags.replica]
 
 

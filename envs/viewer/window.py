@@ -24,6 +24,7 @@ from envs.viewer.themes import THEMES, mix
 FPS = 60
 SPEEDS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16)
 LATE = 0.25  # s: a program that is further behind does not catch up
+MOST_OTHERS = 64  # events of windows that are not ours; nobody may ask for them
 SLOWEST = 1 / 20  # s from one picture to the next, also where the program is behind
 ARROWS = {
     pygame.K_LEFT: (-1.0, 0.0),
@@ -413,7 +414,7 @@ def pump() -> None:
     """Hand every event to the window that it belongs to; those of a window that is not ours go back."""
     if not pygame.display.get_init():
         return
-    foreign = pygame.display.get_surface() is not None
+    foreign, others = pygame.display.get_surface() is not None, []
     for event in pygame.event.get():
         if event.type == pygame.QUIT and not foreign:
             for window in WINDOWS:
@@ -422,8 +423,10 @@ def pump() -> None:
         if owner is not None:
             owner.inbox.append(event)
         elif foreign:
-            with contextlib.suppress(pygame.error):
-                pygame.event.post(event)
+            others.append(event)
+    for event in others[-MOST_OTHERS:]:
+        with contextlib.suppress(pygame.error):
+            pygame.event.post(event)
 
 
 def draw_help(surface: pygame.Surface, rows: Sequence[tuple[str, str]], theme: str) -> None:

@@ -1,5 +1,6 @@
 """Other people's environments, played by hand: their own frames, and the keys that they name."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -16,30 +17,44 @@ from experiments.common.runs import console
 KEY_WORDS = {"restart": "the next episode"}
 
 
-def play_foreign(env_id: str, kwargs: dict[str, Any], *, speed: float, seed: int, episodes: int | None) -> None:
-    """Play until the window is closed; UsageError, in one line, for an environment without frames or keys."""
-    spec = find_env(env_id)
+def open_foreign(env_id: str, kwargs: dict[str, Any], flag: str) -> tuple[gym.Env, dict[frozenset[int], Any]]:
+    """The environment, and the action of each combination of keys; UsageError if it lacks frames or keys."""
+    spec = find_env(env_id, flag)
     try:
         env = gym.make(spec, disable_env_checker=True, render_mode="rgb_array", **kwargs)
     except Exception as error:
-        raise UsageError(f"--env: {env_id} cannot be drawn here ({in_a_line(error)})") from None
+        raise UsageError(f"{flag}: {env_id} cannot be drawn here ({in_a_line(error)})") from None
     if "rgb_array" not in (env.metadata.get("render_modes") or ()):
-        raise UsageError(f"--env: found {env_id}, which draws no frames, expected an environment with rgb_array")
+        raise UsageError(f"{flag}: found {env_id}, which draws no frames, expected an environment with rgb_array")
     if not callable(keys_of := getattr(env.unwrapped, "get_keys_to_action", None)):
         expected = "a pendulum, or an environment that names its keys (get_keys_to_action)"
-        raise UsageError(f"--env: found {env_id}, which names no keys, expected {expected}")
+        raise UsageError(f"{flag}: found {env_id}, which names no keys, expected {expected}")
     named: Any = keys_of()
-    actions = {key_codes(keys): action for keys, action in named.items()}
+    return env, {key_codes(keys): action for keys, action in named.items()}
+
+
+def play_foreign(
+    env: gym.Env,
+    actions: dict[frozenset[int], Any],
+    *,
+    title: str,
+    returns: Callable[[int], str],
+    speed: float,
+    seed: int,
+    episodes: int | None,
+) -> None:
+    """Play until the window is closed. `returns` says what others reached from `reset(seed)`, or nothing."""
     fps = env.metadata.get("render_fps")
     seconds = 1 / float(fps) if isinstance(fps, int | float) and fps > 0 else 1 / 30
     taken = frozenset().union(*actions)
-    window = Window(f"Balancier: {env_id}", (760, 560), handles=KEY_WORDS, taken=taken, speed=speed)
+    window = Window(f"Balancier: {title}", (760, 560), handles=KEY_WORDS, taken=taken, speed=speed)
     try:
         episode = 0
         while (episodes is None or episode < episodes) and not window.closed:
-            total = play_episode(env, env_id, actions, window, seconds, VALIDATION_SEED + seed + episode, episode)
+            start = VALIDATION_SEED + seed + episode
+            total = play_episode(env, title, actions, window, seconds, start, episode)
             if total is not None:
-                console.print(f"episode {episode + 1}: you {total:.1f}", highlight=False)
+                console.print(f"episode {episode + 1}: you {total:.1f}{returns(start)}", highlight=False)
             episode += 1
     finally:
         window.close()
@@ -48,7 +63,7 @@ def play_foreign(env_id: str, kwargs: dict[str, Any], *, speed: float, seed: int
 
 def play_episode(
     env: gym.Env,
-    env_id: str,
+    title: str,
     actions: dict[frozenset[int], Any],
     window: Window,
     seconds: float,
@@ -60,7 +75,7 @@ def play_episode(
     track, over = Track(seconds), False
     track.add(0.0, 0.0)
     while not over:
-        scene = Scene(picture=frame_of(env, env_id), title=env_id, track=track, episode=episode + 1)
+        scene = Scene(picture=frame_of(env, title), title=title, track=track, episode=episode + 1)
         commands = window.show([scene], seconds if track.steps else 0.0)
         if commands.closed or commands.restart:
             return None
@@ -79,9 +94,9 @@ def action_of(env: gym.Env, actions: dict[frozenset[int], Any], held: set[int]) 
     return np.zeros(space.shape, space.dtype) if isinstance(space, gym.spaces.Box) else 0
 
 
-def frame_of(env: gym.Env, env_id: str) -> np.ndarray:
+def frame_of(env: gym.Env, title: str) -> np.ndarray:
     frame = np.asarray(env.render())
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
         found = f"a frame of shape {frame.shape} and {frame.dtype}"
-        raise UsageError(f"--env: found {found} in {env_id}, expected (height, width, 3) of uint8")
+        raise UsageError(f"{title}: found {found}, expected (height, width, 3) of uint8")
     return frame

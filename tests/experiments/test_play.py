@@ -150,6 +150,7 @@ def test_a_challenge_that_was_left_has_no_card(hands, tmp_path, monkeypatch, cap
     (["nowhere"], "run: found no checkpoint at nowhere"),
     (["--env", "CartPole-v1"], "--env: found CartPole-v1, which names no keys, expected a pendulum"),
     (["--env", "balancier/Curve-v0"], "--env: "),
+    (["--env", "MountainCar-v0", "--challenge"], "--challenge: found with MountainCar-v0, expected one of our"),
     (["--env", "CartPole-v1", "--length", "2"], "--length: found with CartPole-v1, expected one of our pendulums"),
     (["--replica", "1"], "--replica: found 1 without a run"),
     (["--card", "card.png"], "--card: found card.png without --challenge"),
