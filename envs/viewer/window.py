@@ -346,9 +346,10 @@ class Window:
         else:
             (position, size), self.place = self.place, None
             if by_hand:
-                window.borderless, window.size, window.position = False, size, position
+                window.borderless = False
             else:
                 window.set_windowed()
+            window.size, window.position = size, position
 
     def point(self, event: Any) -> None:
         """The mouse takes the bob, drags it, lets go; a click on one of several scenes gives it the panels."""

@@ -75,7 +75,9 @@ def play_episode(
     track, over = Track(seconds), False
     track.add(0.0, 0.0)
     while not over:
-        scene = Scene(picture=frame_of(env, title), title=title, track=track, episode=episode + 1)
+        scene = Scene(
+            picture=frame_of(env, title), title=title, track=track, episode=episode + 1, note=f"you {track.total:.0f}"
+        )
         commands = window.show([scene], seconds if track.steps else 0.0)
         if commands.closed or commands.restart:
             return None
