@@ -380,7 +380,9 @@ class Window:
         self.draw(self.shown, self.surface)  # without what lies over it
         path = self.name("png")
         try:
-            pygame.image.save(self.surface, path)
+            # Without the transparency that the canvas has where it was drawn on.
+            pixels = to_array(self.surface)
+            pygame.image.save(pygame.image.frombytes(pixels.tobytes(), pixels.shape[1::-1], "RGB"), path)
         except (pygame.error, OSError) as error:
             return self.say(f"cannot write {path} ({error})")
         self.say(f"saved {path.name}")

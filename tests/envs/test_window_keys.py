@@ -122,7 +122,7 @@ def test_a_picture_and_a_recording_are_files(shown, tmp_path):
     step(shown, 0.0)
     pictures, recordings = sorted(tmp_path.glob("*.png")), list(tmp_path.glob("*.gif"))
     assert len(pictures) == 2
-    assert Image.open(pictures[0]).size == (760, 500)
+    assert (Image.open(pictures[0]).size, Image.open(pictures[0]).mode) == ((760, 500), "RGB")
     assert Image.open(recordings[0]).n_frames > 5
     shown.folder = tmp_path / "nowhere"
     press(shown, "s")
