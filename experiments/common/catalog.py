@@ -35,6 +35,9 @@ EXPERIMENTS = {
     "bench": Entry(
         "2, 6.1", "steps per second; what updates and memory cost; times to the threshold, if asked for", 150
     ),
+    "exercise": Entry("3 to 6", "an exercise of the course as a file, with gaps to fill; without an id, their list"),
+    "check": Entry("3 to 6", "what is right in the file of an exercise, step by step, with hints", 10),
+    "solution": Entry("3 to 6", "a solution of an exercise, with the answers to its questions"),
     "course": Entry("all", "all lessons in their short form, on one page; which numbers moved", 600),
     "fetch": Entry("all", "download all data sets, for a room without a network"),
 }

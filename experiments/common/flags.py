@@ -127,5 +127,6 @@ def check_flags(flags: Any) -> None:
                     flag = field.name if "Positional" in str(field.type) else flag_name(field.name)
                     raise UsageError(f"{flag}: found a name of {count} bytes, expected at most {MOST_BYTES}")
     out = getattr(flags, "out", None)
-    if out is not None and out.exists() and not out.is_dir():
+    is_file = getattr(flags, "out_is_file", False)
+    if out is not None and out.exists() and not is_file and not out.is_dir():
         raise UsageError(f"--out: found the file {out}, expected a folder, or a name not yet taken")

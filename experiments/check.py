@@ -1,0 +1,78 @@
+"""Check the file of an exercise: for every step, whether it is right, and if not, what was found, what was expected, and
+a hint. The file runs in a process of its own, which is ended where it takes too long.
+
+balancier check 3.a
+
+balancier check 3.a my_file.py
+
+Each function is called with inputs that the file does not show, while the other steps are taken from a solution: so a
+mistake is told at its own step. The exit status is 0 when every step is right, and 1 when one is not yet.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from experiments.common.command import run_command
+from experiments.common.runs import console
+from experiments.exercises.runner import Outcome, check_file
+from experiments.exercises.sources import choose, find, read_program
+from experiments.exercises.texts import _
+
+
+@dataclass(frozen=True)
+class CheckFlags:
+    """Check the file of an exercise, step by step."""
+
+    id: Annotated[str, tyro.conf.Positional]
+    """The exercise, such as 3.a."""
+    file: Annotated[Path | None, tyro.conf.Positional] = None
+    """Your program or notebook (default: exercise_ID.py or exercise_ID.ipynb in the current folder)."""
+
+
+def check(flags: CheckFlags) -> int:
+    exercise = find(flags.id)
+    path = choose(flags.file, exercise)
+    read_program(path)  # what cannot be read is told before anything starts
+    say(_("check {id}: {path}").format(id=exercise.name, path=path))
+    outcomes = check_file(exercise, path)
+    for number, outcome in enumerate(outcomes, 1):
+        for line in lines(number, outcome):
+            say(line)
+    right = sum(outcome.problem is None for outcome in outcomes)
+    say(_("{right} of {count} steps are right").format(right=right, count=len(outcomes)))
+    done = right == len(outcomes)
+    say(_("Next: balancier exercise lists the others") if done else _("Next: correct the file and check it again"))
+    return 0 if done else 1
+
+
+def say(line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def lines(number: int, outcome: Outcome) -> list[str]:
+    """What is said about a step, in lines."""
+    step, problem = outcome.step, outcome.problem
+    if problem is None:
+        return [_("step {number}, {name}: right").format(number=number, name=step.name)]
+    told = [_("step {number}, {name}: not yet").format(number=number, name=step.name)]
+    if problem.get("whole"):
+        told.append(_("    the file does not run, so no step can be checked"))
+    if problem.get("call"):
+        told.append(_("    call: {call}").format(call=problem["call"]))
+    told.append(_("    found: {found}").format(found=problem["found"]))
+    told.append(_("    expected: {expected}").format(expected=problem["expected"] or step.returns))
+    told.append(_("    hint: {hint}").format(hint=step.hint))
+    return told
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_command("check", CheckFlags, check, argv, __doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""From one source to the student's file, to a notebook, and to the solution.
+
+A program has cells, which begin with `# %%`, and gaps. A gap is what stands between `# GAP n` and `# END`; step n fills
+it. The solution is the program without these marks. So a student's file and its solution cannot differ elsewhere.
+"""
+
+import importlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.common.flags import UsageError
+from experiments.exercises.checking import Step
+from experiments.exercises.texts import _
+
+HERE = Path(__file__).parent
+
+
+class Exercise(NamedTuple):
+    name: str  # as it is typed
+    section: str  # of the course
+    title: str
+
+    @property
+    def stem(self) -> str:
+        return re.sub(r"\W", "_", self.name)
+
+    @property
+    def file_name(self) -> str:
+        """The student's file, without its ending."""
+        return f"exercise_{self.stem}"
+
+    @property
+    def source(self) -> Path:
+        return HERE / f"program_{self.stem}.py"
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return importlib.import_module(f"experiments.exercises.checks_{self.stem}").STEPS
+
+
+EXERCISES = {
+    exercise.name: exercise
+    for exercise in (
+        Exercise("3.a", "3.1", _("a data set of noisy points")),
+        Exercise("3.a-2", "3.2", _("gradient descent for a polynomial; which order?")),
+        Exercise("3.b", "3.3", _("a multilayer perceptron for vectors")),
+        Exercise("3.4", "3.4", _("who survived the Titanic")),
+        Exercise("4.1", "4.1", _("problem 1: length and mass of a pendulum, by an Elman network")),
+        Exercise("4.1-2", "4.1", _("problem 2: the future of a pendulum, by an LSTM")),
+        Exercise("5.3", "5.3", _("a convolutional network for pictures")),
+        Exercise("6.1", "6.1", _("value iteration and Q-learning")),
+    )
+}
+
+
+def find(name: str) -> Exercise:
+    """The exercise of this id; UsageError if there is none."""
+    try:
+        return EXERCISES[name.lower()]
+    except KeyError:
+        raise UsageError(f"id: found {name}, expected one of {', '.join(EXERCISES)}") from None
+
+
+GAP = re.compile(r"^( *)# GAP (\d+)\n(.*?)^ *# END\n", re.MULTILINE | re.DOTALL)
+
+
+def with_gaps(exercise: Exercise) -> str:
+    """The student's program."""
+
+    def gap(found: re.Match[str]) -> str:
+        indent, number = found[1], found[2]
+        instead = _("Step {number}: write your code here, instead of the next line.").format(number=number)
+        return f'{indent}# {instead}\n{indent}raise NotImplementedError("step {number}")\n'
+
+    return GAP.sub(gap, exercise.source.read_text(encoding="utf-8"))
+
+
+def solution(exercise: Exercise) -> str:
+    """The program with every gap filled."""
+    return GAP.sub(lambda found: found[3], exercise.source.read_text(encoding="utf-8"))
+
+
+def to_notebook(program: str) -> str:
+    """A program in cells as a Jupyter notebook, format 4.5."""
+    cells = []
+    for number, (kind, text) in enumerate(re.findall(r"^# %%( \[markdown\])?\n(.*?)(?=^# %%|\Z)", program, re.M | re.S)):
+        cell: dict[str, Any] = {"cell_type": "markdown" if kind else "code", "id": f"cell-{number}", "metadata": {}}
+        text = re.sub(r"^# ?", "", text, flags=re.MULTILINE) if kind else text
+        cell["source"] = text.strip("\n").splitlines(keepends=True)
+        cells.append(cell if kind else cell | {"execution_count": None, "outputs": []})
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_program(path: Path) -> bytes:
+    """The Python program of a student's file: its bytes, or the code cells of a notebook.
+
+    Raises:
+        UsageError: if it is no file, or a file with the ending of a notebook that holds none.
+    """
+    if not path.is_file():
+        raise UsageError(f"file: found {'a folder' if path.is_dir() else 'nothing'} at {path}, expected a program")
+    if path.suffix != ".ipynb":
+        return path.read_bytes()
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except (ValueError, LookupError, TypeError):
+        raise UsageError(f"file: found {path}, which is no notebook, expected one") from None
+    # What only a notebook understands, such as %matplotlib inline, is left out.
+    lines = [re.sub(r"^(\s*)[%!]", r"\1pass  # \g<0>", line) for text in code for line in [*text.splitlines(), ""]]
+    return "\n".join(lines).encode()
+
+
+def choose(path: Path | None, exercise: Exercise) -> Path:
+    """The file to check: the one given, or the exercise's file in the current folder."""
+    if path is not None:
+        return path
+    found = [file for ending in (".py", ".ipynb") if (file := Path(exercise.file_name + ending)).is_file()]
+    if len(found) == 1:
+        return found[0]
+    words = " and ".join(map(str, found)) or f"no {exercise.file_name}.py"
+    expected = "the one to check after the id" if found else f"it here (balancier exercise {exercise.name}), or a FILE"
+    raise UsageError(f"file: found {words}, expected {expected}")
+
+
