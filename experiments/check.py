@@ -1,5 +1,5 @@
-"""Check the file of an exercise: for every step, whether it is right, and if not, what was found, what was expected, and
-a hint. The file runs in a process of its own, which is ended where it takes too long.
+"""Check the file of an exercise: for every step, whether it is right, and if not, what was found, what was expected,
+and a hint. The file runs in a process of its own, which is ended where it takes too long.
 
 balancier check 3.a
 

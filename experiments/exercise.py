@@ -1,5 +1,5 @@
-"""Write the file of an exercise into the current folder: a program with gaps for you to fill, in plain NumPy and PyTorch.
-Without an id, list the exercises. `balancier check` then says, step by step, what is right.
+"""Write the file of an exercise into the current folder: a program with gaps for you to fill, in plain NumPy and
+PyTorch. Without an id, list the exercises. `balancier check` then says, step by step, what is right.
 
 balancier exercise 3.a
 
@@ -50,9 +50,13 @@ def exercise(flags: ExerciseFlags) -> None:
     write(path, with_gaps(chosen), flags.notebook, flags.overwrite)
     count = len(chosen.steps)
     text = _("{path}: exercise {id}, {title}, in {count} steps")
-    console.print(text.format(path=path, id=chosen.name, title=chosen.title, count=count), highlight=False, soft_wrap=True)
+    console.print(
+        text.format(path=path, id=chosen.name, title=chosen.title, count=count), highlight=False, soft_wrap=True
+    )
     shown = "" if flags.out is None else f" {path}"
-    console.print(_("Next: fill the gaps, then balancier check {command}").format(command=chosen.name + shown), highlight=False)
+    console.print(
+        _("Next: fill the gaps, then balancier check {command}").format(command=chosen.name + shown), highlight=False
+    )
 
 
 def write(path: Path, program: str, notebook: bool, overwrite: bool) -> None:

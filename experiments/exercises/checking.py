@@ -49,7 +49,7 @@ def words(value: Any) -> str:
         return _("None: does the function return its result?")
     if isinstance(value, torch.Tensor):
         value = value.detach().numpy()
-    if isinstance(value, np.ndarray | np.generic) and value.ndim:
+    if isinstance(value, np.ndarray) and value.ndim:
         if value.size <= SMALL and value.dtype.kind in "fiub":
             return " ".join(np.array2string(value, precision=4, suppress_small=True, separator=", ").split())
         return _("an array of shape {shape}").format(shape=shape_words(value.shape))
@@ -81,8 +81,10 @@ def to_array(value: Any, expected: str, call: str) -> np.ndarray:
     except ValueError:  # lists of unequal lengths
         raise Wrong(_("lists of unequal lengths"), expected, call) from None
     if value is None or array.dtype.kind not in "fiub":
-        found = words(value) if value is None else _("{value}, of type {type}").format(
-            value=words(value), type=type(value).__name__
+        found = (
+            words(value)
+            if value is None
+            else _("{value}, of type {type}").format(value=words(value), type=type(value).__name__)
         )
         raise Wrong(found, expected, call)
     return array
@@ -132,7 +134,7 @@ def check_pair(student: Any, name: str, arguments: Sequence[Any], expected: Sequ
         compare(call, value, right)
 
 
-def several(call: str, found: Any, count: int, returns: str) -> Sequence[Any]:
+def several(call: str, found: Any, count: int, returns: str) -> Any:
     """The things that a call returned; Wrong if they are not so many."""
     if not isinstance(found, tuple | list | np.ndarray | torch.Tensor) or len(found) != count:
         raise Wrong(words(found), returns, call)

@@ -5,7 +5,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
-from experiments.exercises.checking import Step, Wrong, call_words, check_call, check_share, compare, results, to_array
+from experiments.exercises.checking import Step, Wrong, check_call, check_share, compare, results, to_array
 from experiments.exercises.texts import _
 
 MANY = 20_000
@@ -14,7 +14,11 @@ MANY = 20_000
 def check_inputs(student: Any) -> None:
     for count in (30, 7, 1):
         call, x = results(student, "make_inputs", count)
-        compare(call, np.zeros_like(to_array(x, _("an array of shape ({count},)").format(count=count), call)), np.zeros(count))
+        compare(
+            call,
+            np.zeros_like(to_array(x, _("an array of shape ({count},)").format(count=count), call)),
+            np.zeros(count),
+        )
     call, x = results(student, "make_inputs", MANY)
     x = to_array(x, "", call)
     outside = x[(x < 0) | (x > 1)]
@@ -60,7 +64,9 @@ def check_draw(student: Any) -> None:
     if not drawn:
         count = sum(len(each.lines) + len(each.collections) for each in axes)
         expected = _("the {count} points as markers that no line joins: plt.plot with a marker, or plt.scatter")
-        raise Wrong(_("{count} curves or clouds, none with these points").format(count=count), expected.format(count=23), call)
+        raise Wrong(
+            _("{count} curves or clouds, none with these points").format(count=count), expected.format(count=23), call
+        )
     for name, label in (("x", drawn[0].get_xlabel()), ("y", drawn[0].get_ylabel())):
         if not label.strip():
             raise Wrong(_("no label at the {name} axis").format(name=name), _("a label at each axis"), call)

@@ -109,7 +109,7 @@ STEPS = (
         "descend",
         check_descend,
         _("a tensor of shape (M + 1,)"),
-        _("Start at torch.zeros(order + 1, requires_grad=True); subtract learning_rate times the gradient, iterations times."),
+        _("Start at torch.zeros(order + 1, requires_grad=True), and subtract learning_rate * gradient in a loop."),
     ),
     Step(
         "too_large_rate",

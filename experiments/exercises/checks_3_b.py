@@ -103,9 +103,13 @@ def check_minibatches(student: Any) -> None:
         if together != list(range(count)):
             raise Wrong(_("the indices {indices}").format(indices=together), _("every index exactly once"), call)
     call = call_words("minibatches", 200, 20)
-    one, other = (np.concatenate([to_array(part, returns, call) for part in student.minibatches(200, 20)]) for _i in "12")
+    one, other = (
+        np.concatenate([to_array(part, returns, call) for part in student.minibatches(200, 20)]) for _i in "12"
+    )
     if np.array_equal(one, np.arange(200)) or np.array_equal(one, other):
-        raise Wrong(_("the same order in two calls, or that of the indices"), _("a new random order in every call"), call)
+        raise Wrong(
+            _("the same order in two calls, or that of the indices"), _("a new random order in every call"), call
+        )
 
 
 class Counted(torch.optim.SGD):

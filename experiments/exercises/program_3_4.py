@@ -39,13 +39,15 @@ def statistics(column):
     mean squared distance from the mean (divided by n, not by n - 1).
     """
     # GAP 2
-    return column.mean(), column.std(), column.min(), column.max()
+    return float(column.mean()), float(column.std()), float(column.min()), float(column.max())
     # END
 
 
 # %%
 def pearson(x, y):
-    """Step 3. Pearson's correlation R(x, y) = sum (x - mean x)(y - mean y) / (sqrt sum (x - mean x)^2 sqrt sum (y - mean y)^2).
+    """Step 3. Pearson's correlation of two columns.
+
+    With dx = x - mean of x and dy = y - mean of y, it is R(x, y) = sum(dx dy) / (sqrt(sum(dx^2)) sqrt(sum(dy^2))).
 
     x, y: NumPy arrays of shape (n,).
     Returns a float between -1 and 1. Write the formula; np.corrcoef is for checking it.
@@ -78,8 +80,8 @@ def useless_column(names, correlations):
     Returns the name of the column whose correlation with "survived" is nearest to 0.
     """
     # GAP 5
-    # p_id. Every passenger has another number, so a network that reads it can learn the survivors of the training data by
-    # heart, and knows nothing about new passengers.
+    # p_id. Every passenger has another number, so a network that reads it can learn the survivors of the training data
+    # by heart, and knows nothing about new passengers.
     row = np.abs(correlations[names.index("survived")])
     return names[int(np.argmin(row))]
     # END
@@ -116,8 +118,8 @@ def make_inputs(cabin_class, female, fare):
     """Step 8. The inputs of the network.
 
     cabin_class: 1, 2 or 3; female: 0 or 1; fare: in pounds; NumPy arrays of shape (n,).
-    Returns a NumPy array of shape (n, 6) with these columns in this order: the normalized fare; the cabin class, one-hot
-    for [1, 2, 3]; female, one-hot for [0, 1]. Use normalize and one_hot.
+    Returns a NumPy array of shape (n, 6) with these columns in this order: the normalized fare; the cabin class,
+    one-hot for [1, 2, 3]; female, one-hot for [0, 1]. Use normalize and one_hot.
     """
     # GAP 8
     return np.concatenate([normalize(fare)[:, None], one_hot(cabin_class, [1, 2, 3]), one_hot(female, [0, 1])], axis=1)

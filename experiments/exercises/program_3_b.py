@@ -62,7 +62,8 @@ def bias_sizes(n_in, hidden, n_out):
     Returns (size of b1, size of b2), two whole numbers.
     """
     # GAP 3
-    # A bias is added to what the layer computes, so it is as large as the output of its layer; the input does not count.
+    # A bias is added to what the layer computes, so it is as large as the output of its layer. The input does not
+    # count.
     return hidden, n_out
     # END
 

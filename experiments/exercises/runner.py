@@ -17,7 +17,12 @@ from experiments.exercises.texts import _
 
 LIMITS = (8.0, 3.0)  # seconds of the first step that does not end, and of those after it
 STARTING = 60.0  # seconds in which the process has to begin, on a machine that is busy
-CODE = "import sys; sys.path[:] = {path!r}; from experiments.exercises.worker import main; main({name!r}, {file!r}, {first})"
+CODE = """
+import sys
+sys.path[:] = {path!r}
+from experiments.exercises.worker import main
+main({name!r}, {file!r}, {first})
+"""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ class Checker:
     def problems(self) -> list[dict | None]:
         """The problem of each step that it came to; of all steps, where the file itself cannot be run."""
         if not self.lines.get(timeout=STARTING):
-            raise RuntimeError((self.process.stderr and self.process.stderr.read() or b"").decode(errors="replace"))
+            told = self.process.stderr.read().decode(errors="replace") if self.process.stderr else ""
+            raise RuntimeError(f"the process of the check has ended at its start: {told}")
         whole = self.answer()
         if whole is not None:
             return [whole | {"whole": True}] * self.count

@@ -7,7 +7,6 @@ it. The solution is the program without these marks. So a student's file and its
 import importlib
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,7 +85,9 @@ def solution(exercise: Exercise) -> str:
 def to_notebook(program: str) -> str:
     """A program in cells as a Jupyter notebook, format 4.5."""
     cells = []
-    for number, (kind, text) in enumerate(re.findall(r"^# %%( \[markdown\])?\n(.*?)(?=^# %%|\Z)", program, re.M | re.S)):
+    for number, (kind, text) in enumerate(
+        re.findall(r"^# %%( \[markdown\])?\n(.*?)(?=^# %%|\Z)", program, re.M | re.S)
+    ):
         cell: dict[str, Any] = {"cell_type": "markdown" if kind else "code", "id": f"cell-{number}", "metadata": {}}
         text = re.sub(r"^# ?", "", text, flags=re.MULTILINE) if kind else text
         cell["source"] = text.strip("\n").splitlines(keepends=True)
@@ -126,5 +127,3 @@ def choose(path: Path | None, exercise: Exercise) -> Path:
     words = " and ".join(map(str, found)) or f"no {exercise.file_name}.py"
     expected = "the one to check after the id" if found else f"it here (balancier exercise {exercise.name}), or a FILE"
     raise UsageError(f"file: found {words}, expected {expected}")
-
-

@@ -62,7 +62,7 @@ def new_module(name: str, program: bytes | str, path: str) -> ModuleType:
 def guarded(function: Callable[[], Any], path: str) -> tuple[dict[str, str] | None, Any]:
     """What went wrong in the student's code, in words, or None; and the result."""
     counter = Counter()
-    stream = io.TextIOWrapper(counter, "utf-8", write_through=True)
+    stream: Any = io.TextIOWrapper(counter, "utf-8", write_through=True)  # type: ignore[type-var]
     try:
         with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
             return None, function()
@@ -72,7 +72,10 @@ def guarded(function: Callable[[], Any], path: str) -> tuple[dict[str, str] | No
         found = _("more than {most} printed characters").format(most=f"{MOST_PRINTED:,}")
         return {"found": found, "expected": _("at most a few printed lines")}, None
     except SystemExit:
-        return {"found": _("exit(): the program ends itself"), "expected": _("a program without exit() and quit()")}, None
+        return {
+            "found": _("exit(): the program ends itself"),
+            "expected": _("a program without exit() and quit()"),
+        }, None
     except SyntaxError as error:
         text = _("no Python in line {line}: {error}")
         found = text.format(line=error.lineno or "?", error=error.msg)
@@ -98,7 +101,9 @@ def error_words(error: BaseException, path: str) -> str:
     return _("an error that has no words")
 
 
-def check_step(step: Step, number: int, student: ModuleType, solved: ModuleType, steps: tuple[Step, ...]) -> dict | None:
+def check_step(
+    step: Step, number: int, student: ModuleType, solved: ModuleType, steps: tuple[Step, ...]
+) -> dict | None:
     """Check one step. The functions of all other steps are those of the solution, so one mistake is told once."""
     if not callable(getattr(student, step.name, None)):
         found = _("no function or class {name}").format(name=step.name)
@@ -108,7 +113,7 @@ def check_step(step: Step, number: int, student: ModuleType, solved: ModuleType,
     student.__dict__.update(others)
     seed = 1000 + number
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  students use it
     torch.manual_seed(seed)
     try:
         problem, _result = guarded(lambda: step.check(student), student.__file__ or "")
