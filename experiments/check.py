@@ -28,7 +28,7 @@ from experiments.exercises.texts import _
 class CheckFlags:
     """Check the file of an exercise, step by step."""
 
-    id: Annotated[str, tyro.conf.Positional]
+    id: Annotated[str, tyro.conf.Positional] = ""
     """The exercise, such as 3.a."""
     file: Annotated[Path | None, tyro.conf.Positional] = None
     """Your program or notebook (default: exercise_ID.py or exercise_ID.ipynb in the current folder)."""

@@ -64,6 +64,8 @@ def write(path: Path, program: str, notebook: bool, overwrite: bool) -> None:
     notebook = notebook or path.suffix == ".ipynb"
     if notebook and path.suffix != ".ipynb":
         raise UsageError(f"--out: found {path} with --notebook, expected a name that ends with .ipynb")
+    if path.is_dir():
+        raise UsageError(f"--out: found the folder {path}, expected the name of a file")
     if path.exists() and not overwrite:
         raise UsageError(f"--out: found the file {path}, expected a name not yet taken, or --overwrite")
     balancier.write_file(path, to_notebook(program) if notebook else program)

@@ -24,7 +24,7 @@ from experiments.exercises.sources import solution as solved
 class SolutionFlags:
     """Show a solution of an exercise."""
 
-    id: Annotated[str, tyro.conf.Positional]
+    id: Annotated[str, tyro.conf.Positional] = ""
     """The exercise, such as 3.a."""
     out: Path | None = None
     """File to write instead; with a name that ends with .ipynb, as a notebook."""

@@ -43,18 +43,18 @@ class Wrong(Exception):
         self.found, self.expected, self.call = found, expected, call
 
 
-def words(value: Any) -> str:
-    """A value in a message: small arrays completely, large ones by their shape; one line."""
+def words(value: Any, most: int = SMALL) -> str:
+    """A value in a message: arrays of up to `most` numbers completely, larger ones by their shape; one line."""
     if value is None:
         return _("None: does the function return its result?")
     if isinstance(value, torch.Tensor):
         value = value.detach().numpy()
     if isinstance(value, np.ndarray) and value.ndim:
-        if value.size <= SMALL and value.dtype.kind in "fiub":
-            return " ".join(np.array2string(value, precision=4, suppress_small=True, separator=", ").split())
+        if value.size <= most and value.dtype.kind in "fiub":
+            return list_words(value.tolist())
         return _("an array of shape {shape}").format(shape=shape_words(value.shape))
     if isinstance(value, tuple | list):
-        inner = ", ".join(words(each) for each in value[:SMALL])
+        inner = ", ".join(words(each, most) for each in value[:SMALL])
         return f"[{inner}{', ...' if len(value) > SMALL else ''}]"
     if isinstance(value, float | np.floating):
         return f"{value:.6g}"
@@ -62,12 +62,19 @@ def words(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:80]} ... {text[-10:]}"
 
 
+def list_words(values: Any) -> str:
+    """Nested lists of numbers, four digits each."""
+    if isinstance(values, list):
+        return f"[{', '.join(map(list_words, values))}]"
+    return f"{values:.4g}" if isinstance(values, float) else str(values)
+
+
 def shape_words(shape: Sequence[int]) -> str:
     return str(tuple(shape))
 
 
 def call_words(name: str, *arguments: Any) -> str:
-    return f"{name}({', '.join(words(each) for each in arguments)})"
+    return f"{name}({', '.join(words(each, 6) for each in arguments)})"
 
 
 def to_array(value: Any, expected: str, call: str) -> np.ndarray:

@@ -20,6 +20,7 @@ from experiments.exercises.checking import (
     results,
     several,
     to_array,
+    words,
 )
 from experiments.exercises.texts import _
 
@@ -92,7 +93,7 @@ def check_minibatches(student: Any) -> None:
     for count, size in ((10, 3), (12, 4), (5, 8)):
         call, found = results(student, "minibatches", count, size)
         if not isinstance(found, tuple | list | np.ndarray | torch.Tensor):
-            raise Wrong(_("no list"), returns, call)
+            raise Wrong(words(found), returns, call)
         parts = [to_array(part, returns, call) for part in found]
         sizes = [size] * (count // size) + ([count % size] if count % size else [])
         text = _("minibatches of the sizes {sizes}")

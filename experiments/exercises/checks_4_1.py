@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from experiments.exercises.checking import (
@@ -63,6 +64,8 @@ def check_network(student: Any) -> None:
         for steps in (6, 11):
             x = torch.randn(4, steps, inputs, requires_grad=True)
             check_reader(call, model, x, outputs)
+        check_bounded(call, model, inputs)
+        check_last(call, student.Elman(inputs, hidden, outputs).eval(), inputs, hidden)
 
 
 def check_reader(call: str, model: torch.nn.Module, x: torch.Tensor, outputs: int) -> None:
@@ -78,6 +81,29 @@ def check_reader(call: str, model: torch.nn.Module, x: torch.Tensor, outputs: in
         raise Wrong(text.format(t=step), _("an answer that depends on every step"), call)
     if torch.allclose(found, model(x.flip(1)), atol=1e-6):
         raise Wrong(_("the same answer to a sequence in reverse"), _("an answer that depends on the order"), call)
+
+
+def check_bounded(call: str, model: torch.nn.Module, inputs: int) -> None:
+    """With tanh, no number of the state leaves [-1, 1], however large the parameters are."""
+    with torch.no_grad():
+        for each in model.parameters():
+            each *= 100
+        largest = float(model(torch.randn(3, 8, inputs)).abs().max())
+    if not largest <= sum(each.abs().sum().item() for each in model.parameters()):
+        raise Wrong(_("a state that leaves [-1, 1]"), _("a state that tanh keeps in [-1, 1]"), call)
+
+
+def check_last(call: str, model: torch.nn.Module, inputs: int, hidden: int) -> None:
+    """Where W_h is 0, the last state is that of the last step alone, and so is an answer that only it decides."""
+    recurrent = [each for each in model.parameters() if each.shape == (hidden, hidden)]
+    x = torch.randn(3, 5, inputs)
+    with torch.no_grad():
+        for each in recurrent:
+            each.zero_()
+        other = torch.cat([x[:, :-1] + 1, x[:, -1:]], 1)
+        if recurrent and not torch.allclose(model(x), model(other), atol=1e-6):
+            found = _("an answer that depends on more than the last state")
+            raise Wrong(found, _("an answer W h_T + b_y from the last state alone"), call)
 
 
 def check_flat(student: Any) -> None:
@@ -102,7 +128,7 @@ def check_error(student: Any) -> None:
 def check_mass(student: Any) -> None:
     for damping in (0.0, 0.2, 0.05):
         call, found = results(student, "mass_shows", damping)
-        if not isinstance(found, bool) or found != (damping > 0):
+        if not isinstance(found, bool | np.bool_) or found != (damping > 0):
             raise Wrong(words(found), words(damping > 0), call)
 
 

@@ -140,10 +140,12 @@ if __name__ == "__main__":
     y, y_test = torch.tensor(data.train_labels), torch.tensor(data.test_labels)
     gray = data.test[0].mean(axis=0)
     edges = np.array([[-1.0, 0.0, 1.0]] * 3)
-    print("a kernel for vertical edges:", convolve(gray, edges).shape, "of", output_size(32, 3, 1, 0), "places a side")
+    print("shape after a kernel for vertical edges:", convolve(gray, edges).shape)
+    print("places along one side:", output_size(32, 3, 1, 0))
     moved = np.abs(convolve(shift(gray, 3), edges) - shift(convolve(gray, edges), 3))[:, 3:]
-    print("shift then convolve, or convolve then shift: the largest difference away from the edge is", moved.max())
-    print("parameters:", convolution_parameters(3, 16, 3), "and dense", dense_parameters(32, 32, 3, 16))
+    print("largest difference between shift then convolve and convolve then shift, away from the edge:", moved.max())
+    print("parameters of a convolution:", convolution_parameters(3, 16, 3))
+    print("parameters of a dense layer:", dense_parameters(32, 32, 3, 16))
     network = CNN(3, 10)
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     for epoch in range(EPOCHS):
@@ -154,4 +156,4 @@ if __name__ == "__main__":
             optimizer.step()
         with torch.no_grad():
             right = (network(x_test).argmax(dim=1) == y_test).float().mean().item()
-        print("epoch", epoch + 1, "test accuracy", right)
+        print("epoch:", epoch + 1, "test accuracy:", right)

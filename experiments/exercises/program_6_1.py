@@ -131,7 +131,7 @@ if __name__ == "__main__":
         new = sweep(q, reward, next_state, probability, GAMMA)
         change, q = np.abs(new - q).max(), new
         if k % 50 == 49:
-            print("value iteration, sweep", k + 1, "largest change", change)
+            print("sweep of value iteration:", k + 1, "largest change:", change)
     learned, visits = np.zeros_like(q), np.zeros(q.shape)
     for step in range(STEPS):
         if step % EPISODE == 0:
@@ -144,7 +144,7 @@ if __name__ == "__main__":
         state = following
         if (step + 1) % (STEPS // 5) == 0:
             error = np.sqrt(np.square(learned.max(axis=1) - q.max(axis=1)).mean())
-            print("Q-learning, step", step + 1, "RMS distance from the values of value iteration", round(error, 2))
+            print("step of Q-learning:", step + 1, "RMS distance from the values of value iteration:", round(error, 2))
     same = (greedy_policy(learned) == greedy_policy(q)).mean()
-    print("the policy has the same action as that of value iteration in a share of", round(same, 2), "of the states")
-    print("looks ahead", horizon(GAMMA), "steps")
+    print("share of the states in which both policies have the same action:", round(same, 2))
+    print("steps that the agent looks ahead:", horizon(GAMMA))

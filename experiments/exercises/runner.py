@@ -51,7 +51,7 @@ class Checker:
 
     def __init__(self, exercise: Exercise, path: Path, first: int, limit: float):
         path = path.resolve()
-        search = [str(path.parent), str(balancier.HOME), *(entry for entry in sys.path if entry)]
+        search = [str(balancier.HOME), *(entry for entry in sys.path if entry)]
         code = CODE.format(path=search, name=exercise.name, file=str(path), first=first)
         settings = os.environ | {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy"}
         self.process = subprocess.Popen(

@@ -7,6 +7,7 @@ it. The solution is the program without these marks. So a student's file and its
 import importlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ def find(name: str) -> Exercise:
     try:
         return EXERCISES[name.lower()]
     except KeyError:
-        raise UsageError(f"id: found {name}, expected one of {', '.join(EXERCISES)}") from None
+        raise UsageError(f"id: found {name or 'nothing'}, expected one of {', '.join(EXERCISES)}") from None
 
 
 GAP = re.compile(r"^( *)# GAP (\d+)\n(.*?)^ *# END\n", re.MULTILINE | re.DOTALL)
@@ -74,12 +75,51 @@ def with_gaps(exercise: Exercise) -> str:
         instead = _("Step {number}: write your code here, instead of the next line.").format(number=number)
         return f'{indent}# {instead}\n{indent}raise NotImplementedError("step {number}")\n'
 
-    return GAP.sub(gap, exercise.source.read_text(encoding="utf-8"))
+    lines = _(
+        "Fill the gaps: replace each `raise NotImplementedError`.\nThen `balancier check {id}` says what is right."
+    )
+    told = "".join(f"# {line}\n" for line in lines.format(id=exercise.name).splitlines())
+    return translated(GAP.sub(gap, read_source(exercise).replace("\n\n# %%\n", f"\n#\n{told}\n# %%\n", 1)))
 
 
 def solution(exercise: Exercise) -> str:
     """The program with every gap filled."""
-    return GAP.sub(lambda found: found[3], exercise.source.read_text(encoding="utf-8"))
+    return translated(GAP.sub(lambda found: found[3], read_source(exercise)))
+
+
+def read_source(exercise: Exercise) -> str:
+    return exercise.source.read_text(encoding="utf-8")
+
+
+COMMENT = re.compile(r"(?:^ *#(?! (?:%%|GAP|END)).*\n)+", re.MULTILINE)
+INLINE = re.compile(r"^(.*\S)  # (.*)$", re.MULTILINE)
+TEXT = re.compile(r'"""(.*?)"""|(?<!NotImplementedError\()(?<=[(\[ =])"([^"\n]*[^\W\d_]{2}[^"\n]*)"', re.DOTALL)
+
+
+def translated(program: str, translate: Callable[[str], str] = _) -> str:
+    """A program whose comments, docstrings and other strings went through `translate`, without indents and marks.
+
+    A string that is no text, such as the name of a column, is one that the translation does not have.
+    """
+
+    def comment(found: re.Match[str]) -> str:
+        indent = re.match(" *", found[0])[0]  # type: ignore[index]
+        text = translate(re.sub(r"^ *# ?", "", found[0], flags=re.MULTILINE).removesuffix("\n"))
+        return "".join(f"{indent}# {line}".rstrip() + "\n" for line in text.split("\n"))
+
+    def string(found: re.Match[str]) -> str:
+        if found[2] is not None:
+            return f'"{translate(found[2])}"'
+        start = program.rfind("\n", 0, found.start()) + 1
+        indent = " " * (found.start() - start)
+        text, end, rest = found[1].rpartition(f"\n{indent}") if found[1].endswith(f"\n{indent}") else (found[1], "", "")
+        lines = translate(re.sub(f"^{indent}", "", text, flags=re.MULTILINE)).split("\n")
+        indented = [lines[0], *(indent + line if line else "" for line in lines[1:])]
+        return '"""' + "\n".join(indented) + end + rest + '"""'
+
+    program = INLINE.sub(lambda found: f"{found[1]}  # {translate(found[2])}", program)
+    program = COMMENT.sub(comment, program)
+    return TEXT.sub(string, program)
 
 
 def to_notebook(program: str) -> str:

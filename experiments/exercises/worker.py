@@ -96,8 +96,9 @@ def error_words(error: BaseException, path: str) -> str:
         kind, message = type(error).__name__, " ".join(str(error).split())[:200]
         if not frames:
             return _("{kind}: {message}").format(kind=kind, message=message)
-        text = _("{kind} in line {line}, {code}: {message}")
-        return text.format(kind=kind, line=frames[-1].lineno, code=(frames[-1].line or "").strip(), message=message)
+        line, code = frames[-1].lineno, (frames[-1].line or "").strip()
+        text = _("{kind} in line {line}, {code}: {message}") if code else _("{kind} in line {line}: {message}")
+        return text.format(kind=kind, line=line, code=code, message=message)
     return _("an error that has no words")
 
 
@@ -134,6 +135,7 @@ def main(name: str, path: str, first: int) -> None:
     solved = new_module(SOLUTION, sources.solution(exercise), str(exercise.source))
     program = sources.read_program(sources.Path(path))
     lines = program.decode("utf-8", "replace").splitlines(keepends=True)
+    sys.path.insert(0, str(sources.Path(path).parent))  # not before: files there may have any name
     linecache.cache[path] = (len(program), None, lines, path)  # so that a notebook's errors show their line, too
 
     def tell(problem: dict | None) -> None:
