@@ -20,21 +20,21 @@ import tyro
 from experiments.common.command import run_command
 from experiments.common.runs import console
 from experiments.exercises.runner import Outcome, check_file
-from experiments.exercises.sources import choose, find, read_program
+from experiments.exercises.sources import Id, choose, find, read_program
 from experiments.exercises.texts import _
 
 
 @dataclass(frozen=True)
-class CheckFlags:
+class Check:
     """Check the file of an exercise, step by step."""
 
-    id: Annotated[str, tyro.conf.Positional] = ""
+    id: Id = ""
     """The exercise, such as 3.a."""
     file: Annotated[Path | None, tyro.conf.Positional] = None
     """Your program or notebook (default: exercise_ID.py or exercise_ID.ipynb in the current folder)."""
 
 
-def check(flags: CheckFlags) -> int:
+def check(flags: Check) -> int:
     exercise = find(flags.id)
     path = choose(flags.file, exercise)
     read_program(path)  # what cannot be read is told before anything starts
@@ -71,7 +71,7 @@ def lines(number: int, outcome: Outcome) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("check", CheckFlags, check, argv, __doc__)
+    return run_command("check", Check, check, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -10,24 +10,23 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-import tyro
 from rich.table import Table
 
 import balancier
 from experiments.common.command import run_command
 from experiments.common.flags import UsageError
 from experiments.common.runs import console
-from experiments.exercises.sources import EXERCISES, find, to_notebook, with_gaps
+from experiments.exercises.sources import EXERCISES, Id, find, to_notebook, with_gaps
 from experiments.exercises.texts import _
 
 
 @dataclass(frozen=True)
-class ExerciseFlags:
+class Exercise:
     """Write the file of an exercise, with gaps to fill."""
 
-    id: Annotated[str, tyro.conf.Positional] = ""
+    id: Id = ""
     """The exercise, such as 3.a; without it, all exercises are listed."""
     out: Path | None = None
     """File to write (default: exercise_ID.py in the current folder)."""
@@ -38,7 +37,7 @@ class ExerciseFlags:
     out_is_file: ClassVar[bool] = True
 
 
-def exercise(flags: ExerciseFlags) -> None:
+def exercise(flags: Exercise) -> None:
     if not flags.id:
         if flags.out or flags.notebook or flags.overwrite:
             raise UsageError(f"id: found nothing, expected one of {', '.join(EXERCISES)}")
@@ -80,7 +79,7 @@ def table() -> Table:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("exercise", ExerciseFlags, exercise, argv, __doc__)
+    return run_command("exercise", Exercise, exercise, argv, __doc__)
 
 
 if __name__ == "__main__":

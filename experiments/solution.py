@@ -8,23 +8,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-import tyro
 from rich.syntax import Syntax
 
 from experiments.common.command import run_command
 from experiments.common.runs import console
 from experiments.exercise import write
-from experiments.exercises.sources import find
+from experiments.exercises.sources import Id, find
 from experiments.exercises.sources import solution as solved
 
 
 @dataclass(frozen=True)
-class SolutionFlags:
+class Solution:
     """Show a solution of an exercise."""
 
-    id: Annotated[str, tyro.conf.Positional] = ""
+    id: Id = ""
     """The exercise, such as 3.a."""
     out: Path | None = None
     """File to write instead; with a name that ends with .ipynb, as a notebook."""
@@ -33,7 +32,7 @@ class SolutionFlags:
     out_is_file: ClassVar[bool] = True
 
 
-def solution(flags: SolutionFlags) -> None:
+def solution(flags: Solution) -> None:
     program = solved(find(flags.id))
     if flags.out is not None:
         write(flags.out, program, False, flags.overwrite)
@@ -45,7 +44,7 @@ def solution(flags: SolutionFlags) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_command("solution", SolutionFlags, solution, argv, __doc__)
+    return run_command("solution", Solution, solution, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,16 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+import tyro
 
 from experiments.common.flags import UsageError
 from experiments.exercises.checking import Step
 from experiments.exercises.texts import _
 
 HERE = Path(__file__).parent
+Id = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID", help_behavior_hint="")]  # of an exercise
 
 
 class Exercise(NamedTuple):
