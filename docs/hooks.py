@@ -1,8 +1,8 @@
 """What `mkdocs build` does besides: pages that stand elsewhere in the project, the reference, and links to both.
 
 README, CONTRIBUTING and CHANGELOG are written for whoever has the files. Here they become pages, and their links lead
-to pages. The reference has one page for each package, made of the docstrings. Pages in docs/ that mkdocs.yml does not name
-are guides.
+to pages. The reference has one page for each package, made of the docstrings. Pages in docs/ that mkdocs.yml does not
+name are guides.
 """
 
 import re

@@ -55,7 +55,7 @@ def main(run: Path) -> None:
         if (source := run / name / f"{figure}.png").is_file():
             shrink(source, folder / f"{name}.png")
     names = [name for name in FIGURES if (folder / f"{name}.png").is_file()]
-    head = "# Gallery\n\nOne figure of each lesson, as `balancier course` draws it: the short form of the lessons, for class.\n"
+    head = "# Gallery\n\nOne figure of each lesson, from the short forms that `balancier course` runs.\n"
     (HERE / "gallery.md").write_text("\n".join([head, *map(section, names)]), encoding="utf-8")
 
 
