@@ -402,6 +402,12 @@ def test_the_list_names_every_exercise(capsys):
         assert f" {exercise.name} " in out
 
 
+def test_the_page_lists_the_same_exercises():
+    page = (HOME / "docs" / "exercises.md").read_text(encoding="utf-8")
+    for exercise in EXERCISES.values():
+        assert f"\n| {exercise.name} | {exercise.title} | {len(exercise.steps)} |\n" in page
+
+
 IDS = "3.a, 3.a-2, 3.b, 3.4, 4.1, 4.1-2, 5.3, 6.1"
 
 
