@@ -14,14 +14,16 @@ import balancier
 from experiments.exercises.checking import Step
 from experiments.exercises.sources import Exercise
 from experiments.exercises.texts import _
+from experiments.exercises.worker import no_end
 
 LIMITS = (8.0, 3.0)  # seconds of the first step that does not end, and of those after it
+LATER = 2.0  # seconds after which a process is ended that could not be interrupted
 STARTING = 60.0  # seconds in which the process has to begin, on a machine that is busy
 CODE = """
 import sys
 sys.path[:] = {path!r}
 from experiments.exercises.worker import main
-main({name!r}, {file!r}, {first})
+main({name!r}, {file!r}, {first}, {limits})
 """
 
 
@@ -37,7 +39,7 @@ def check_file(exercise: Exercise, path: Path) -> list[Outcome]:
     """The outcome of each step, in their order."""
     steps, problems, slow = exercise.steps, [], 0
     while len(problems) < len(steps):
-        process = Checker(exercise, path, len(problems), LIMITS[min(slow, 1)])
+        process = Checker(exercise, path, len(problems), LIMITS[1:] * 2 if slow else LIMITS)
         try:
             problems += process.problems()
         finally:
@@ -47,12 +49,12 @@ def check_file(exercise: Exercise, path: Path) -> list[Outcome]:
 
 
 class Checker:
-    """A process that checks the steps from number `first` on, each for `limit` seconds at most."""
+    """A process that checks the steps from number `first` on; the limits are those of `worker.main`."""
 
-    def __init__(self, exercise: Exercise, path: Path, first: int, limit: float):
+    def __init__(self, exercise: Exercise, path: Path, first: int, limits: tuple[float, ...]):
         path = path.resolve()
         search = [str(balancier.HOME), *(entry for entry in sys.path if entry)]
-        code = CODE.format(path=search, name=exercise.name, file=str(path), first=first)
+        code = CODE.format(path=search, name=exercise.name, file=str(path), first=first, limits=limits)
         settings = os.environ | {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy"}
         self.process = subprocess.Popen(
             [sys.executable, "-c", code],
@@ -64,7 +66,7 @@ class Checker:
         )
         self.lines: queue.Queue[bytes] = queue.Queue()
         threading.Thread(target=read_lines, args=(self.process.stdout, self.lines), daemon=True).start()
-        self.count, self.limit = len(exercise.steps) - first, limit
+        self.count, self.limit = len(exercise.steps) - first, limits[0]
         self.over = self.late = False
 
     def problems(self) -> list[dict | None]:
@@ -83,13 +85,10 @@ class Checker:
     def answer(self) -> dict | None:
         """The next line of the process, or what became of it."""
         try:
-            line = self.lines.get(timeout=self.limit)
+            line = self.lines.get(timeout=self.limit + LATER)
         except queue.Empty:
             self.over = self.late = True
-            return {
-                "found": _("no end after {limit} seconds").format(limit=f"{self.limit:g}"),
-                "expected": _("an end within a second: is there a loop that never stops?"),
-            }
+            return no_end(self.limit)
         if line:
             return json.loads(line)
         self.over = True

@@ -4,6 +4,7 @@ Nothing that the file does can be mistaken for a report: the report has a pipe o
 counted and thrown away. The process that started this one ends it where it takes too long.
 """
 
+import _thread
 import contextlib
 import io
 import json
@@ -11,9 +12,11 @@ import linecache
 import os
 import random
 import re
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -59,12 +62,34 @@ def new_module(name: str, program: bytes | str, path: str) -> ModuleType:
     return module
 
 
-def guarded(function: Callable[[], Any], path: str) -> tuple[dict[str, str] | None, Any]:
-    """What went wrong in the student's code, in words, or None; and the result."""
+def no_end(limit: float) -> dict[str, str]:
+    return {
+        "found": _("no end after {limit} seconds").format(limit=f"{limit:g}"),
+        "expected": _("an end within a second: is there a loop that never stops?"),
+    }
+
+
+@contextlib.contextmanager
+def interrupted_after(limit: float | None) -> Iterator[threading.Event]:
+    """A KeyboardInterrupt in this block, if it takes longer; the event says that it came from here."""
+    late = threading.Event()
+    timer = threading.Timer(limit or 0, lambda: (late.set(), _thread.interrupt_main()))
+    timer.daemon = True
+    if limit:
+        timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
+
+
+def guarded(function: Callable[[], Any], path: str, limit: float | None = None) -> tuple[dict[str, str] | None, Any]:
+    """What went wrong in the student's code, in words, or None; and the result. `limit` in seconds."""
+    late = threading.Event()
     counter = Counter()
     stream: Any = io.TextIOWrapper(counter, "utf-8", write_through=True)  # type: ignore[type-var]
     try:
-        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream), interrupted_after(limit) as late:
             return None, function()
     except Wrong as wrong:
         return {"found": wrong.found, "expected": wrong.expected, "call": wrong.call}, None
@@ -83,6 +108,9 @@ def guarded(function: Callable[[], Any], path: str) -> tuple[dict[str, str] | No
     except NotImplementedError as error:
         gap = re.fullmatch(r"step \d+", str(error))
         return {"found": _("a gap that is not filled yet") if gap else error_words(error, path), "expected": ""}, None
+    except KeyboardInterrupt as error:
+        problem = {"found": error_words(error, path), "expected": ""}
+        return (no_end(limit) if limit and late.is_set() else problem), None
     except MemoryError:
         return {"found": _("more memory than there is"), "expected": ""}, None
     except BaseException as error:  # whatever a student's code raises
@@ -103,7 +131,12 @@ def error_words(error: BaseException, path: str) -> str:
 
 
 def check_step(
-    step: Step, number: int, student: ModuleType, solved: ModuleType, steps: tuple[Step, ...]
+    step: Step,
+    number: int,
+    student: ModuleType,
+    solved: ModuleType,
+    steps: tuple[Step, ...],
+    limit: float | None = None,
 ) -> dict | None:
     """Check one step. The functions of all other steps are those of the solution, so one mistake is told once."""
     if not callable(getattr(student, step.name, None)):
@@ -117,14 +150,18 @@ def check_step(
     np.random.seed(seed)  # noqa: NPY002  students use it
     torch.manual_seed(seed)
     try:
-        problem, _result = guarded(lambda: step.check(student), student.__file__ or "")
+        problem, _result = guarded(lambda: step.check(student), student.__file__ or "", limit)
     finally:
         student.__dict__.update(mine)
     return problem
 
 
-def main(name: str, path: str, first: int) -> None:
-    """Check the steps from number `first` on; the report goes to the standard output of this process."""
+def main(name: str, path: str, first: int, limits: tuple[float, float]) -> None:
+    """Check the steps from number `first` on; the report goes to the standard output of this process.
+
+    A step that does not end is interrupted after the first of the limits (seconds), later ones after the second.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have turned off
     report = os.fdopen(os.dup(1), "w", encoding="utf-8")
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
@@ -143,10 +180,12 @@ def main(name: str, path: str, first: int) -> None:
         report.flush()
 
     tell({})  # from here on the student's code runs
-    problem, student = guarded(lambda: new_module(NAME, program, path), path)
+    limit, later = limits
+    problem, student = guarded(lambda: new_module(NAME, program, path), path, limit)
     tell(problem)
     for number, step in enumerate(steps) if problem is None else ():
         if number >= first:
-            tell(check_step(step, number, student, solved, steps))
+            tell(problem := check_step(step, number, student, solved, steps, limit))
+            limit = later if problem in (no_end(limit), no_end(later)) else limit
     report.close()
     os._exit(0)  # whatever threads the student's code has left

@@ -471,12 +471,13 @@ def check_command(tmp_path, text, *more):
 
 @pytest.mark.slow
 def test_a_file_that_does_anything_is_told_so_at_each_step(tmp_path):
-    text = BAD.format(first="while True: time.sleep(1)", second="os._exit(7)", third="plt.nothing()")
+    stubborn = "while True:\n        try: time.sleep(1)\n        except: pass"  # cannot be interrupted
+    text = BAD.format(first=stubborn, second="os._exit(7)", third="plt.nothing()")
     status, out = check_command(tmp_path, text)
     assert status == 1
     assert "step 1, make_inputs: not yet\n    found: no end after 8 seconds\n" in out
     assert "step 2, make_outputs: not yet\n    found: the program ended its process, with status 7\n" in out
-    assert "step 3, draw: not yet\n    found: NameError in line 8, plt.nothing(): name 'plt' is not defined" in out
+    assert "step 3, draw: not yet\n    found: NameError in line 10, plt.nothing(): name 'plt' is not defined" in out
     assert out.count("    hint: ") == 3
     assert "0 of 3 steps are right" in out
 
@@ -547,4 +548,11 @@ def test_the_command_says_what_is_right(tmp_path):
 def test_an_endless_file_ends_within_a_minute():
     longest = max(len(exercise.steps) for exercise in EXERCISES.values())
     first, later = runner.LIMITS
-    assert first + (longest - 1) * later < 45  # and a second or two for each process that begins
+    assert first + (longest - 1) * later < 45  # in one process, where they can be interrupted
+
+
+def test_a_loop_that_never_ends_is_interrupted_and_the_next_step_is_checked():
+    text = BAD.format(first="while True: pass", second="while True: time.sleep(0.01)", third="return 1 / 0")
+    exercise, student = EXERCISES["3.a"], worker.new_module("student", text, "student.py")
+    told = [worker.check_step(step, 0, student, student, exercise.steps, 0.1) for step in exercise.steps]
+    assert [problem["found"][:15] for problem in told] == ["no end after 0.", "no end after 0.", "ZeroDivisionErr"]
