@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pygame
+from PIL import Image
 from pygame._sdl2 import video
 
 from envs.scene import Scene, between, continues
@@ -380,17 +381,19 @@ class Window:
         self.draw(self.shown, self.surface)  # without what lies over it
         path = self.name("png")
         try:
-            # Without the transparency that the canvas has where it was drawn on.
-            pixels = to_array(self.surface)
-            pygame.image.save(pygame.image.frombytes(pixels.tobytes(), pixels.shape[1::-1], "RGB"), path)
-        except (pygame.error, OSError) as error:
+            Image.fromarray(to_array(self.surface)).save(path)  # pygame would keep an alpha channel that means nothing
+        except OSError as error:
             return self.say(f"cannot write {path} ({error})")
         self.say(f"saved {path.name}")
 
     def record(self) -> None:
         """Begin to record, or end it: the file is there then."""
         if self.recorder is None:
-            self.recorder, self.captured = Recorder(self.name("gif")), 0.0
+            path, self.captured = self.name("gif"), 0.0
+            try:
+                self.recorder = Recorder(path)
+            except (OSError, ValueError) as error:
+                self.say(f"cannot write {path} ({error})")
             return
         recorder, self.recorder = self.recorder, None
         try:

@@ -17,6 +17,7 @@ from envs.physics import NUMBERS
 from experiments import export, train, watch
 from experiments.common import training
 from experiments.common.environments import PendulumFlags
+from experiments.common.recording import Frames
 
 MODULE = """
 import gymnasium as gym
@@ -210,7 +211,7 @@ def test_frames_that_are_none():
             return self.frame
 
     env = Odd()
-    frames = watch.Frames(env)
+    frames = Frames(env)
     env.frame = np.zeros((4, 6, 1), np.uint8)
     assert frames.render().shape == (4, 6, 3)
     env.frame = np.full((8, 8), 255, np.uint8)
