@@ -11,11 +11,13 @@ mean (IQM), the mean of the middle half of the seeds, beside the optimum: the be
 same starts, where it is known.
 """
 
+import contextlib
 import dataclasses
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,13 +30,14 @@ from rich.table import Table
 
 import agents
 from agents import Agent
-from agents.common import checkpoint, loading
+from agents.common import checkpoint
 from agents.common.make_env import CARTPOLE, has_native_batch
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from envs.optimum import optimal_returns
 from experiments.common import plotting
 from experiments.common.assignments import env_keywords, hyperparameters, network_name, with_widths
 from experiments.common.autosave import Autosave, save_last
+from experiments.common.board import Board, summary_writer
 from experiments.common.command import DRAWING, Page, command_line, flags_of_run, run_command, waiting_interrupts
 from experiments.common.environments import (
     PendulumFlags,
@@ -48,6 +51,7 @@ from experiments.common.environments import (
 )
 from experiments.common.flags import Flags, UsageError, above, at_least, flag_name, one_of
 from experiments.common.hyperparams import NETWORKS, tuned
+from experiments.common.live import Broadcast, check_live
 from experiments.common.parallel import ProgressBar, duration
 from experiments.common.runs import (
     CONFIG,
@@ -61,6 +65,7 @@ from experiments.common.runs import (
     restart_metrics,
 )
 from experiments.common.statistics import confidence_interval, interquartile_mean
+from experiments.common.trained import load as load
 from experiments.common.training import (
     EVALUATIONS,
     STARTS,
@@ -127,6 +132,10 @@ class Train(Flags):
     stay as they are; --set changes hyper-parameters of what it learns from now on, such as learning_rate."""
     autosave: Annotated[float, above(0)] = 120.0
     """Seconds between two checkpoints of a training that goes on."""
+    live: bool = False
+    """Show all seeds in a window while they learn; closing it does not end the training."""
+    tensorboard: bool = False
+    """Write every number of every seed, and their IQM, for TensorBoard too (python -m pip install tensorboard)."""
     eval_episodes: Annotated[int, at_least(1)] = 100
     """Episodes of the test of each seed."""
     observation: Annotated[Annotated[str, one_of(("state", "angle", "pixels"))] | None, shown("state|angle|pixels")] = (
@@ -137,31 +146,6 @@ class Train(Flags):
     pendulum: Annotated[PendulumFlags, tyro.conf.OmitArgPrefixes] = field(default_factory=PendulumFlags)
     """The pendulum's parameters: for each number one value, or two: each episode then draws its own from that range.
     The optimum is that of the same parameters, where it is known; of ranges it is not."""
-
-
-def load(run: Path, flag: str, env: str | None = None) -> Agent:
-    """The agent of a run's folder, or of a checkpoint; UsageError, in one line, if there is no sound one.
-
-    Nothing is imported for it but the module of `env`, which --env names, and which must be the agent's own.
-    """
-    run = find_latest(run)
-    path = newest_checkpoint(run) if run.is_dir() else run
-    if not path.is_file():
-        raise UsageError(f"{flag}: found no checkpoint at {path}, expected the folder of a run of balancier train")
-    try:
-        meta = loading.read(path)[1]
-        if meta["env"] is None:
-            expected = "expected one that was made with an id; in Python, agents.load(path, env=...) takes the function"
-            raise UsageError(f"{flag}: found an agent whose environment came from a function, {expected}")
-        if env is not None and env.rpartition(":")[2] != meta["env"].rpartition(":")[2]:
-            given = f" with {flag}" if flag.startswith("--") else ""
-            raise UsageError(f"--env: found {env}{given}, expected {meta['env'].removeprefix('envs:')}, as in the run")
-        name = str(loading.resolve_env(path, meta, env))
-        check_env(name, loading.restore_keywords(path, meta), flag if env is None else "--env")
-        return agents.load(path, env=env)
-    except (agents.CheckpointError, ValueError, gym.error.Error, OSError) as error:
-        words = " ".join(str(error).split())
-        raise UsageError(words if isinstance(error, UsageError) else f"{flag}: {words}") from None
 
 
 # With --resume these may change: they enter what comes next, and nothing that is stored was made with them.
@@ -371,10 +355,21 @@ class Findings:
     seconds: float  # of the processor, evaluations included
     optimal: np.ndarray | None  # (n,), return of the optimum from each test start; None where it is not known
 
+    def _repr_html_(self) -> str:
+        return self.agent._repr_html_() + self.training._repr_html_()
+
 
 def train(flags: Train, command: str) -> None:
     """Train, save, test, and write what was found; an interrupt saves a checkpoint between two steps."""
     session = start(flags)
+    check_live(session.agent) if flags.live else None
+    summary_writer() if flags.tensorboard else None
+    with contextlib.ExitStack() as stack:
+        train_session(session, command, stack)
+
+
+def train_session(session: Session, command: str, stack: contextlib.ExitStack) -> None:
+    """The same for an agent that is ready; the stack takes what is to be closed at the end."""
     agent, flags, total, now = session.agent, session.flags, session.total, session.agent.num_timesteps
     name, env, left = type(agent).__name__.lower(), agent.env_id, session.start + session.total - now
     assert env is not None
@@ -383,11 +378,14 @@ def train(flags: Train, command: str) -> None:
     keywords = f" ({in_words(agent.env_kwargs)})" if agent.env_kwargs else ""
     goes_on = f" from step {now:,}" if now else ""
     console.print(f"train: {name} on {env}{keywords}, {len(agent)} seeds{goes_on}, about {seconds}", highlight=False)
+    board = stack.enter_context(closing(Board(run.folder, agent.seeds, now))) if flags.tensorboard else None
+    live = stack.enter_context(closing(Broadcast(agent))) if flags.live else None
     began = time.process_time() - session.seconds
 
     def report(more: int, returns: np.ndarray) -> None:
-        for log in ({"evaluation": returns} | agent.metrics).items():
-            run.log(agent.num_timesteps, *log, agent.seeds)
+        for name, values in ({"evaluation": returns} | agent.metrics).items():
+            run.log(agent.num_timesteps, name, values, agent.seeds)
+            board.log(agent.num_timesteps, name, values) if board is not None else None
         progress.advance(more, f"return {np.median(returns):.0f}")
 
     def notes() -> dict[str, Any]:
@@ -407,6 +405,7 @@ def train(flags: Train, command: str) -> None:
             callback(agent, agent.num_timesteps)
             with interrupts.held():
                 autosave(agent)
+            live(agent) if live is not None else None
             return not interrupts.number
 
         evaluate_and_save(agent) if now == session.start else None

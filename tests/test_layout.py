@@ -87,6 +87,7 @@ LAZY = {
     ("runs.py", "fcntl"),
     ("pendulum.py", "envs.viewer"),
     ("balancier.py", "experiments.__main__"),
+    ("board.py", "torch.utils.tensorboard"),
 }
 
 

@@ -102,7 +102,17 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
     return run_command(name, lesson.flags, run, argv, description, lesson.page)
 
 
-FREE = {"resume", "overwrite", "out", "jobs", "show", "format", "autosave"}  # flags that change no number of a run
+FREE = {
+    "resume",
+    "overwrite",
+    "out",
+    "jobs",
+    "show",
+    "format",
+    "autosave",
+    "live",
+    "tensorboard",
+}  # flags that change no number of a run
 
 
 def flags_of_run(name: str, flags_class: type[FlagsType], given: dict[str, Any], folder: Path) -> tuple[str, Any]:
