@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import models
-from agents.common import habits
+from agents.common import habits, pages
 from agents.common.config import Role
 from agents.common.encoder import Encoder
 from agents.common.vec_env import VecEnv
@@ -151,6 +151,13 @@ class Replica:
             self.agent, self.encoder, self.policy, [self.seed], batch, state, first, deterministic
         )  # (1, n, ...)
         return (action[0, 0, ...] if obs.shape == shape else action[0]), None if state is None else state[0]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        known = {"seed": self.seed, "steps": f"{self.agent.num_timesteps:,}", "observations": self.observation_space}
+        return pages.facts(
+            f"{type(self.agent).__name__}, one seed of {len(self.agent.seeds)}", known | {"actions": self.action_space}
+        )
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(habits.explain_attribute(vars(self).get("agent"), name))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import models
-from agents.common import checkpoint, habits, loading
+from agents.common import checkpoint, habits, loading, pages
 from agents.common.acting import Replica, find_index, predict, to_array
 from agents.common.config import (
     AgentConfig,
@@ -219,6 +219,19 @@ class Agent(nn.Module, Generic[ConfigType]):
 
     def __getattr__(self, name: str) -> Any:  # of SB3's names, and of modules
         return habits.look_up(super().__getattr__, self, name) if name in habits.ABSENT else super().__getattr__(name)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what the agent is, and the newest return of each seed."""
+        name, network = type(self).__name__, describe_network(self.network)
+        known = {"environment": self.env_id or "of a function", "seeds": ", ".join(map(str, self.seeds))}
+        known |= {
+            "steps of each": f"{self.num_timesteps:,}",
+            "network": loading.in_words(network) if network else "own",
+        }
+        changed = {field.name: getattr(self.config, field.name) for field in dataclasses.fields(self.config)}
+        known |= {"hyper-parameters": ", ".join(f"{key}={value}" for key, value in changed.items())}
+        returns = pages.bars("return of the newest episodes in training", self.seeds, self.vec_env.mean_return())
+        return pages.facts(f"{name}: {len(self)} seeds", known) + returns
 
     def __len__(self) -> int:
         return len(self.seeds)

@@ -1,5 +1,6 @@
 """The folder of a run and its files: config.json, result.json, metrics.csv, figures, and the page that shows them."""
 
+import base64
 import contextlib
 import csv
 import io
@@ -25,7 +26,7 @@ from matplotlib.figure import Figure
 from rich.console import Console, RenderableType
 
 import balancier
-from agents.common import checkpoint
+from agents.common import checkpoint, pages
 from experiments.common.flags import Flags, UsageError
 from experiments.common.page import Page, document, section
 
@@ -71,6 +72,13 @@ class Run:
         balancier.write_file(path, content[self.flags.format])
         self.figures[name], self.images[name] = path, content["png"]
         return path
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the command, the folder, and the figures so far."""
+        known = {"command": self.command, "folder": self.folder, "files": ", ".join(sorted(os.listdir(self.folder)))}
+        pictures = (base64.b64encode(content).decode() for content in self.images.values())
+        figures = (f'<img src="data:image/png;base64,{data}" style="max-width: 100%">' for data in pictures)
+        return pages.facts(f"Run of balancier {self.name}", known) + "".join(figures)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write result.json."""

@@ -17,6 +17,7 @@ import tyro
 
 import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS, Agent
+from agents.common import pages
 from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
 from envs.optimum import optimal_returns
 from experiments.common.environments import check_env
@@ -95,6 +96,18 @@ class Training:
     def returns(self) -> np.ndarray:
         """Mean test return of each seed, (S,)."""
         return self.test_returns.mean(1)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the numbers, the learning curve, and the test return of each seed."""
+        (low, high), iqm = confidence_interval(self.returns), interquartile_mean(self.returns)
+        known = {"test return": f"IQM {iqm:.1f}, 95 % interval {low:.1f} to {high:.1f}"}
+        known |= {"training": f"{self.train_seconds:.1f} s of the processor"}
+        middle = np.array([interquartile_mean(values) for values in self.curve])
+        drawn = pages.curves(
+            "return from the validation starts, each seed and their IQM", self.steps, self.curve, middle
+        )
+        shown = pages.bars("mean test return of each seed", range(len(self.returns)), self.returns)
+        return pages.facts(f"Training of {len(self.returns)} seeds", known) + drawn + shown
 
 
 @dataclass

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import agents
 from agents import DQN, PPO
@@ -11,7 +12,9 @@ from agents.common.on_policy import OnPolicy, OnPolicyConfig
 from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
 from experiments import __main__ as cli
 from experiments.common import hyperparams, training
+from experiments.common.flags import Flags
 from experiments.common.hyperparams import tuned
+from experiments.common.runs import Run
 from experiments.common.training import (
     EVALUATIONS,
     EvaluationCallback,
@@ -120,3 +123,23 @@ def test_a_new_agent_needs_no_entry(tmp_path, monkeypatch, capsys):
     small = ["--steps", "2", "--seeds", "1", "--eval-episodes", "1", "--out", str(tmp_path / "run")]
     assert cli.main(["train", "--agent", "guess", *small]) == 0
     assert "guess on balancier/Pendulum-v0" in capsys.readouterr().out
+
+
+def test_a_notebook_shows_agents_trainings_and_runs(tmp_path):
+    """Tables, bars and curves that need no other file."""
+    agent = PPO(PENDULUM, seeds=[4, 7], num_steps=64)
+    training = train_agent(agent, PENDULUM, 400, 2, lambda steps, returns: None, evaluations=2)
+    page = agent._repr_html_()
+    assert all(words in page for words in ("PPO: 2 seeds", PENDULUM, "4, 7", "learning_rate=0.0003", "hidden=[64, 64]"))
+    assert [f"{value:.1f}" in page for value in agent.vec_env.mean_return()] == [True, True]
+    assert "PPO, one seed of 2" in agent[1]._repr_html_()
+    page = training._repr_html_()
+    assert page.count("<polyline") == 3  # two seeds and their IQM
+    assert all(f"{value:.1f}" in page for value in training.returns)
+    assert "none yet" in PPO(PENDULUM, seeds=1)._repr_html_()
+    run = Run("name", Flags(out=tmp_path))
+    run.figure(Figure(), "curve")
+    page = run._repr_html_()
+    assert "Run of balancier name" in page
+    assert "data:image/png;base64," in page
+    assert "http" not in page.replace("http://www.w3.org", "")
