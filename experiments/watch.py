@@ -68,7 +68,7 @@ FORECASTERS = sorted(path.stem for path in SHIPPED.glob("forecast_*.safetensors"
 class Watch(RecordingFlags):
     """See trained agents act: in a window, as a GIF, or as an MP4."""
 
-    run: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
+    run: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[RUN ...]")] = ()
     """Who acts: folders of runs, checkpoints, model.zip, optimum, energy, forecast_gru, module:function. (default: the
     newest run)"""
     env: Annotated[str | None, shown("ID")] = None
