@@ -207,8 +207,7 @@ class Adam(Optimizer):
             clip_gradient_norm_(self.gradient, self.max_grad_norm)
         self.steps += 1 if active is None else torch.as_tensor(active, dtype=self.steps.dtype)
         for rate in {rates[seed] for seed in seeds}:
-            replicas = [self.replicas[seed] for seed in seeds if rates[seed] == rate]
-            *state, steps = (list(part) for part in zip(*replicas, strict=True))
+            *state, steps = map(list, zip(*(self.replicas[s] for s in seeds if rates[s] == rate), strict=True))
             # The rate is a tensor, so that a recorded step reads it anew.
             torch._fused_adam_(*state, [], steps, lr=self.rates[rates.index(rate)], **self.options)  # type: ignore
         # The mean of a weight without a gradient, such as that of a ReLU which is never active, falls by beta1 at each

@@ -131,7 +131,7 @@ def test_both_have_the_steps_that_ours_need_or_those_that_were_published():
             next(j.settings.steps for j in jobs if j.settings.package == name) for name in ("balancier", "sb3")
         )
 
-    assert steps("sac") == (7_000, 7_000)
+    assert steps("sac") == (8_000, 8_000)
     assert steps("dqn") == (10_000, 10_000)
     assert steps("td3") == (10_000, 20_000)  # SB3's does not learn before step 10,000
     assert steps("ppo") == (40_000, 40_000)
