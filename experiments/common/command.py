@@ -24,6 +24,7 @@ from rich.console import RenderableType
 import balancier
 from agents.common.make_env import is_registered
 from experiments.common.catalog import time_words
+from experiments.common.cluster import connected
 from experiments.common.flags import UsageError, check_arguments, check_flags, flag_name
 from experiments.common.page import Page as Page  # lessons take it from here
 from experiments.common.parallel import AFTERWARDS
@@ -50,6 +51,7 @@ class Lesson(Generic[FlagsType, Findings]):
         metrics: (step, metric, values, seeds) of metrics.csv, in their order; one value a seed.
         check: raises UsageError for flags that cannot be run, before anything has started.
         files: name -> text of further files of the run; a path that is absolute is taken as it is.
+        inputs: the same, of files that are written before anything is measured.
         page: the words of the run's page.
     """
 
@@ -63,6 +65,7 @@ class Lesson(Generic[FlagsType, Findings]):
     metrics: Callable[[Findings], Iterable[Metric]] = lambda findings: ()
     check: Callable[[FlagsType], object] = lambda flags: None
     files: Callable[[Findings], dict[str, str]] = lambda findings: {}
+    inputs: Callable[[FlagsType], dict[str, str]] = lambda flags: {}
     page: Page | None = None
 
 
@@ -78,15 +81,17 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
             command, flags = flags_of_run(name, lesson.flags, given, resumed)
         lesson.check(flags)
         forecast = lesson.forecast(flags)
-        folder = Run(name, flags, command, resumed)
-        console.print(f"{name}: {forecast}", highlight=False)
-        afterwards = AFTERWARDS.set(DRAWING * len(lesson.page.captions if lesson.page else ()))
-        parts = PARTS.set(folder.folder / PARTS_FOLDER if hasattr(flags, "resume") else None)
-        try:
+        where = getattr(flags, "scheduler", "local"), getattr(flags, "jobs", None)
+        with connected(*where), contextlib.ExitStack() as after:
+            folder = Run(name, flags, command, resumed)
+            for file_name, text in lesson.inputs(flags).items():
+                balancier.write_file(folder.folder / file_name, text)
+            console.print(f"{name}: {forecast}", highlight=False)
+            drawing = DRAWING * len(lesson.page.captions if lesson.page else ())
+            parts = folder.folder / PARTS_FOLDER if hasattr(flags, "resume") else None
+            after.callback(AFTERWARDS.reset, AFTERWARDS.set(drawing))  # another run in this process has its own
+            after.callback(PARTS.reset, PARTS.set(parts))
             findings = lesson.measure(flags)
-        finally:
-            AFTERWARDS.reset(afterwards)  # another run in this process has its own figures
-            PARTS.reset(parts)
         folder.metrics.unlink(missing_ok=True)  # those of a run that was killed while it wrote them
         for step, metric, values, seeds in lesson.metrics(findings):
             folder.log(step, metric, values, seeds)
@@ -102,17 +107,8 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
     return run_command(name, lesson.flags, run, argv, description, lesson.page)
 
 
-FREE = {
-    "resume",
-    "overwrite",
-    "out",
-    "jobs",
-    "show",
-    "format",
-    "autosave",
-    "live",
-    "tensorboard",
-}  # flags that change no number of a run
+# Flags that change no number of a run.
+FREE = {"resume", "overwrite", "out", "jobs", "scheduler", "show", "format", "autosave", "live", "tensorboard"}
 
 
 def flags_of_run(name: str, flags_class: type[FlagsType], given: dict[str, Any], folder: Path) -> tuple[str, Any]:

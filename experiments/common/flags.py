@@ -2,11 +2,14 @@
 
 import dataclasses
 import os
+import re
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+
+import tyro
 
 from balancier import MOST, Bound, is_number, shown
 from balancier import one_of as one_of
@@ -25,6 +28,12 @@ def at_least(least: float) -> Bound:
 def above(limit: float) -> Bound:
     return Bound(lambda value: limit < value <= MOST, f"a number above {limit}")
 
+
+def is_scheduler(text: str) -> bool:
+    return text in ("local", "slurm") or re.fullmatch(r"\w+://[^\s/]+:\d+", text) is not None
+
+
+SCHEDULER = Bound(is_scheduler, "local, slurm, or the address of a Dask scheduler, as tcp://HOST:8786")
 
 # The largest numbers for flags of these names: more would fill memory before the first step, not the time that follows.
 MOST_OF = {"seeds": 10_000, "baseline_seeds": 10_000, "eval_episodes": 10**6, "episodes": 10**6}
@@ -62,7 +71,9 @@ class ParallelFlags(Flags):
     """Flags of the experiments whose jobs run in several processes."""
 
     jobs: Annotated[int, at_least(1)] | None = None
-    """Processes at the same time, each on one thread (default: the number of cores)."""
+    """Processes at the same time, each on one thread (default: the number of cores); with slurm, the jobs to submit."""
+    scheduler: Annotated[str, SCHEDULER, tyro.conf.arg(metavar="local|slurm|tcp://HOST:PORT")] = "local"
+    """Where the jobs run: processes of this machine, workers of a Dask scheduler, or jobs of Slurm."""
     resume: Path | None = None
     """Continue the run in this folder, with its flags; what it has finished is not done again."""
 

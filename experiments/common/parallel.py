@@ -4,24 +4,28 @@ import contextlib
 import heapq
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
+import sys
 import threading
 import time
 import traceback
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from balancier import one_line
 from experiments.common.catalog import duration as duration  # lessons take it from here
+from experiments.common.cluster import CLUSTER, address_here
+from experiments.common.flags import UsageError
 from experiments.common.parts import PARTS, load_part, part_path, save_part
 from experiments.common.runs import console
 
@@ -40,12 +44,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Failure:
-    """What is left of a job that did not finish: why, in one line."""
+    """What is left of a job that did not finish: why, in one line, with the traceback as Python prints it."""
 
     message: str
+    traceback: str = field(default="", compare=False)
+    where: str = field(default="", compare=False)  # the worker
+    error: Exception | None = field(default=None, compare=False)  # None for one that cannot go to another process
 
 
-INTERRUPTED = "interrupted"
+INTERRUPTED, DIED = "interrupted", "a process of the run died"
 AFTERWARDS: ContextVar[float] = ContextVar("AFTERWARDS", default=0.0)  # seconds of a run after its last bar
 
 
@@ -144,15 +151,21 @@ class Schedule:
         self.started: set[Job] = set()
 
     def start(self, job: Job) -> None:
+        if job in self.started:  # tried again, from its beginning (what it had done stays on the bar), or ended
+            return
         self.started.add(job)
         self.jobs = {job: Pace(self.progress.pace.clock)} | {other: p for other, p in self.jobs.items() if other != job}
 
     def advance(self, job: Job, amount: float) -> None:
+        amount = min(amount, job.cost - self.jobs[job].done)
+        if amount <= 0:
+            return
         self.jobs[job].advance(amount)
         self.progress.advance(amount, left=self.left())
 
     def finish(self, job: Job) -> None:
         """All of a job is done, whether or not it said so."""
+        self.started.add(job)
         if job.cost > self.jobs[job].done:
             self.advance(job, job.cost - self.jobs[job].done)
 
@@ -168,29 +181,51 @@ class Schedule:
         return max(ends)
 
 
+Work = Callable[[Job, Callable[[float], None]], ResultType]
+
+
 def run_parallel(
-    work: Callable[[Job, Callable[[float], None]], ResultType],
+    work: Work[ResultType],
     jobs: Sequence[Job],
     processes: int | None = None,
     description: str = "training",
-    finished: dict[Job, ResultType] | None = None,
+    finished: "dict[Job, ResultType | Failure] | None" = None,
     kinds: Collection[type] = (),
 ) -> list[ResultType]:
     """`work(job, report)` for every job, in processes of one thread each; the results in the order of the jobs.
 
     `report(amount)` moves the progress bar, whose end is the cost of all jobs, in processor seconds. Costly jobs begin
-    first. `processes` is the number of cores unless given; a single one is this process. `finished` takes each result
-    as it comes, so that the caller has those of a run that does not reach its end.
+    first. `processes` is the number of cores unless given; a single one is this process. Where the run is connected to
+    a cluster (`CLUSTER`), its workers do the jobs. `finished` takes each result as it comes, so that the caller has
+    those of a run that does not reach its end.
+
+    A job that fails is tried again in another process, or by another worker. If it fails there, too, its settings and
+    its traceback go to the standard error, the other jobs are done, and its exception is raised then.
 
     In a run that keeps its parts (`PARTS`), each result is written as it comes, and a job whose result is there already
     is not done again. `kinds` are the dataclasses and named tuples that results consist of.
     """
     finished = {} if finished is None else finished
-    processes, folder = processes or os.cpu_count() or 1, PARTS.get()
+    run_jobs(work, jobs, processes, description, finished, kinds)
+    for job in jobs:
+        if isinstance(result := finished[job], Failure):
+            raise result.error or RuntimeError(f"{job.name}: {result.message}")
+    return [finished[job] for job in jobs]  # type: ignore[misc]
 
+
+def run_jobs(
+    work: Work[ResultType],
+    jobs: Sequence[Job],
+    processes: int | None,
+    description: str,
+    finished: "dict[Job, ResultType | Failure]",
+    kinds: Collection[type],
+) -> None:
+    """As `run_parallel`; a job that failed is a Failure in `finished`."""
+    processes, folder, cluster = processes or os.cpu_count() or 1, PARTS.get(), CLUSTER.get()
     paths = {job: part_path(folder, job.name, job.seeds) for job in jobs} if folder is not None else {}
 
-    def keep(job: Job, result: ResultType) -> None:
+    def keep(job: Job, result: "ResultType | Failure") -> None:
         finished[job] = result
         if paths and not isinstance(result, Failure):
             save_part(paths[job], result, kinds)
@@ -204,40 +239,208 @@ def run_parallel(
     if waiting:
         with ProgressBar(sum(job.cost for job in waiting), description) as progress:
             schedule = Schedule(waiting, processes, progress)
-            (run_here if processes == 1 else run_in_processes)(work, waiting, schedule, keep)
-    return [finished[job] for job in jobs]
+            workers = cluster or (Here(schedule, waiting) if processes == 1 else Processes(processes))
+            submit_all(work, waiting, workers, schedule, keep)
 
 
-def run_in_processes(
-    work: Callable[[Job, Callable[[float], None]], ResultType],
+class Workers(Protocol):
+    """Where jobs run, and what `submit_all` needs to know of it."""
+
+    every: float  # seconds between two reports of a job, at least
+    retries: bool  # whether a job that failed may succeed elsewhere
+    heard: Any  # a deque of (number of a job, amount that is done), as it is reported
+
+    @property
+    def good(self) -> Collection[Any]:
+        """The workers."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """Jobs that may be submitted at a time."""
+        ...
+
+    @property
+    def channel(self) -> Callable[[int, float | None], None]:
+        """Where a job reports to; it goes to the worker with the job."""
+        ...
+
+    def look(self) -> None: ...
+    def submit(self, function: Callable, /, *arguments: Any, avoid: str = "") -> Future: ...
+    def lost(self, running: Sequence[Future]) -> list[Future]: ...
+    def end(self, now: bool = False) -> None: ...
+
+
+def submit_all(
+    work: Work[ResultType],
     jobs: Sequence[Job],
+    workers: Workers,
     schedule: Schedule,
-    keep: Callable[[Job, ResultType], None],
+    keep: Callable[[Job, Any], None],
 ) -> None:
-    context = multiprocessing.get_context("spawn")
-    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    reports = context.Queue()
-    with ProcessPoolExecutor(schedule.processes, mp_context=context, initializer=_begin, initargs=(reports,)) as pool:
-        ordered = sorted(jobs, key=lambda job: -job.cost)
-        futures: dict[Future, Job] = {pool.submit(_call, work, job, n): job for n, job in enumerate(ordered)}
-        waiting = set(futures)
+    """Every job, done by an executor: the costly ones first, and never more at a time than keep all workers busy."""
+    numbers = {job: number for number, job in enumerate(jobs)}
+    waiting = deque(jobs if workers.room == 1 else sorted(jobs, key=lambda job: -job.cost))
+    running: dict[Future, Job] = {}
+    failures: dict[Job, Failure] = {}  # of jobs that are tried again
+    suspects: set[Job] = set()  # one of them ended its process; each is tried again alone
+    try:
+        while waiting or running:
+            workers.look()
+            schedule.processes = max(1, len(workers.good))
+            for future in workers.lost(list(running)):
+                waiting.appendleft(running.pop(future))
+                future.cancel()
+            while waiting and len(running) < (1 if suspects else workers.room):
+                job = waiting.popleft()
+                arguments = call, work, job, numbers[job], workers.channel, workers.every
+                running[workers.submit(*arguments, avoid=failures[job].where if job in failures else "")] = job
+            done = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)[0] if running else time.sleep(0.2) or ()
+            ended = []
+            for future, job in [(future, running.pop(future)) for future in done]:
+                if future.cancelled():  # with the connection to the scheduler: it is asked again
+                    waiting.appendleft(job)
+                    continue
+                result = outcome(future)
+                suspects.discard(job)
+                if isinstance(result, Failure) and workers.retries and job not in failures and not is_usage(result):
+                    failures[job] = result
+                    if result.message == DIED:
+                        suspects.add(job)
+                    waiting.appendleft(job) if job in suspects else waiting.append(job)
+                    place = f" on {result.where}" if result.where else ""
+                    console.print(f"{job.name}: {result.message}{place}; tried again", highlight=False, soft_wrap=True)
+                    continue
+                if isinstance(result, Failure) and not is_usage(result):
+                    tell(job, result)
+                keep(job, result)
+                ended.append(job)
+            while workers.heard:
+                number, amount = workers.heard.popleft()
+                schedule.start(jobs[number]) if amount is None else schedule.advance(jobs[number], amount)
+            for job in ended:
+                schedule.finish(job)
+    except BaseException:
+        workers.end(now=True)
+        raise
+    workers.end()
+
+
+def outcome(future: Future) -> Any:
+    """The result of a job, or its Failure."""
+    try:
+        return future.result()
+    except BrokenExecutor:
+        return Failure(DIED)
+    except Exception as error:  # of the executor: a worker that died with the job again and again, a result too large
+        return failure_of(error)
+
+
+def call(
+    work: Work[ResultType], job: Job, number: int, channel: Callable[[int, float | None], None], every: float
+) -> Any:
+    """Of a worker: a job, on one thread, which tells its progress at most once in `every` seconds."""
+    torch.set_num_threads(1)
+    channel(number, None)
+    untold, told = 0.0, time.monotonic()
+
+    def report(amount: float) -> None:
+        nonlocal untold, told
+        untold += amount
+        if time.monotonic() - told >= every:
+            channel(number, untold)
+            untold, told = 0.0, time.monotonic()
+
+    try:
+        return work(job, report)
+    except Exception as error:
+        return failure_of(error)
+
+
+def failure_of(error: Exception) -> Failure:
+    """What is known of an error, in a form that goes from process to process."""
+    kept: Exception | None = error
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # an exception with a constructor of its own
+        kept = None
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    return Failure(words, "".join(traceback.format_exception(error)), address_here(), kept)
+
+
+def is_usage(failure: Failure) -> bool:
+    """Whether it is the user's input, which stays wrong, and whose one line is enough."""
+    return isinstance(failure.error, UsageError)
+
+
+def tell(job: Job, failure: Failure) -> None:
+    """Report a job that failed, with its settings and traceback."""
+    seeds = f", seeds {min(job.seeds)} to {max(job.seeds)}" if job.seeds else ""
+    settings = "" if job.settings is None else f", settings {one_line(job.settings)}"
+    print(f"{job.name}{seeds}{settings} failed\n{failure.traceback or failure.message}", file=sys.stderr)
+
+
+class Here(Executor):
+    """This process as the only worker: a job is done while it is submitted, on one thread, and tells its progress."""
+
+    good, room, heard, every, retries = (0,), 1, (), 0.0, False
+
+    def __init__(self, schedule: Schedule, jobs: Sequence[Job]):
+        self.schedule, self.jobs, self.threads = schedule, jobs, torch.get_num_threads()
+
+    def channel(self, number: int, amount: float | None) -> None:
+        job = self.jobs[number]
+        self.schedule.start(job) if amount is None else self.schedule.advance(job, amount)
+
+    def look(self) -> None:
+        pass
+
+    def submit(self, function: Callable, /, *arguments: Any, avoid: str = "") -> Future:
+        future: Future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+    def lost(self, running: Sequence[Future]) -> list[Future]:
+        return []
+
+    def end(self, now: bool = False) -> None:
+        torch.set_num_threads(self.threads)
+
+
+class Processes:
+    """Processes of this machine; where one dies, new ones go on."""
+
+    every, retries = 0.0, True
+
+    def __init__(self, count: int):
+        self.good, self.room, self.channel = range(count), 2 * count, to_queue
+        self.heard: deque[Any] = deque()
+        os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self.context = multiprocessing.get_context("spawn")
+        self.start()
+
+    def start(self) -> None:
+        self.reports = self.context.Queue()  # a process that dies may leave the one before it locked
+        arguments = len(self.good), self.context, begin, (self.reports,)
+        self.executor = ProcessPoolExecutor(*arguments)
+
+    def look(self) -> None:
+        self.heard.extend(drain(self.reports))
+
+    def submit(self, function: Callable, /, *arguments: Any, avoid: str = "") -> Future:
         try:
-            while waiting:
-                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in done:
-                    keep(futures[future], future.result())  # a failure ends the run at once
-                for number, amount in drain(reports):
-                    if amount is None:
-                        schedule.start(ordered[number])
-                    else:
-                        schedule.advance(ordered[number], amount)
-                for future in done:
-                    schedule.finish(futures[future])
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
+            return self.executor.submit(function, *arguments)
+        except BrokenExecutor:
+            self.start()
+            return self.executor.submit(function, *arguments)
+
+    def lost(self, running: Sequence[Future]) -> list[Future]:
+        return []
+
+    def end(self, now: bool = False) -> None:
+        self.executor.shutdown(wait=not now, cancel_futures=now)
+        for process in multiprocessing.active_children() if now else ():
+            process.terminate()
 
 
 def drain(reports: Any) -> Iterator[Any]:
@@ -250,7 +453,7 @@ def drain(reports: Any) -> Iterator[Any]:
 REPORTS: Any = None  # of a process of the pool: the queue that its jobs report to
 
 
-def _begin(reports: Any) -> None:
+def begin(reports: Any) -> None:
     """The start of a process of the pool: one thread, no Ctrl-C of its own, and an end when the run's process dies."""
     global REPORTS
     REPORTS = reports
@@ -261,59 +464,28 @@ def _begin(reports: Any) -> None:
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
-def _call(work: Callable[[Job, Callable[[float], None]], ResultType], job: Job, number: int) -> ResultType:
-    REPORTS.put((number, None))
-    return work(job, lambda amount: REPORTS.put((number, amount)))
-
-
-def run_here(
-    work: Callable[[Job, Callable[[float], None]], ResultType],
-    jobs: Sequence[Job],
-    schedule: Schedule,
-    keep: Callable[[Job, ResultType], None],
-) -> None:
-    """The same in this process, on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for job in jobs:
-            schedule.start(job)
-            keep(job, work(job, partial(schedule.advance, job)))
-            schedule.finish(job)
-    finally:
-        torch.set_num_threads(threads)
+def to_queue(number: int, amount: float | None) -> None:
+    REPORTS.put((number, amount))
 
 
 def run_all(
-    work: Callable[[Job, Callable[[float], None]], ResultType],
+    work: Work[ResultType],
     jobs: Sequence[Job],
     processes: int | None = None,
     kinds: Collection[type] = (),
 ) -> "dict[Job, ResultType | Failure]":
     """As `run_parallel`, for long runs whose jobs do not need each other: what is finished is never lost.
 
-    A job that raises an exception is a Failure, and its traceback goes to the standard error; so is a job that an
-    interrupt (Ctrl-C, SIGTERM) or the end of its process stops. An interrupt before any job has finished is raised.
+    A job that fails twice is a Failure, and so is a job that an interrupt (Ctrl-C, SIGTERM) or the end of its process
+    stops. An interrupt before any job has finished is raised.
     """
     finished: dict[Job, ResultType | Failure] = {}
-    stopped = ""
     try:
-        run_parallel(partial(_attempt, work), jobs, processes, finished=finished, kinds=kinds)
-    except (KeyboardInterrupt, BrokenProcessPool) as stop:
+        run_jobs(work, jobs, processes, "training", finished, kinds)
+    except KeyboardInterrupt:
         if not finished:
             raise
-        stopped = INTERRUPTED if isinstance(stop, KeyboardInterrupt) else "a process of the run died"
-    return {job: finished.get(job, Failure(stopped)) for job in jobs}
-
-
-def _attempt(
-    work: Callable[[Job, Callable[[float], None]], ResultType], job: Job, report: Callable[[float], None]
-) -> "ResultType | Failure":
-    try:
-        return work(job, report)
-    except Exception as error:
-        traceback.print_exc()
-        return Failure(" ".join(f"{type(error).__name__}: {error}".split()))
+    return {job: finished.get(job, Failure(INTERRUPTED)) for job in jobs}
 
 
 def wall_seconds(jobs: Sequence[Job], processes: int | None = None) -> float:
