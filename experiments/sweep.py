@@ -35,14 +35,17 @@ from agents import AGENTS
 from agents.common.config import SHARE, check_config, hyperparameter
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from balancier import Bound
-from experiments.common import plotting
-from experiments.common.command import Lesson, Page, launch
-from experiments.common.flags import Flags, UsageError, at_least, flag_name
+from experiments.common import plotting, sweep_report
+from experiments.common.command import FREE, Lesson, Page, launch, words_of
+from experiments.common.flags import ParallelFlags, UsageError, at_least, flag_name
 from experiments.common.hyperparams import tuned
-from experiments.common.parallel import ProgressBar, duration
+from experiments.common.parallel import ProgressBar, duration, wall_seconds
 from experiments.common.parts import once
-from experiments.common.runs import Metric
+from experiments.common.runs import Metric, find_latest
 from experiments.common.statistics import confidence_interval, interquartile_mean
+from experiments.common.sweep_file import Plan, read
+from experiments.common.sweep_jobs import Trial, import_optuna, jobs_of
+from experiments.common.sweep_jobs import measure as measure_file
 from experiments.common.training import (
     EVALUATIONS,
     STARTS,
@@ -63,9 +66,11 @@ Grid = dict[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
-class Sweep(Flags):
+class Sweep(ParallelFlags):
     """A grid of hyper-parameters as replicas of one run; give several values of one or two of them, or none."""
 
+    file: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="FILE.toml")] = None
+    """A sweep in TOML: agents, environments, settings and seeds, as jobs (docs/sweeps.md)."""
     seeds: Annotated[int, at_least(1)] = 5
     """Seeds of every point of the grid; no two points share one."""
     agent: AgentName = "sac"
@@ -76,8 +81,6 @@ class Sweep(Flags):
     """Steps of each replica (default: tuned for the environment)."""
     eval_episodes: Annotated[int, at_least(1)] = 100
     """Episodes of the test of each replica."""
-    resume: Path | None = None
-    """Continue the run in this folder, with its flags; what it has finished is not done again."""
 
     @property
     def env_id(self) -> str:
@@ -427,7 +430,68 @@ LESSON = Lesson(
     metrics=metrics,
     check=make_replicas,
     page=PAGE,
+    variant=lambda flags: of_file(flags),
 )
+
+
+# The same command with a file
+
+PLAN = "sweep.toml"  # the file, as the run keeps it
+WITH_FILE = {*FREE, "file", "threads"}  # flags that go with a file
+
+
+def plan_of(flags: Sweep) -> Plan | None:
+    """The plan of the file given, or of the run that goes on; None where there is none.
+
+    Raises UsageError for a file that holds none, and for flags whose place is in the file.
+    """
+    kept = None if flags.resume is None else find_latest(flags.resume) / PLAN
+    if kept is None or not kept.exists():
+        if kept is not None and flags.file is not None:
+            raise UsageError(f"{flags.file}: found with the run of a command line, expected no file")
+        kept = None
+    path = kept or flags.file
+    if path is None:
+        return None
+    for field in dataclasses.fields(flags):
+        if field.name not in WITH_FILE and (value := getattr(flags, field.name)) != field.default:
+            raise UsageError(f"{flag_name(field.name)}: found {words_of(value)} with {path}, expected it in the file")
+    plan = read(path)
+    if kept is not None and flags.file is not None and read(flags.file).text != plan.text:
+        raise UsageError(f"{flags.file}: found another sweep than that of the run, expected the same, or no file")
+    if plan.method == "optuna":
+        import_optuna()
+    return plan
+
+
+def of_file(flags: Sweep) -> Lesson | None:
+    """The lesson of a file, where there is one."""
+    plan = plan_of(flags)
+    return plan and Lesson(
+        flags=LESSON.flags,
+        measure=lambda flags: measure_file(plan, flags.processes),
+        figures=sweep_report.figures,
+        table=sweep_report.table,
+        result=sweep_report.result,
+        forecast=lambda flags: forecast_of_file(plan, flags),
+        next_command="more values around the best, or more seeds",
+        metrics=sweep_report.metrics,
+        files=sweep_report.files,
+        inputs=lambda flags: {PLAN: plan.text},
+        page=sweep_report.PAGE,
+        report=True,
+    )
+
+
+def forecast_of_file(plan: Plan, flags: Sweep) -> str:
+    trials = [Trial(i, agent, env, {}) for env in plan.envs for agent in plan.agents for i in range(plan.count)]
+    jobs = [job for trial in trials for job in jobs_of(plan, trial, ())]
+    size = f"{len(trials)} settings x {plan.seeds} seeds = {len(jobs)} jobs"
+    where = (
+        f"{flags.processes} process{'es' * (flags.processes > 1)}" if flags.scheduler == "local" else flags.scheduler
+    )
+    seconds = wall_seconds(jobs, flags.processes if flags.scheduler == "local" else flags.jobs or 1)
+    return f"{size} on {where}, about {duration(seconds)}" + (" with one worker" if flags.scheduler != "local" else "")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

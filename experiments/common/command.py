@@ -53,6 +53,8 @@ class Lesson(Generic[FlagsType, Findings]):
         files: name -> text of further files of the run; a path that is absolute is taken as it is.
         inputs: the same, of files that are written before anything is measured.
         page: the words of the run's page.
+        variant: another lesson, where the flags ask for it; what they say is checked first.
+        report: whether the page also has all numbers of result.json, and links to the files of the run.
     """
 
     flags: type[FlagsType]
@@ -67,9 +69,11 @@ class Lesson(Generic[FlagsType, Findings]):
     files: Callable[[Findings], dict[str, str]] = lambda findings: {}
     inputs: Callable[[FlagsType], dict[str, str]] = lambda flags: {}
     page: Page | None = None
+    report: bool = False
+    variant: "Callable[[FlagsType], Lesson | None]" = lambda flags: None
 
 
-def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: str | None) -> int:
+def launch(name: str, launched: Lesson, argv: Sequence[str] | None, description: str | None) -> int:
     """Run a lesson from its command line; exit status as `run_command`."""
 
     def run(flags: Any) -> None:
@@ -78,7 +82,9 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
             resumed = find_latest(flags.resume)
             named = given_flags(sys.argv[1:] if argv is None else argv)
             given = {field: getattr(flags, field) for field in named if hasattr(flags, field)}
-            command, flags = flags_of_run(name, lesson.flags, given, resumed)
+            given |= {"file": flags.file} if getattr(flags, "file", None) else {}
+            command, flags = flags_of_run(name, launched.flags, given, resumed)
+        lesson = launched.variant(flags) or launched
         lesson.check(flags)
         forecast = lesson.forecast(flags)
         where = getattr(flags, "scheduler", "local"), getattr(flags, "jobs", None)
@@ -100,11 +106,11 @@ def launch(name: str, lesson: Lesson, argv: Sequence[str] | None, description: s
         for file_name, text in lesson.files(findings).items():
             balancier.write_file(folder.folder / file_name, text)
         folder.finish(lesson.result(findings))
-        folder.close(lesson.table(findings), lesson.next_command, lesson.page)
+        folder.close(lesson.table(findings), lesson.next_command, lesson.page, lesson.report)
         if getattr(findings, "interrupted", False):  # some lessons keep what was finished
             raise KeyboardInterrupt
 
-    return run_command(name, lesson.flags, run, argv, description, lesson.page)
+    return run_command(name, launched.flags, run, argv, description, launched.page)
 
 
 # Flags that change no number of a run.

@@ -5,9 +5,12 @@ All text is escaped, figures are inline data, formulas are drawn here. The same 
 
 import base64
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
+from urllib.parse import quote
 
 from matplotlib.textpath import TextPath
 from rich.console import Console, Group, RenderableType
@@ -61,8 +64,19 @@ def document(title: str, body: str) -> str:
     )
 
 
-def section(name: str, command: str, page: Page | None, images: dict[str, bytes], tables: RenderableType | None) -> str:
-    """All that a run shows: question, formula, figures (name -> PNG), table, what to try next, and its command."""
+def section(
+    name: str,
+    command: str,
+    page: Page | None,
+    images: dict[str, bytes],
+    tables: RenderableType | None,
+    result: dict[str, Any] | None = None,
+    files: Sequence[str] = (),
+) -> str:
+    """All that a run shows: question, formula, figures (name -> PNG), table, what to try next, and its command.
+
+    A report also shows all numbers of `result`, which is that of result.json, and links to `files` of the run's folder.
+    """
     title = page.question if page else name
     parts = [f'<section id="{escape(name)}">\n<p class="name">balancier {escape(name)}</p>\n<h1>{escape(title)}</h1>']
     if page and page.formula:
@@ -73,8 +87,32 @@ def section(name: str, command: str, page: Page | None, images: dict[str, bytes]
     if page and page.what_if:
         tries = [f"<dt><code>{escape(line)}</code></dt>\n<dd>{escape(look)}</dd>" for line, look in page.what_if]
         parts.append("<h2>What if?</h2>\n<dl>\n" + "\n".join(tries) + "\n</dl>")
+    if result is not None:
+        parts.append(f'<h2>All numbers</h2>\n<div class="wide">\n{numbers(result)}\n</div>')
+    if files:
+        links = [f'<li><a href="{escape(quote(file))}">{escape(file)}</a></li>' for file in files]
+        parts.append("<h2>Files of this run</h2>\n<ul>\n" + "\n".join(links) + "\n</ul>")
     parts.append(f'<p class="command">Made by <code>{escape(command)}</code></p>\n</section>')
     return "\n".join(parts)
+
+
+def numbers(content: Any) -> str:
+    """What result.json holds, with the digits that it has there: tables in tables; rows of one form are one table."""
+    if isinstance(content, dict):
+        rows = [f"<tr><th>{escape(str(name))}</th><td>{numbers(value)}</td></tr>" for name, value in content.items()]
+        return "<table>\n" + "\n".join(rows) + "\n</table>"
+    if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
+        heads = list(dict.fromkeys(name for row in content for name in row))
+        lines = [f"<thead>{cells(['', *heads], 'th')}</thead>"]
+        for index, row in enumerate(content):
+            values = "".join(f"<td>{numbers(row[name]) if name in row else ''}</td>" for name in heads)
+            lines.append(f"<tr><th>{index}</th>{values}</tr>")
+        return "<table>\n" + "\n".join(lines) + "\n</table>"
+    if isinstance(content, list):
+        return " ".join(map(numbers, content))
+    if isinstance(content, str):
+        return f"<pre>{escape(content)}</pre>" if "\n" in content else escape(content)
+    return escape(json.dumps(content))
 
 
 def figure(lesson: str, name: str, image: bytes, caption: str) -> str:

@@ -57,6 +57,7 @@ class Run:
             remove_run(self.folder) if flags.overwrite else None
             write_json(self.folder / CONFIG, config)
         self.metrics = self.folder / METRICS
+        self.result: dict[str, Any] = {}
         self.figures: dict[str, Path] = {}
         self.images: dict[str, bytes] = {}  # the same, as PNG for the page
 
@@ -83,11 +84,21 @@ class Run:
     def finish(self, result: dict[str, Any]) -> None:
         """Write result.json."""
         append_metrics(self.metrics, [])
-        write_json(self.folder / RESULT, {"seconds": round(time.monotonic() - self.began, 1)} | result)
+        self.result = {"seconds": round(time.monotonic() - self.began, 1)} | result
+        write_json(self.folder / RESULT, self.result)
 
-    def close(self, table: RenderableType | None, next_command: str, words: Page | None = None) -> None:
-        """Write the page; print the table, where the files are, and what to try next."""
-        body = section(self.name, self.command, words, self.images, table)
+    def close(
+        self, table: RenderableType | None, next_command: str, words: Page | None = None, report: bool = False
+    ) -> None:
+        """Write the page; print the table, where the files are, and what to try next.
+
+        The page of a report has all numbers of result.json, and links to the files of the run.
+        """
+        paths = sorted(path for path in self.folder.rglob("*") if path.is_file()) if report else ()
+        files = [path.relative_to(self.folder).as_posix() for path in paths if not path.name.startswith(".")]
+        # What JSON cannot hold is text there, and here.
+        numbers = json.loads(json.dumps(plain(self.result), default=str)) if report else None
+        body = section(self.name, self.command, words, self.images, table, numbers, files)
         page = publish(self.name, self.folder, body, latest=self.flags.out is None)
         if table is not None:
             console.print(table)
