@@ -46,7 +46,8 @@ def connected(scheduler: str, jobs: int | None) -> Iterator[None]:
     except ImportError:
         expected = "expected it installed: python -m pip install 'balancier[cluster]'"
         raise UsageError(f"--scheduler: found {scheduler} without Dask, {expected}") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is said in our own lines
+    for name in ("distributed.client", "distributed.core", "distributed.comm", "distributed.batched", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said in our own lines
     with contextlib.ExitStack() as stack:
         address: Any = stack.enter_context(slurm(jobs or 1)) if scheduler == "slurm" else scheduler
         try:
@@ -142,10 +143,8 @@ class Cluster:
                     if self.client.status == "running":
                         return addresses
             time.sleep(0.2)
-        words = "--resume RUN --scheduler with the address of a new one goes on"
-        raise UsageError(
-            f"--scheduler: found no answer from {self.scheduler} any more; what is finished is kept: {words}"
-        )
+        words = "what is finished is kept, and --resume RUN --scheduler ADDRESS goes on with a new one"
+        raise UsageError(f"--scheduler: found no answer from {self.scheduler} any more; {words}")
 
     def submit(self, function: Callable, /, *arguments: Any, avoid: str = "") -> Future:
         places = self.good - {avoid} or self.good

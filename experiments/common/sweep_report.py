@@ -25,7 +25,6 @@ MOST_ROWS = 30  # of the figure of intervals
 def result(findings: Findings) -> dict[str, Any]:
     plan = findings.plan
     return {
-        "file": plan.name,
         "method": plan.method,
         "rows": [row.result() for row in findings.rows],
         "best": [{"env": env, "row": findings.rows.index(row)} for env in plan.envs for row in findings.best(env, 1)],
