@@ -58,9 +58,7 @@ def connected(scheduler: str, jobs: int | None) -> Iterator[None]:
             raise UsageError(f"--scheduler: found {found} at {scheduler}, {expected}") from None
         stack.callback(client.close, timeout=PATIENCE)
         cluster = Cluster(client, scheduler)
-        cluster.look()
-        if cluster.refused and not cluster.good:
-            raise UsageError(f"--scheduler: {next(iter(cluster.refused.values()))}")
+        cluster.look(first=True)
         token = CLUSTER.set(cluster)
         stack.callback(CLUSTER.reset, token)
         yield
@@ -112,8 +110,11 @@ class Cluster:
     def channel(self) -> Callable[[int, float | None], None]:
         return partial(to_scheduler, self.topic)
 
-    def look(self) -> None:
-        """Find out, once a second, who is there; UsageError where the scheduler does not answer any more."""
+    def look(self, first: bool = False) -> None:
+        """Find out, once a second, who is there.
+
+        Raises UsageError where the scheduler does not answer any more, and at the `first` time where no worker is ours.
+        """
         if time.monotonic() - self.looked < 1 and self.client.status == "running":
             return
         addresses = self.ask()
@@ -126,7 +127,10 @@ class Cluster:
                 self.good.add(address)
             elif not isinstance(found, OSError):  # it has gone already
                 self.refused[address] = refusal(address, found, self.expected)
-                console.print(f"{self.refused[address]}; it gets no job", highlight=False, soft_wrap=True)
+        if first and self.refused and not self.good:
+            raise UsageError(f"--scheduler: {next(iter(self.refused.values()))}")
+        for address in new & self.refused.keys():
+            console.print(f"{self.refused[address]}; it gets no job", highlight=False, soft_wrap=True)
         if not self.good and not self.waits and not self.refused:
             line = f"waiting for workers; dask worker {self.client.scheduler.address} --nthreads 1 starts one"
             console.print(line, highlight=False, soft_wrap=True)

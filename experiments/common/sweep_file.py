@@ -8,12 +8,13 @@ seed_block = 2                     # seeds that train together, in one job
 learning_rate = [1e-3, 3e-3]
 """
 
+import contextlib
 import dataclasses
 import difflib
 import itertools
 import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,7 +26,7 @@ from agents import AGENTS
 from agents.common.config import make_config
 from agents.common.make_env import plain_keywords
 from balancier import Bound, number, one_line, one_of, shown, whole
-from experiments.common.assignments import WIDTHS, unknown, with_widths
+from experiments.common.assignments import WIDTHS, with_widths
 from experiments.common.environments import check_env
 from experiments.common.flags import MOST_OF, UsageError
 from experiments.common.hyperparams import NETWORKS, tuned
@@ -304,11 +305,11 @@ def checked(source: Source, place: str, name: str, value: Any, agents: Sequence[
     for agent in agents:
         known = [each.name for each in dataclasses.fields(AGENTS[agent].Config)]
         if name not in known:
-            others = [*known, *WIDTHS, "network"]
-            close = difflib.get_close_matches(name, others, 2)
-            words = f"found {name}, expected {' or '.join(close)}" if close else unknown(agent, name, known)
-            hint = "; a parameter of the environment is env.NAME" if not close else ""
-            source.refuse(place, one_line(words + hint))
+            close = difflib.get_close_matches(name, [*known, *WIDTHS, "network"], 2)
+            having = [other for other, kind in AGENTS.items() if hasattr(kind.Config, name)]
+            all_names = f"one of {', '.join([*known, 'network', *WIDTHS])}, or env.NAME of the environment's parameters"
+            expected = " or ".join(close) or (f"it with {' or '.join(having)} alone" if having else all_names)
+            source.refuse(place, f"found no such field of {agent}, expected {expected}")
         if isinstance(value, list):
             source.refuse(place, f"found {shown(value)}, expected one number (of [grid], a list of such)")
         if isinstance(value, float) and value.is_integer() and holds(agent, name, int(value)):
@@ -374,21 +375,26 @@ def keywords_of(plan: Plan, agent: str, env: str, setting: Setting) -> tuple[str
 def check_agents(source: Source, plan: Plan) -> None:
     """Make the agents, with one seed each; UsageError for one that cannot be, with the place of what is wrong."""
     for env in plan.envs:
-        given(source, "envs", lambda env=env: check_env(env, {}, "envs"))
-        for setting in plan.settings()[:MOST_MADE]:
-            given(source, plan.method, lambda env=env, setting=setting: check_setting(plan, env, setting))
+        with placed(source, plan, "envs"):
+            check_env(env, {}, "envs")
+        for agent in plan.agents:
+            with placed(source, plan, "agents"):
+                make(agent, env, [plan.seed], tuned(agent, env))
+            for setting in plan.settings()[:MOST_MADE]:
+                with placed(source, plan, plan.method):
+                    network, keywords = keywords_of(plan, agent, env, setting)
+                    make(agent, env, [plan.seed], keywords, network)
 
 
-def check_setting(plan: Plan, env: str, setting: Setting) -> None:
-    for agent in plan.agents:
-        network, keywords = keywords_of(plan, agent, env, setting)
-        make(agent, env, [plan.seed], keywords, network)
-
-
-def given(source: Source, place: str, check: Callable[[], None]) -> None:
-    """Run a check; what it refuses is told with a place in the file."""
+@contextlib.contextmanager
+def placed(source: Source, plan: Plan, place: str) -> Iterator[None]:
+    """A check, whose error is told with its place in the file: that of a field that it names, else `place`."""
     try:
-        check()
+        yield
     except UsageError as error:
-        words = re.sub(r"^(--)?(env|envs|network):? ?", "", str(error))
+        words = re.sub(r"^(--)?(envs?|network):? ?", "", str(error))
+        for table, names in (("settings", plan.fixed), (plan.method, plan.spaces)):
+            for name in names:
+                if place == plan.method and re.search(rf"\b{name.removeprefix(ENV)}\b", words):
+                    source.refuse(f"{table}.{name}", words)
         source.refuse(place, words)
