@@ -316,6 +316,7 @@ LESSON = Lesson(
     metrics=metrics,
     check=check,
     page=PAGE,
+    report=True,
 )
 
 

@@ -421,6 +421,7 @@ LESSON = Lesson(
     check=check,
     files=lambda findings: {"results.md": page(findings)},
     page=PAGE,
+    report=True,
 )
 
 

@@ -24,6 +24,7 @@ from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 import tyro
 from matplotlib.figure import Figure
 from rich.table import Table
@@ -81,6 +82,7 @@ from experiments.common.training import (
 
 STEPS_OF_EVALUATION = 500  # at least so many lie between two evaluations, which may cost more than the training
 QUICK_SEEDS = 3  # enough for the same lesson: the spread of the seeds, and where they end
+NO_GPU = "PyTorch sees no CUDA device here"
 IMAGE = 16  # pixels of the shorter side from which an observation is an image, which a CNN sees
 
 
@@ -138,6 +140,8 @@ class Train(Flags):
     """Write every number of every seed, and their IQM, for TensorBoard too (python -m pip install tensorboard)."""
     eval_episodes: Annotated[int, at_least(1)] = 100
     """Episodes of the test of each seed."""
+    device: Annotated[str, one_of(("cpu", "cuda"))] = "cpu"
+    """Where agents and environments compute: cpu. (cuda says in one line why it is not possible.)"""
     observation: Annotated[Annotated[str, one_of(("state", "angle", "pixels"))] | None, shown("state|angle|pixels")] = (
         None
     )
@@ -176,6 +180,9 @@ def start(flags: Train) -> Session:
 
     Raises UsageError before the first step for an agent that cannot be trained.
     """
+    if flags.device != "cpu":
+        reason = "agents and environments compute on the processor" if torch.cuda.is_available() else NO_GPU
+        raise UsageError(f"--device: found {flags.device}, expected cpu: {reason}")
     if flags.resume is None:
         agent, flags = begin(flags)
         return Session(agent, flags, total=steps_of(agent, flags))

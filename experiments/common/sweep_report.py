@@ -201,7 +201,7 @@ def plot_improvement(best: list[Row], env: str) -> Figure:
     axes.set_yticks(range(len(best)), [f"{letter}: {row.label}" for letter, row in zip(letters, best, strict=True)])
     axes.set_xticks(range(len(best)), list(letters))
     axes.grid(visible=False)
-    axes.set_title(f"{env}: probability that a seed of the line is better than one of the column")
+    axes.set_title(f"{env}: how often a seed of the line\nis better than one of the column")
     figure.colorbar(image, ax=axes)
     return figure
 

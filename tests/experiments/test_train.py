@@ -137,3 +137,15 @@ def test_short_runs_in_environments_of_other_people_are_evaluated_less_often(mon
     monkeypatch.setattr(train, "EVALUATIONS", training.EVALUATIONS)
     assert [train.num_evaluations("Acrobot-v1", steps) for steps in (8, 2_000, 50_000)] == [2, 4, 20]
     assert train.num_evaluations("balancier/Pendulum-v0", 8) == train.num_evaluations("CartPole-v1", 8) == 20
+
+
+@pytest.mark.parametrize(("available", "reason"), [
+    (False, "PyTorch sees no CUDA device here"),
+    (True, "agents and environments compute on the processor"),
+])  # fmt: skip
+def test_another_device_is_refused_in_one_line(available, reason, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: available)
+    assert train.main(["--device", "cuda"]) == 2
+    assert capsys.readouterr().err == f"balancier train: --device: found cuda, expected cpu: {reason}\n"
+    assert list(tmp_path.iterdir()) == []
