@@ -1,7 +1,8 @@
 """A grid of hyper-parameters, trained as replicas of one run (6.1). Give several values of one or two hyper-parameters,
 such as --learning-rate 0.0003 0.001 0.003: each combination of the values is a point of the grid, with --seeds seeds.
 Without any, the learning rate is varied around the tuned one. The figure shows the learning curve and the test returns
-of every point.
+of every point. With a file, balancier sweep FILE.toml trains several agents in several environments, as jobs on all
+cores or on a cluster; docs/sweeps.md describes the file.
 
 A seed is one independent training. Seeds are one axis of every tensor, and a learning rate or a discount may be one
 number a seed, so all points times all seeds are a single agent. No two points share a seed, and each replica learns
@@ -17,7 +18,7 @@ point.
 import dataclasses
 import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,10 +37,11 @@ from agents.common.config import SHARE, check_config, hyperparameter
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from balancier import Bound
 from experiments.common import plotting, sweep_report
+from experiments.common.cluster import CLUSTER
 from experiments.common.command import FREE, Lesson, Page, launch, words_of
 from experiments.common.flags import ParallelFlags, UsageError, at_least, flag_name
 from experiments.common.hyperparams import tuned
-from experiments.common.parallel import ProgressBar, duration, wall_seconds
+from experiments.common.parallel import Job, ProgressBar, duration, run_parallel, wall_seconds
 from experiments.common.parts import once
 from experiments.common.runs import Metric, find_latest
 from experiments.common.statistics import confidence_interval, interquartile_mean
@@ -216,6 +218,13 @@ def forecast(flags: Sweep) -> str:
     return f"{flags.agent} on {flags.env_id}, {size}, about {duration(seconds)}"
 
 
+def train_replicas(job: Job, report: Callable[[float], None]) -> Training:
+    """Of a worker: the agent of all points and seeds."""
+    name, env, keywords, steps, episodes = job.settings
+    agent = make(name, env, job.seeds, keywords)
+    return train_agent(agent, env, steps, episodes, lambda done, _: report(job.cost * done / steps))
+
+
 def measure(flags: Sweep) -> Findings:
     agent, env = make_replicas(flags), flags.env_id
     steps = budget(flags.agent, env, flags.steps, flags.quick)
@@ -225,7 +234,13 @@ def measure(flags: Sweep) -> Findings:
             advance = lambda done, returns: progress.advance(done, f"best return {returns.max():.0f}")  # noqa: E731
             return train_agent(agent, env, steps, flags.eval_episodes, advance)
 
-    training = once("sweep", agent.seeds, train, [Training])
+    if CLUSTER.get() is None:
+        training = once("sweep", agent.seeds, train, [Training])
+    else:  # the whole agent is one job
+        keywords = tuned(flags.agent, env) | per_replica(points_of(grid_of(flags)), flags.seeds)
+        settings = flags.agent, env, keywords, steps, flags.eval_episodes
+        job = Job("sweep", agent.seeds, training_seconds(flags.agent, steps, len(agent)), settings)
+        (training,) = run_parallel(train_replicas, [job], kinds=[Training])
     optimum = mean_optimum(env, range(TEST_SEED, TEST_SEED + flags.eval_episodes))
     validation_optimum = mean_optimum(env, range(VALIDATION_SEED, VALIDATION_SEED + STARTS))
     return Findings(flags.agent, env, grid_of(flags), agent.seeds, training, optimum, validation_optimum)
@@ -486,12 +501,14 @@ def of_file(flags: Sweep) -> Lesson | None:
 def forecast_of_file(plan: Plan, flags: Sweep) -> str:
     trials = [Trial(i, agent, env, {}) for env in plan.envs for agent in plan.agents for i in range(plan.count)]
     jobs = [job for trial in trials for job in jobs_of(plan, trial, ())]
-    size = f"{len(trials)} settings x {plan.seeds} seeds = {len(jobs)} jobs"
-    where = (
-        f"{flags.processes} process{'es' * (flags.processes > 1)}" if flags.scheduler == "local" else flags.scheduler
+    size = f"{len(trials)} setting{'s' * (len(trials) > 1)} x {plan.seeds} seeds = {len(jobs)} jobs"
+    workers = flags.processes if flags.scheduler == "local" else flags.jobs or 1
+    kind = (
+        "process" + "es" * (workers > 1)
+        if flags.scheduler == "local"
+        else f"worker{'s' * (workers > 1)} of {flags.scheduler}"
     )
-    seconds = wall_seconds(jobs, flags.processes if flags.scheduler == "local" else flags.jobs or 1)
-    return f"{size} on {where}, about {duration(seconds)}" + (" with one worker" if flags.scheduler != "local" else "")
+    return f"{size}, about {duration(wall_seconds(jobs, workers))} with {workers} {kind}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -95,6 +95,7 @@ class Cluster:
         self.expected = version_finder()()
         self.good: set[str] = set()
         self.refused: dict[str, str] = {}  # address -> why
+        self.told: set[str] = set()  # a worker that was away for a moment is not told of again
         self.heard: deque[Any] = deque()
         self.topic = f"balancier-{secrets.token_hex(4)}"
         client.subscribe_topic(self.topic, lambda event: self.heard.append(event[1]))
@@ -129,11 +130,13 @@ class Cluster:
                 self.refused[address] = refusal(address, found, self.expected)
         if first and self.refused and not self.good:
             raise UsageError(f"--scheduler: {next(iter(self.refused.values()))}")
-        for address in new & self.refused.keys():
-            console.print(f"{self.refused[address]}; it gets no job", highlight=False, soft_wrap=True)
+        for line in {self.refused[address] for address in new & self.refused.keys()} - self.told:
+            console.print(f"{line}; it gets no job", highlight=False, soft_wrap=True)
+            self.told.add(line)
         if not self.good and not self.waits and not self.refused:
-            line = f"waiting for workers; dask worker {self.client.scheduler.address} --nthreads 1 starts one"
-            console.print(line, highlight=False, soft_wrap=True)
+            how = f"dask worker {self.client.scheduler.address} --nthreads 1 starts one"
+            how = "Slurm starts them" if self.scheduler == "slurm" else how
+            console.print(f"waiting for workers; {how}", highlight=False, soft_wrap=True)
         self.waits = not self.good
         self.looked = time.monotonic()
 

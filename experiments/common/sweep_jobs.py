@@ -29,7 +29,7 @@ from experiments.common.sweep_file import ENV, Plan, Setting, Space, keywords_of
 from experiments.common.training import EvaluationCallback, Training, make, mean_optimum
 from experiments.common.training import forecast as training_seconds
 
-OPTIMA = 4  # pendulums at most whose optimum is computed, a minute each
+OPTIMA = 1  # pendulums at most whose optimum is computed, which takes a minute each
 SAVE_SECONDS = 60.0  # between two checkpoints of a job
 FIRST_PRUNED = 4  # trials that are complete before others are pruned
 

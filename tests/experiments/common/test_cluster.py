@@ -126,6 +126,12 @@ def test_a_sweep_is_the_same_serially_by_processes_and_on_a_cluster(servers, tmp
     expected = rows_of(tmp_path / "serial")
     assert [len(row["returns"]) for row in expected["rows"]] == [3] * 4
     assert rows_of(tmp_path / "cluster") == rows_of(tmp_path / "pool") == expected
+    replicas = ["--agent", "ppo", "--env", "CartPole-v1", "--gamma", "0.9", "0.99", "--seeds", "2", "--steps", "200"]
+    replicas += ["--eval-episodes", "2"]
+    assert sweep.main([*replicas, "--scheduler", servers.address, "--out", "replicas"]) == 0
+    assert sweep.main([*replicas, "--out", "here"]) == 0
+    found, expected = (rows_of(tmp_path / name)["points"] for name in ("replicas", "here"))
+    assert found == expected
     metrics = {(tmp_path / name / "metrics.csv").read_text() for name in ("serial", "pool", "cluster")}
     assert len(metrics) == 1
 
@@ -240,6 +246,34 @@ def test_versions_that_differ_are_named():
     line = refusal("tcp://a:1", ours | {"code": "abc"}, ours)
     assert line.startswith(f"worker tcp://a:1: found balancier {ours['balancier']} with the code abc, expected")
     assert "no module" in refusal("tcp://a:1", ImportError("no module"), ours)
+
+
+SBATCH = """#!/bin/sh
+setsid sh "$1" > /dev/null 2>&1 &
+echo "Submitted batch job $!"
+"""
+
+
+@pytest.mark.slow
+def test_slurm_starts_the_workers_and_ends_them(tmp_path, monkeypatch):
+    """Commands of the same names as Slurm's start a job as a process, and end it."""
+    pytest.importorskip("dask_jobqueue")
+    for name, text in (("sbatch", SBATCH), ("scancel", "#!/bin/sh\ntouch canceled-$1\nkill -- -$1\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(HOME))
+    monkeypatch.chdir(tmp_path)
+    with connected("slurm", 2):
+        done = run_all(work, [Job(f"job {i}", (i,), 1.0, (5, str(tmp_path))) for i in range(6)])
+    assert [done[job] for job in done] == [i**2 for i in range(6)]
+    canceled = [int(path.name.partition("-")[2]) for path in tmp_path.glob("canceled-*")]
+    assert len(canceled) == 2
+    for pid in canceled:
+        with pytest.raises(ProcessLookupError):
+            for _ in range(100):
+                os.kill(pid, 0)
+                time.sleep(0.1)
 
 
 @pytest.mark.long
