@@ -128,11 +128,13 @@ def draw(measured: dict, plans: list[dict]) -> None:
         panel.minorticks_off()
         panel.legend(fontsize=11)
     axes[0].set_ylabel("a step of all seeds; memory")
+    figure.suptitle("A step costs the less for each seed, the more seeds train together; below: what a sweep waits for")
     for panel, seeds in zip(axes[4:], (10_000, 1_000_000), strict=True):
         chosen = [plan for plan in plans if plan["seeds"] == seeds]
         for name, color in zip(("training", "scheduler", "gathering", "files"), plotting.COLORS, strict=False):
             panel.loglog(BLOCKS, [plan[name] for plan in chosen], "o-", color=color, label=name)
-        panel.set(xlabel=f"seeds of a job ({seeds:,} in all, 100 machines)", ylabel="seconds")
+        panel.set(xlabel="seeds of a job", ylabel="seconds")
+        panel.set_title(f"{seeds:,} seeds, 100 machines", fontsize=15)
         panel.legend(fontsize=11)
     figure.savefig(HERE / "scale.png", dpi=90)
 

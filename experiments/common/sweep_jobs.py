@@ -44,6 +44,14 @@ class Trial:
     setting: Setting
 
     @property
+    def task(self) -> str:
+        """What is to be learned: returns of different tasks are not compared."""
+        words = [
+            f"{name.removeprefix(ENV)} {value_words(x)}" for name, x in self.setting.items() if name.startswith(ENV)
+        ]
+        return ", ".join([self.env.rpartition(":")[2].removeprefix("balancier/"), *words])
+
+    @property
     def name(self) -> str:
         return f"{self.agent} {self.env.rpartition(':')[2].removeprefix('balancier/')} {self.number:04d}"
 
@@ -101,7 +109,8 @@ class Row:
 
     @property
     def label(self) -> str:
-        return ", ".join([self.trial.agent, *(f"{name} {value_words(x)}" for name, x in self.trial.setting.items())])
+        setting = {name: x for name, x in self.trial.setting.items() if not name.startswith(ENV)}
+        return ", ".join([self.trial.agent, *(f"{name} {value_words(x)}" for name, x in setting.items())])
 
     def result(self) -> dict[str, Any]:
         """The row as result.json has it: nothing in it depends on the machine."""
@@ -140,13 +149,18 @@ class Findings:
     def interrupted(self) -> bool:
         return any(failure.message == INTERRUPTED for failure in self.failures.values())
 
-    def rows_of(self, env: str) -> list[Row]:
-        """The rows of an environment that have results."""
-        return [row for row in self.rows if row.trial.env == env and row.seeds]
+    @property
+    def tasks(self) -> list[str]:
+        """Environments, each with those of its parameters that are tried."""
+        return list(dict.fromkeys(row.trial.task for row in self.rows))
 
-    def best(self, env: str, count: int) -> list[Row]:
+    def rows_of(self, task: str) -> list[Row]:
+        """The rows of a task that have results."""
+        return [row for row in self.rows if row.trial.task == task and row.seeds]
+
+    def best(self, task: str, count: int) -> list[Row]:
         """The best setting of each agent, then the next best of all, by their validation returns; at most `count`."""
-        ordered = sorted(self.rows_of(env), key=lambda row: -row.validation)
+        ordered = sorted(self.rows_of(task), key=lambda row: -row.validation)
         first = {row.trial.agent: row for row in reversed(ordered)}
         chosen = [row for row in ordered if row is first[row.trial.agent]]
         return (chosen + [row for row in ordered if row not in chosen])[:count]

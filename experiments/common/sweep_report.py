@@ -16,9 +16,11 @@ from experiments.common import plotting
 from experiments.common.page import Page
 from experiments.common.runs import Metric, plain
 from experiments.common.statistics import confidence_interval, interquartile_mean, probability_of_improvement
+from experiments.common.sweep_file import ENV
 from experiments.common.sweep_jobs import Findings, Row, value_words
 
 SHOWN = 6  # rows of a figure of curves, those with the best validation returns
+TASKS = 6  # that have figures
 MOST_ROWS = 30  # of the figure of intervals
 
 
@@ -27,7 +29,9 @@ def result(findings: Findings) -> dict[str, Any]:
     return {
         "method": plan.method,
         "rows": [row.result() for row in findings.rows],
-        "best": [{"env": env, "row": findings.rows.index(row)} for env in plan.envs for row in findings.best(env, 1)],
+        "best": [
+            {"task": task, "row": findings.rows.index(row)} for task in findings.tasks for row in findings.best(task, 1)
+        ],
         "improvement": improvement(findings),
         "failures": [
             {
@@ -45,8 +49,8 @@ def result(findings: Findings) -> dict[str, Any]:
 def improvement(findings: Findings) -> list[dict[str, Any]]:
     """The probability that a seed of the best setting is better than one of each of the next best ones."""
     pairs = []
-    for env in findings.plan.envs:
-        rows = findings.best(env, SHOWN)
+    for task in findings.tasks:
+        rows = findings.best(task, SHOWN)
         for other in rows[1:]:
             numbers = {"row": findings.rows.index(rows[0]), "than": findings.rows.index(other)}
             pairs.append(numbers | {"probability": probability_of_improvement(rows[0].returns, other.returns)})
@@ -60,20 +64,20 @@ def metrics(findings: Findings) -> Iterable[Metric]:
 
 
 def table(findings: Findings) -> Table:
-    """Every row, the best of each environment first."""
+    """Every row, the best of each task first."""
     plan = findings.plan
     names = list(plan.spaces)
     title = f"{plan.name}: {len(findings.rows)} settings, {plan.seeds} seeds each"
     table = Table("row", "env", "agent", *names, "seeds", "IQM [95 %]", "worst seed", "regret", "", title=title)
     table.caption, table.caption_justify = "\n".join(notes(findings)) or None, "left"
-    for env in plan.envs:
-        for row in sorted(findings.rows_of(env), key=lambda row: -row.validation):
+    for task in findings.tasks:
+        for row in sorted(findings.rows_of(task), key=lambda row: -row.validation):
             low, high = confidence_interval(row.returns)
             iqm, regret = interquartile_mean(row.returns), row.optimum
             numbers = [f"{iqm:.1f} [{low:.1f}, {high:.1f}]", f"{row.returns.min():.1f}"]
             numbers.append("-" if regret is None else f"{regret - iqm:.1f}")
             settings = [value_words(row.trial.setting[name]) for name in names]
-            place = str(findings.rows.index(row)), env, row.trial.agent
+            place = str(findings.rows.index(row)), row.trial.env.removeprefix("balancier/"), row.trial.agent
             table.add_row(*place, *settings, str(len(row.seeds)), *numbers, "pruned" if row.pruned else "")
     return table
 
@@ -99,18 +103,18 @@ def files(findings: Findings) -> dict[str, str]:
         for seed, value in zip(numbers["seeds"], numbers["returns"], strict=True):
             rows.append([number, row.trial.env, row.trial.agent, *settings, seed, value, numbers["iqm"], low, high])
         for name, value in row.trial.setting.items():
-            sensitivity.append([row.trial.env, row.trial.agent, name, value, numbers["iqm"], low, high])
-    for env in findings.plan.envs:
-        for row in findings.best(env, SHOWN):
-            for threshold, share in zip(*profile(row, findings.best(env, SHOWN)), strict=True):
-                profiles.append([env, findings.rows.index(row), threshold, share])
+            sensitivity.append([row.trial.task, row.trial.agent, name, value, numbers["iqm"], low, high])
+    for task in findings.tasks:
+        for row in findings.best(task, SHOWN):
+            for threshold, share in zip(*profile(row, findings.best(task, SHOWN)), strict=True):
+                profiles.append([task, findings.rows.index(row), threshold, share])
     pairs = [[pair["row"], pair["than"], pair["probability"]] for pair in improvement(findings)]
     heads = ["row", "env", "agent", *names, "seed", "return", "iqm", "low", "high"]
     return {
         "rows.csv": as_csv(heads, rows),
-        "profiles.csv": as_csv(["env", "row", "threshold", "share"], profiles),
+        "profiles.csv": as_csv(["task", "row", "threshold", "share"], profiles),
         "improvement.csv": as_csv(["row", "than", "probability"], pairs),
-        "sensitivity.csv": as_csv(["env", "agent", "field", "value", "iqm", "low", "high"], sensitivity),
+        "sensitivity.csv": as_csv(["task", "agent", "field", "value", "iqm", "low", "high"], sensitivity),
     }
 
 
@@ -133,12 +137,12 @@ def profile(row: Row, others: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def figures(findings: Findings) -> dict[str, Figure]:
-    """Five figures for each environment; those of the second one end in _2."""
+    """Five figures for each task; those of the second one end in _2. Of many tasks (`TASKS`), the first ones."""
     drawn: dict[str, Figure] = {}
-    for number, env in enumerate(findings.plan.envs):
+    for number, name in enumerate(findings.tasks[:TASKS]):
         suffix = f"_{number + 1}" if number else ""
-        if rows := findings.rows_of(env):
-            best, name = findings.best(env, SHOWN), env.rpartition(":")[2].removeprefix("balancier/")
+        if rows := findings.rows_of(name):
+            best = findings.best(name, SHOWN)
             drawn[f"intervals{suffix}"] = plot_intervals(rows, name)
             drawn[f"profiles{suffix}"] = plot_profiles(best, name)
             drawn[f"efficiency{suffix}"] = plot_curves(best, name)
@@ -208,7 +212,8 @@ def plot_improvement(best: list[Row], env: str) -> Figure:
 
 def plot_sensitivity(findings: Findings, rows: list[Row], env: str) -> Figure:
     """For each field that is tried, the IQM of every setting against its value; a line joins the best of each value."""
-    spaces = findings.plan.spaces
+    spaces = {name: space for name, space in findings.plan.spaces.items() if not name.startswith(ENV)}
+    spaces = spaces or findings.plan.spaces
     columns = min(3, len(spaces))
     count = -(-len(spaces) // columns)
     figure, panels = plotting.new(columns, count, width=14 / columns, height=max(5.5, 7.9 / count))
