@@ -6,6 +6,7 @@ All text is escaped, figures are inline data, formulas are drawn here. The same 
 import base64
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -81,7 +82,10 @@ def section(
     parts = [f'<section id="{escape(name)}">\n<p class="name">balancier {escape(name)}</p>\n<h1>{escape(title)}</h1>']
     if page and page.formula:
         parts.append('<div class="formula">\n' + "\n".join(map(formula, page.formula)) + "\n</div>")
-    parts += [figure(name, each, image, page.captions.get(each, "") if page else "") for each, image in images.items()]
+    words = page.captions if page else {}
+    for each, image in images.items():
+        kind = re.sub(r"_\d+$", "", each)  # the second figure of a kind ends in _2
+        parts.append(figure(name, each, image, words.get(each, words.get(kind, ""))))
     if tables is not None:
         parts.append(f'<h2>Numbers</h2>\n<div class="wide">\n{block(tables)}\n</div>')
     if page and page.what_if:
