@@ -159,8 +159,6 @@ class Optimizer(FlatParameters):
 
 # Options of PyTorch's fused kernel that are not used here.
 PLAIN: dict[str, Any] = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
-# Where the smallest normal number is near enough that a product with it may be subnormal; float32: 1e-30.
-SUBNORMAL = {dtype: 1e8 * torch.finfo(dtype).tiny for dtype in (torch.float32, torch.float64, torch.bfloat16)}
 
 
 class Adam(Optimizer):
@@ -193,6 +191,8 @@ class Adam(Optimizer):
 
     def link(self) -> None:
         self.gradient = torch.empty_like(self.tensor)
+        # Float32: 1e-30. A product with a number of this size may be subnormal.
+        self.smallest = min(1e8 * torch.finfo(self.tensor.dtype).tiny, 1e-20)
         state = [self.tensor, self.gradient, self.exp_avg, self.exp_avg_sq, self.steps]
         self.replicas = list(zip(*(part.unbind(0) for part in state), strict=True))  # views of one replica each
 
@@ -212,7 +212,7 @@ class Adam(Optimizer):
             torch._fused_adam_(*state, [], steps, lr=self.rates[rates.index(rate)], **self.options)  # type: ignore
         # The mean of a weight without a gradient, such as that of a ReLU which is never active, falls by beta1 at each
         # step, until it is a subnormal number. A processor takes ten times as long with those, so small ones become 0.
-        torch.hardshrink(self.exp_avg, SUBNORMAL.get(self.exp_avg.dtype, 0.0), out=self.exp_avg)
+        torch.hardshrink(self.exp_avg, self.smallest, out=self.exp_avg)
 
 
 class SGD(Optimizer):
