@@ -90,6 +90,10 @@ class Recorder(TorchDispatchMode):
         self.calls = []
         self.kept: list[Any] = []  # tensors that are alive have different memory
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # otherwise PyTorch loads its compiler at the first operation, which takes a second
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)

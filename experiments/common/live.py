@@ -182,9 +182,7 @@ def act(folder: Path, env: str) -> None:
             if window is None:
                 window = Window("", window_size(scenes), handles=("restart",))
             window.window.title = f"{name} is learning: step {newest.steps:,} of each seed"
-            commands = window.show(
-                scenes
-            )  # without pictures in between, which would take processor time of the training
+            commands = window.show(scenes)  # none in between: they would take processor time of the training
             if window.closed:
                 return
             if commands.restart:

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -137,3 +139,17 @@ def test_a_copy_begins_without_recordings(recordings):
     recordings(lambda x: {"y": x}, torch.ones(1))
     for other in (copy.deepcopy(recordings), pickle.loads(pickle.dumps(recordings))):
         assert not other.table
+
+
+def test_recording_does_not_load_the_compiler():
+    """It takes a second of every training."""
+    code = """
+import sys, torch
+from models.recording import Recordings
+recordings = Recordings()
+for _ in range(2):
+    recordings(torch.relu, torch.ones(2))
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
