@@ -19,10 +19,10 @@ def gae(reward: Tensor, discount: Tensor, done: Tensor, value: Tensor, next_valu
     """
     delta = reward + discount * next_value - value
     factor = decay * discount * (1 - done)
-    advantage, later = torch.empty_like(delta), torch.zeros_like(delta[:, 0])
-    for t in reversed(range(delta.shape[1])):
-        advantage[:, t] = later = delta[:, t] + factor[:, t] * later
-    return advantage
+    advantages, factors = delta.unbind(1), factor.unbind(1)
+    for t in reversed(range(len(advantages) - 1)):
+        advantages[t].addcmul_(factors[t], advantages[t + 1])
+    return delta
 
 
 def n_step_return(reward: Tensor, discount: Tensor, done: Tensor) -> tuple[Tensor, Tensor, Tensor]:
