@@ -267,10 +267,10 @@ class Agent(nn.Module, Generic[ConfigType]):
 
     def anneal(self) -> None:
         """Give every optimizer the learning rate of each seed now."""
-        rates = (self.progress_remaining * self.per_seed(self.config.learning_rate)).flatten().tolist()  # (S,)
+        rates = self.progress_remaining * np.asarray(self.config.learning_rate)  # one, or (S,)
         for optimizer in self.children():
             if isinstance(optimizer, models.Adam | models.RMSprop):
-                optimizer.learning_rate = rates * (len(optimizer.flat) // len(rates))  # twins are 2S replicas
+                optimizer.learning_rate.reshape(-1, len(self))[:] = rates  # twins are 2S replicas
 
     # The whole state, and files.
 
