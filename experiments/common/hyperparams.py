@@ -152,10 +152,10 @@ SETTINGS: dict[tuple[str, str, Kind], Setting] = {
             "tau": 0.02,
         },
         4_000,
-        solved_steps=8_000,
+        solved_steps=7_500,
     ),
     ("td3", PENDULUM, "mlp"): Setting(10_000, TD3, 2_500),
-    ("ppo", PENDULUM, "mlp"): Setting(40_000, SWING | PPO_PENDULUM, 20_000),
+    ("ppo", PENDULUM, "mlp"): Setting(40_000, SWING | PPO_PENDULUM, 20_000, solved_steps=35_000),
     ("a2c", PENDULUM, "mlp"): Setting(1_000_000, A2C, 100_000, solved_steps=400_000),
     ("reinforce", PENDULUM, "mlp"): Setting(500_000, REINFORCE, 100_000),
     ("dqn", DISCRETE, "mlp"): Setting(

@@ -23,6 +23,7 @@ from experiments.common.comparison import Entry, Findings, Row, median, pair
 from experiments.common.comparison_figures import plot_curves, plot_returns
 from experiments.common.flags import UsageError
 from experiments.common.parallel import INTERRUPTED, Failure
+from experiments.common.race import make_ours
 from experiments.common.training import Training
 from experiments.compare import Compare, check, measure, plan, train
 
@@ -122,6 +123,14 @@ def test_an_agent_that_sb3_lacks_stands_alone(monkeypatch):
     check(flags)
 
 
+@pytest.mark.parametrize(
+    ("agent", "steps", "anneal_steps"), [("ppo", 35_000, 35_000), ("ppo", 40_000, 40_000), ("sac", 7_500, None)]
+)
+def test_a_short_budget_has_its_own_schedule(agent, steps, anneal_steps):
+    made = make_ours(Entry("balancier", agent, "balancier/Pendulum-v0", steps, "own", 1), (0,))
+    assert made.config.anneal_steps == anneal_steps
+
+
 def test_both_have_the_steps_that_ours_need_or_those_that_were_published():
     """--budget full gives SB3 those of its zoo; --steps and --quick give both the same."""
 
@@ -131,10 +140,10 @@ def test_both_have_the_steps_that_ours_need_or_those_that_were_published():
             next(j.settings.steps for j in jobs if j.settings.package == name) for name in ("balancier", "sb3")
         )
 
-    assert steps("sac") == (8_000, 8_000)
+    assert steps("sac") == (7_500, 7_500)
     assert steps("dqn") == (10_000, 10_000)
     assert steps("td3") == (10_000, 20_000)  # SB3's does not learn before step 10,000
-    assert steps("ppo") == (40_000, 40_000)
+    assert steps("ppo") == (35_000, 35_000)
     assert steps("sac", budget="full") == (10_000, 20_000)
     assert steps("td3", budget="full") == (10_000, 20_000)
     assert steps("ppo", budget="full") == (40_000, 100_000)
