@@ -26,7 +26,7 @@ EXPERIMENTS = {
     "policy_gradient": Entry("6.1", "REINFORCE, its baseline, A2C and PPO; the noise in their gradients", 120, 18, 2),
     "sweep": Entry("6.1", "a grid of hyper-parameters as replicas of one run", 50, 22),
     "ablation": Entry("6.1", "DQN's refinements, one switch at a time and together", 80, 35, 2),
-    "compare": Entry("6.1", "our agents and Stable-Baselines3's side by side: learning, returns, time", 300, 35, 2),
+    "compare": Entry("6.1", "our agents and Stable-Baselines3's side by side: learning, returns, time", 240, 35, 2),
     "train": Entry("1, 6.1", "train one agent, all its seeds at once, and keep it", 40, 20),
     "play": Entry("1, 6.1", "swing the pendulum up yourself, beside the optimum and a trained agent"),
     "watch": Entry("1, 6.1", "see a trained agent act, in a window or as a GIF"),
