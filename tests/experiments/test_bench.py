@@ -56,7 +56,7 @@ def test_a_race_ends_at_the_threshold(monkeypatch):
     """Nine of ten seeds of ours, each seed of SB3's; what never gets there takes for ever."""
     monkeypatch.setattr("experiments.common.race.setting", lambda agent, env: tuned_steps)
     monkeypatch.setattr("experiments.common.comparison.THRESHOLDS", {"balancier/Pendulum-v0": -1e9})
-    tuned_steps = type("Setting", (), {"steps": 20_000})
+    tuned_steps = type("Setting", (), {"steps": 20_000, "solved_steps": 0})
     ours = race("ppo", "balancier/Pendulum-v0", "balancier", range(2))
     assert ours.steps.tolist() == [512, 512]  # the first evaluation of forty, rounded up to whole steps of 16
     assert (ours.seconds > 0).all()
