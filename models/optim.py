@@ -210,7 +210,7 @@ class Adam(Optimizer):
             torch._fused_adam_(*state, [], steps, lr=self.rates[rates.index(rate)], **self.options)  # type: ignore
         # The mean of a weight without a gradient, such as that of a ReLU which is never active, falls by beta1 at each
         # step, until it is subnormal. A processor takes ten times as long with such numbers. Float32: 0 from 5e-31 on.
-        torch.hardshrink(self.exp_avg, torch.finfo(self.exp_avg.dtype).tiny ** 0.8, out=self.exp_avg)
+        torch.hardshrink(self.exp_avg, min(torch.finfo(self.exp_avg.dtype).tiny ** 0.8, 1e-20), out=self.exp_avg)
 
 
 class SGD(Optimizer):

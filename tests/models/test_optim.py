@@ -73,6 +73,14 @@ def test_no_moment_becomes_subnormal():
     assert optimizer.exp_avg[0, 1] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_moments_of_other_types_keep_their_small_numbers(dtype):
+    weight = torch.nn.Parameter(torch.ones(1, 2, dtype=dtype))
+    optimizer = Adam([weight])
+    optimizer.step(1e-3 * weight.sum(1))
+    assert optimizer.exp_avg[0].tolist() == pytest.approx([1e-4, 1e-4], rel=1e-2)
+
+
 def test_parameters_become_views_of_one_tensor():
     network = MLP(2, (3,), 1, seeds=2)
     values = [parameter.clone() for parameter in network.parameters()]
