@@ -28,7 +28,8 @@ from experiments.common.environments import env_flag
 from experiments.common.flags import UsageError, at_least
 from experiments.common.parallel import duration
 from experiments.common.runs import console, find_latest, write_json
-from experiments.train import load, shown
+from experiments.common.trained import load
+from experiments.train import shown
 
 CHECKPOINT, ONNX = "replica.safetensors", "policy.onnx"
 

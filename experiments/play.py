@@ -14,7 +14,7 @@ import io
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,17 +26,19 @@ from matplotlib.figure import Figure
 
 import balancier
 from agents.evaluation import VALIDATION_SEED, evaluate
-from envs.optimum import PENDULUM_V1, Optimum, optimum
+from envs.optimum import PENDULUM_V1, Optimum
 from envs.scene import Field, Ghost, Scene, scene_of, seen_of
-from envs.viewer import Commands, NoDisplay, Window
-from envs.viewer.window import check_display
+from envs.viewer import Commands, Window
 from experiments.common import plotting
 from experiments.common.command import run_command
 from experiments.common.environments import PendulumFlags, find_env, is_pendulum, pendulum_kwargs
 from experiments.common.flags import UsageError, above, at_least, flag_name
 from experiments.common.foreign_play import open_foreign, play_foreign
+from experiments.common.players import optimum_of, our_pendulum
+from experiments.common.recording import need_display
 from experiments.common.runs import console
-from experiments.train import load, shown
+from experiments.common.trained import load
+from experiments.train import shown
 
 ROUNDS = 5  # starts of a challenge
 LOOK = 1 / 30  # s between two looks at the keys while the pendulum waits
@@ -135,7 +137,7 @@ def play(flags: Play) -> None:
     if not is_pendulum_like(env_id):
         return play_another(env_id, kwargs, agent, flags)
     need_display()
-    env_id, kwargs = as_ours(env_id, kwargs)
+    env_id, kwargs = our_pendulum(env_id, kwargs)
     rivals = [] if flags.alone else best_rival(env_id, kwargs)
     value = value_of(rivals[0].model) if rivals else None
     if agent is not None:
@@ -158,13 +160,6 @@ def play(flags: Play) -> None:
         window.close()
     if flags.challenge:
         finish(game.rounds, flags.card)
-
-
-def need_display() -> None:
-    try:
-        check_display()
-    except NoDisplay as error:
-        raise UsageError(str(error)) from None
 
 
 def play_another(env_id: str, kwargs: dict[str, Any], agent: Any, flags: Play) -> None:
@@ -217,32 +212,15 @@ def is_pendulum_like(env_id: str) -> bool:
     return is_pendulum(env_id) or find_env(env_id).entry_point == PENDULUM_V1
 
 
-def as_ours(env_id: str, kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Gymnasium's `Pendulum-v1` as ours, which is the same to the last bit and can be looked into."""
-    spec = find_env(env_id)
-    if spec.entry_point != PENDULUM_V1:
-        return env_id, kwargs
-    keywords = {**spec.kwargs, **kwargs}
-    known = {name: keywords[name] for name in ("max_episode_steps",) if name in keywords}
-    return "balancier/Pendulum-v0", {"gravity": keywords.get("g", 10.0)} | known
-
-
 def best_rival(env_id: str, kwargs: dict[str, Any]) -> list[Rival]:
-    """The optimum of this pendulum; none where every episode has another one, or where it is not known well enough."""
+    """The optimum of this pendulum; none where it is not known."""
     own = {name: value for name, value in kwargs.items() if name not in ("observation", "size")}
     env = gym.make(find_env(env_id), disable_env_checker=True, **own)
-    pendulum: Any = env.unwrapped
-    steps = env.spec.max_episode_steps if env.spec is not None else None
-    if pendulum.pendulum.ranges or not steps or steps < 0:
-        reason = "every episode has another pendulum" if pendulum.pendulum.ranges else "an episode has no end"
-        console.print(f"no optimum beside you: {reason}", highlight=False)
+    try:
+        return [Rival("optimum", optimum_of(env), env)]
+    except ValueError as error:
+        console.print(f"no optimum beside you: {error}", highlight=False)
         return []
-    console.print("looking for the optimum of this pendulum (once; up to a minute) ...", highlight=False)
-    best = optimum(num_torques=pendulum.num_torques, num_steps=steps, **asdict(pendulum.pendulum))
-    if not best.settled:
-        console.print("no optimum beside you: the finest grid is too coarse for this pendulum", highlight=False)
-        return []
-    return [Rival("optimum", best, env)]
 
 
 def value_of(best: Optimum) -> Field:

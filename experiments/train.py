@@ -66,7 +66,7 @@ from experiments.common.runs import (
     restart_metrics,
 )
 from experiments.common.statistics import confidence_interval, interquartile_mean
-from experiments.common.trained import load as load
+from experiments.common.trained import load
 from experiments.common.training import (
     EVALUATIONS,
     STARTS,

@@ -28,8 +28,7 @@ import tyro
 from agents import Agent, Replica
 from agents.evaluation import VALIDATION_SEED
 from envs.sources import SWINGING
-from envs.viewer import NoDisplay, Window
-from envs.viewer.window import check_display
+from envs.viewer import Window
 from experiments import forecast
 from experiments.common.command import run_command
 from experiments.common.flags import UsageError, at_least
@@ -52,7 +51,7 @@ from experiments.common.players import (
     snapshots,
     validation_returns,
 )
-from experiments.common.recording import RecordingFlags, check_recordings, recordings
+from experiments.common.recording import RecordingFlags, check_recordings, need_display, recordings
 from experiments.common.runs import console, find_latest
 from experiments.common.sequences import GROUP, SHIPPED, load_shipped
 from experiments.common.stage import Stage, render_modes
@@ -122,14 +121,6 @@ def make_stage(acting: Sequence[Player], flags: Watch) -> Stage:
         flag = "--gif" if flags.gif else "--video"
         words = words.replace("run:", f"{flag}:", 1) if flags.recorded else f"{words} or human"
         raise UsageError(words) from None
-
-
-def need_display() -> None:
-    """Raise UsageError, in one line, where no window can be opened."""
-    try:
-        check_display()
-    except NoDisplay as error:
-        raise UsageError(str(error)) from None
 
 
 # Who acts.

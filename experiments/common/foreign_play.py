@@ -12,6 +12,7 @@ from envs.viewer import Window
 from envs.viewer.window import key_codes
 from experiments.common.environments import find_env, in_a_line
 from experiments.common.flags import UsageError
+from experiments.common.recording import Frames, frames_per_second
 from experiments.common.runs import console
 
 KEY_WORDS = {"restart": "the next episode"}
@@ -30,7 +31,7 @@ def open_foreign(env_id: str, kwargs: dict[str, Any], flag: str) -> tuple[gym.En
         expected = "a pendulum, or an environment that names its keys (get_keys_to_action)"
         raise UsageError(f"{flag}: found {env_id}, which names no keys, expected {expected}")
     named: Any = keys_of()
-    return env, {key_codes(keys): action for keys, action in named.items()}
+    return Frames(env, flag), {key_codes(keys): action for keys, action in named.items()}
 
 
 def play_foreign(
@@ -44,8 +45,7 @@ def play_foreign(
     episodes: int | None,
 ) -> None:
     """Play until the window is closed. `returns` says what others reached from `reset(seed)`, or nothing."""
-    fps = env.metadata.get("render_fps")
-    seconds = 1 / float(fps) if isinstance(fps, int | float) and fps > 0 else 1 / 30
+    seconds = 1 / frames_per_second(env)
     taken = frozenset().union(*actions)
     window = Window(f"Balancier: {title}", (760, 560), handles=KEY_WORDS, taken=taken, speed=speed)
     try:
@@ -75,9 +75,9 @@ def play_episode(
     track, over = Track(seconds), False
     track.add(0.0, 0.0)
     while not over:
-        scene = Scene(
-            picture=frame_of(env, title), title=title, track=track, episode=episode + 1, note=f"you {track.total:.0f}"
-        )
+        picture: Any = env.render()
+        note = f"you {track.total:.0f}"
+        scene = Scene(picture=picture, title=title, track=track, episode=episode + 1, note=note)
         commands = window.show([scene], seconds if track.steps else 0.0)
         if commands.closed or commands.restart:
             return None
@@ -94,11 +94,3 @@ def action_of(env: gym.Env, actions: dict[frozenset[int], Any], held: set[int]) 
         return actions[max(fitting, key=len)]
     space = env.action_space
     return np.zeros(space.shape, space.dtype) if isinstance(space, gym.spaces.Box) else 0
-
-
-def frame_of(env: gym.Env, title: str) -> np.ndarray:
-    frame = np.asarray(env.render())
-    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
-        found = f"a frame of shape {frame.shape} and {frame.dtype}"
-        raise UsageError(f"{title}: found {found}, expected (height, width, 3) of uint8")
-    return frame

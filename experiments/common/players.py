@@ -19,11 +19,11 @@ from agents.common.make_env import has_native_batch
 from agents.evaluation import VALIDATION_SEED, evaluate
 from agents.sb3 import from_sb3
 from envs.controllers import Energy
-from envs.optimum import PENDULUM_V1, even_torques, optimum
+from envs.optimum import PENDULUM_V1, Optimum, even_torques, optimum
 from experiments.common.environments import find_env, import_module, in_a_line, is_pendulum
 from experiments.common.flags import UsageError
 from experiments.common.hyperparams import DISCRETE, PENDULUM
-from experiments.common.runs import CHECKPOINTS, newest_checkpoint
+from experiments.common.runs import CHECKPOINTS, console, newest_checkpoint
 from experiments.common.training import STARTS
 
 OPTIMUM, ENERGY = "optimum", "energy"  # words of the command line for players that need no file
@@ -60,10 +60,11 @@ class Function:
 
 def our_pendulum(env: str, env_kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The same environment as one of ours where it is Gymnasium's pendulum, step for step the same."""
-    if find_env(env, "run").entry_point == PENDULUM_V1 and env_kwargs.keys() <= {"g", "max_episode_steps"}:
-        given = {"gravity" if name == "g" else name: value for name, value in env_kwargs.items()}
-        return PENDULUM, given
-    return env, env_kwargs
+    spec = find_env(env, "run")
+    keywords = {"g": 10.0, "max_episode_steps": spec.max_episode_steps or -1} | spec.kwargs | env_kwargs
+    if spec.entry_point != PENDULUM_V1 or spec.additional_wrappers or len(keywords) > 2:
+        return env, env_kwargs
+    return PENDULUM, {"gravity": keywords["g"], "max_episode_steps": keywords["max_episode_steps"]}
 
 
 def newest_run(folder: Path = Path("runs")) -> Path:
@@ -147,9 +148,25 @@ def controller(word: str, env: str, env_kwargs: dict[str, Any]) -> Player:
     if word == ENERGY:
         torques = even_torques(pendulum, num_torques) if num_torques else None
         return Player("energy controller", Energy(pendulum, torques), env, seen)
-    steps = single.spec.max_episode_steps or 200
-    best = optimum(num_torques=num_torques, num_steps=steps, **asdict(pendulum))
-    return Player(OPTIMUM, best, env, seen)
+    try:
+        return Player(OPTIMUM, optimum_of(single), env, seen)
+    except ValueError as error:
+        raise UsageError(f"run: found {word} in {env}, expected a pendulum that has one ({error})") from None
+
+
+def optimum_of(env: gym.Env) -> Optimum:
+    """The optimum of one of our pendulums; ValueError, which says why, where it is not known."""
+    single: Any = env.unwrapped
+    steps = env.spec.max_episode_steps if env.spec is not None else None
+    if single.pendulum.ranges:
+        raise ValueError("every episode has another pendulum")
+    if not steps or steps < 0:
+        raise ValueError("an episode has no end")
+    console.print("looking for the optimum of this pendulum (once; up to a minute) ...", highlight=False)
+    best = optimum(num_torques=single.num_torques, num_steps=steps, **asdict(single.pendulum))
+    if not best.settled:
+        raise ValueError("the finest grid is too coarse for it")
+    return best
 
 
 def function(word: str, env: str, env_kwargs: dict[str, Any]) -> Player:

@@ -1,4 +1,4 @@
-"""Where the frames of a command go: flags of GIF and MP4, and frames of environments made alike."""
+"""Where the frames of a command go: windows, GIF and MP4; and frames of environments made alike."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,6 +12,8 @@ import tyro
 from PIL import Image, ImageOps
 
 from envs.video import Video, check_path
+from envs.viewer import NoDisplay
+from envs.viewer.window import check_display
 from experiments.common.environments import in_a_line
 from experiments.common.flags import UsageError, at_least
 
@@ -47,6 +49,14 @@ def check_recordings(flags: RecordingFlags) -> None:
             raise UsageError(f"--{name}: {error}") from None
 
 
+def need_display() -> None:
+    """Raise UsageError, in one line, where no window can be opened."""
+    try:
+        check_display()
+    except NoDisplay as error:
+        raise UsageError(str(error)) from None
+
+
 @contextlib.contextmanager
 def recordings(flags: RecordingFlags, fps: float) -> Iterator[list[Video]]:
     """The videos that the flags ask for; complete at the end of the block, or nothing after an error."""
@@ -60,26 +70,29 @@ def recordings(flags: RecordingFlags, fps: float) -> Iterator[list[Video]]:
 
 
 class Frames(gym.Wrapper):
-    """An environment whose frames are all (height, width, 3) bytes of the first one's size, with black borders."""
+    """An environment whose frames are all (height, width, 3) bytes of the first one's size, with black borders.
 
-    def __init__(self, env: gym.Env):
+    UsageError, which begins with `flag`, for frames that cannot be drawn.
+    """
+
+    def __init__(self, env: gym.Env, flag: str = "run"):
         super().__init__(env)
+        self.flag = flag
         self.size: tuple[int, int] | None = None  # width and height
 
     def render(self) -> Any:
         try:
             frame = self.env.render()
         except Exception as error:
-            raise UsageError(
-                f"run: found an environment that cannot draw ({in_a_line(error)}), expected frames"
-            ) from None
+            found = f"found an environment that cannot draw ({in_a_line(error)})"
+            raise UsageError(f"{self.flag}: {found}, expected frames") from None
         array = np.asarray(frame)
         if array.ndim == 3 and array.shape[2] == 1:
             array = array[:, :, 0]
         bytes_only = array.dtype == np.uint8 and array.size > 0 and array.ndim in (2, 3)
         if not bytes_only or array.shape[2:] not in ((), (3,), (4,)):
             found = type(frame).__name__ if array.dtype == object else f"shape {array.shape} of {array.dtype}"
-            raise UsageError(f"run: found a frame that is {found}, expected (height, width, 3) of uint8")
+            raise UsageError(f"{self.flag}: found a frame that is {found}, expected (height, width, 3) of uint8")
         image = Image.fromarray(array).convert("RGB")
         self.size = self.size or image.size
         return np.asarray(image if image.size == self.size else ImageOps.pad(image, self.size))

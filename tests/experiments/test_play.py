@@ -210,6 +210,13 @@ def test_a_person_plays_in_a_window(run, tmp_path):
         screen.do("keydown", "Right")
         wait_for(lambda: bob(screen.pixels(shown)[:, :537])[0] > before[0] + 30, "a bob that goes right")
         screen.do("keyup", "Right")
+        for key in "rh":
+            screen.do("key", key)
+            wait_for(lambda: bob(screen.pixels(shown)[:, :537]) == before, "the start again, where it waits")
+            time.sleep(0.5)  # a push counts only after nobody pushed
+            screen.do("keydown", "Left")
+            wait_for(lambda: bob(screen.pixels(shown)[:, :537])[0] < before[0] - 30, "a bob that goes left")
+            screen.do("keyup", "Left")
         wait_for(lambda: any(line.startswith("episode 1: you -") for line in program.lines()), "the end of an episode")
         screen.ask_to_close(shown)
         assert program.end() == 0

@@ -266,3 +266,16 @@ def test_a_window_obeys_keys_and_closes(run, tmp_path):
         assert Image.open(gif).n_frames > 20
         screen.ask_to_close(window)
         assert program.end() == 0
+
+
+def test_a_pendulum_of_gymnasium_that_was_registered_anew_keeps_its_numbers():
+    wrapper = gym.wrappers.TransformReward.wrapper_spec(func=abs)
+    gym.register("Heavy-v0", "gymnasium.envs.classic_control.pendulum:PendulumEnv", kwargs={"g": 20.0})
+    gym.register("Wrapped-v0", "gymnasium.envs.classic_control.pendulum:PendulumEnv", additional_wrappers=(wrapper,))
+    try:
+        assert players.our_pendulum("Pendulum-v1", {}) == (PENDULUM, {"gravity": 10.0, "max_episode_steps": 200})
+        assert players.our_pendulum("Heavy-v0", {}) == (PENDULUM, {"gravity": 20.0, "max_episode_steps": -1})
+        assert players.our_pendulum("Heavy-v0", {"g": 9.0, "max_episode_steps": 50})[1]["gravity"] == 9.0
+        assert players.our_pendulum("Wrapped-v0", {}) == ("Wrapped-v0", {})
+    finally:
+        del gym.registry["Heavy-v0"], gym.registry["Wrapped-v0"]
