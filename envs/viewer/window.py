@@ -22,6 +22,9 @@ from envs.viewer.gamepad import stick
 from envs.viewer.recording import Recorder
 from envs.viewer.themes import THEMES, mix
 
+# pygame-ce, which other packages bring in pygame's place, has another word for it.
+HIGH_DPI = "allow_high_dpi" if hasattr(pygame, "IS_CE") else "allow_highdpi"
+
 FPS = 60
 SPEEDS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16)
 LATE = 0.25  # s: a program that is further behind does not catch up
@@ -168,7 +171,7 @@ class Window:
         # Linux's shared memory takes a fifth of the time that OpenGL takes without a graphics card.
         os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
         check_display()
-        self.window = video.Window(self.title, size=self.size, resizable=True, allow_highdpi=True)
+        self.window = video.Window(self.title, size=self.size, resizable=True, **{HIGH_DPI: True})
         self.id = self.window.id
         self.renderer = video.Renderer(self.window, accelerated=0 if sys.platform == "linux" else -1)
         self.texture: Any = None
@@ -337,7 +340,10 @@ class Window:
 
     def fill_screen(self) -> None:
         """Full screen, or back. On the first screen of X11 by hand, because SDL needs a window manager for it."""
-        window, by_hand = self.window, pygame.display.get_driver() == "x11" and self.window.display_index == 0
+        window, by_hand = (
+            self.window,
+            pygame.display.get_driver() == "x11" and getattr(self.window, "display_index", 0) == 0,
+        )
         if self.place is None:
             self.place = window.position, window.size
             if by_hand:
