@@ -23,7 +23,7 @@ from envs.viewer.recording import Recorder
 from envs.viewer.themes import THEMES, mix
 
 # pygame-ce, which other packages bring in pygame's place, has another word for it.
-HIGH_DPI = "allow_high_dpi" if hasattr(pygame, "IS_CE") else "allow_highdpi"
+HIGH_DPI: dict[str, Any] = {"allow_high_dpi" if hasattr(pygame, "IS_CE") else "allow_highdpi": True}
 
 FPS = 60
 SPEEDS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16)
@@ -171,7 +171,7 @@ class Window:
         # Linux's shared memory takes a fifth of the time that OpenGL takes without a graphics card.
         os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
         check_display()
-        self.window = video.Window(self.title, size=self.size, resizable=True, **{HIGH_DPI: True})
+        self.window = video.Window(self.title, size=self.size, resizable=True, **HIGH_DPI)
         self.id = self.window.id
         self.renderer = video.Renderer(self.window, accelerated=0 if sys.platform == "linux" else -1)
         self.texture: Any = None
