@@ -1,17 +1,22 @@
-"""What the four packages stand on: complete files, bounds of what a user gives, and a check of their generic names.
+"""What the four packages stand on: complete files, bounds of what a user gives, a check of their generic names, and the
+language of the texts that a user reads.
 
 This module alone has a name that no other project takes, so the console script starts here.
 """
 
 import contextlib
 import errno
+import gettext
 import importlib.metadata
 import importlib.util
 import inspect
+import locale
 import os
+import re
 import secrets
+import string
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from numbers import Integral, Rational, Real
@@ -219,6 +224,115 @@ def advice(name: str, origin: Path | None) -> str:
     if "site-packages" in origin.parts:
         return "uninstall the other, then install Balancier again (or give it an environment of its own)"
     return f"rename {origin.parent if origin.name == '__init__.py' else origin}, or start from another folder"
+
+
+LANGUAGES = ("en", "fr")
+LANG = "BALANCIER_LANG"  # environment variable
+CATALOGS = HOME / "experiments" / "locale"  # gettext's folders
+NARROW = "\u202f"  # the space within a French number
+PSEUDO = "pseudo"  # a language for tests: every text of the catalog, in brackets
+
+
+def language() -> str:
+    """The language of texts: that of BALANCIER_LANG, else of the system where it is one of ours, else English.
+
+    It does not change while a program runs: many texts are chosen when their module is imported.
+    """
+    names = LANG, "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"
+    wanted = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    if not wanted and sys.platform == "win32":
+        wanted = locale.getlocale()[0] or ""
+    return PSEUDO if wanted == PSEUDO else next((code for code in LANGUAGES if wanted.lower().startswith(code)), "en")
+
+
+def take_language(argv: Sequence[str]) -> list[str]:
+    """The arguments without --lang, whose value is the language from now on, in processes started by this one too.
+
+    Raises:
+        ValueError: for a language that there is not.
+    """
+    rest, given = list(argv), os.environ.get(LANG)
+    flag = LANG
+    for index, word in enumerate(argv):
+        if word == "--lang" or word.startswith("--lang="):
+            end = index + (1 if "=" in word else 2)
+            flag, given = "--lang", word.partition("=")[2] or " ".join(argv[index + 1 : end])
+            rest[index:end] = []
+            break
+    if given and given not in (*LANGUAGES, PSEUDO):
+        raise ValueError(f"{flag}: found {given}, expected {' or '.join(LANGUAGES)}")
+    if flag == "--lang" and not given:
+        raise ValueError(f"--lang: found nothing, expected {' or '.join(LANGUAGES)}")
+    if given:
+        os.environ[LANG] = given
+    return rest
+
+
+class Unknown(gettext.NullTranslations):
+    """Answers nothing for a text that a catalog does not have."""
+
+    def gettext(self, message: str) -> Any:
+        return None
+
+
+@cache
+def catalog(code: str) -> gettext.NullTranslations:
+    found = gettext.translation("balancier", CATALOGS, [code])
+    found.add_fallback(Unknown())
+    return found
+
+
+def _(text: str, /, **values: Any) -> str:
+    """A text in the user's language, with its {fields} filled in as by `str.format`, numbers as that language writes
+    them: 1,234.5 is 1 234,5 in French.
+    """
+    code = language()
+    if code != "en" and text:
+        known = catalog("fr").gettext(text)
+        text = (text if known is None else f"⟦{text}⟧") if code == PSEUDO else known or text
+    formatter = FORMATTERS.get(code, string.Formatter)()
+    return formatter.vformat(text, (), values) if values else text
+
+
+def N_(text: str) -> str:
+    """Marks a text for the catalog that `_` translates where it is shown."""
+    return text
+
+
+class FrenchFormatter(string.Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        text = super().format_field(value, format_spec)
+        return french(text) if isinstance(value, Real) else text
+
+
+class PseudoFormatter(string.Formatter):
+    """Leaves what is filled in outside of the brackets, unless it was translated itself."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return f"⟧{super().format_field(value, format_spec)}⟦"
+
+
+FORMATTERS: dict[str, type[string.Formatter]] = {"fr": FrenchFormatter, PSEUDO: PseudoFormatter}
+
+
+def french(number: str) -> str:
+    """A number as French writes it."""
+    return number.translate({ord(","): NARROW, ord("."): ","}).replace("%", f"{NARROW}%")
+
+
+def numeral(value: float, format_spec: str = ",") -> str:
+    """A number as the user's language writes it: 1,234 is 1 234 in French."""
+    text = format(value, format_spec)
+    return french(text) if language() == "fr" else text
+
+
+DECIMAL = re.compile(r"(?<![\w.,])\d+(?:\.\d+)?%?(?!\w*\.\d)")
+
+
+def decimals(text: str) -> str:
+    """A text whose decimals and percentages are written as the user's language writes them; for cells of tables and
+    marks at axes. Thousands are left to `numeral`: 1,234 may be French already."""
+    return DECIMAL.sub(lambda found: french(found[0]), text) if language() == "fr" else text
 
 
 def main() -> int:

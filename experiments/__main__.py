@@ -5,13 +5,19 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+import balancier
+from balancier import _
 from experiments.common.catalog import EXPERIMENTS, RENAMED, duration
 from experiments.common.standins import stand_ins
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `balancier NAME ...`; without a name, list the experiments."""
-    name, *rest = list(sys.argv[1:] if argv is None else argv) or [""]
+    """Run `balancier NAME ...`; without a name, list the experiments. --lang chooses the language of all of it."""
+    try:
+        name, *rest = balancier.take_language(sys.argv[1:] if argv is None else argv) or [""]
+    except ValueError as error:
+        print(f"balancier: {error}", file=sys.stderr)
+        return 2
     if name in EXPERIMENTS:
         return run(name, rest)
     if name in RENAMED:
@@ -37,11 +43,15 @@ def show() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("section", "command", "description", "time", title="Balancier: experiments by section of the course")
+    heads = _("section"), _("command"), _("description"), _("time")
+    table = Table(*heads, title=_("Balancier: experiments by section of the course"))
     for name, entry in EXPERIMENTS.items():
-        table.add_row(entry.section, f"balancier {name}", entry.text, duration(entry.seconds) if entry.seconds else "")
+        table.add_row(
+            _(entry.section), f"balancier {name}", _(entry.text), duration(entry.seconds) if entry.seconds else ""
+        )
     Console().print(table)
-    print("balancier NAME --help explains one of them; --quick is its short form, for class.")
+    print(_("balancier NAME --help explains one of them; --quick is its short form, for class."))
+    print(_("The language is the system's; --lang en and --lang fr choose it, or BALANCIER_LANG=fr for every command."))
 
 
 if __name__ == "__main__":

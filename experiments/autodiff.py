@@ -26,6 +26,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from balancier import N_, _, numeral
 from envs.sources import curve
 from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
@@ -36,7 +37,7 @@ from models.streams import normal, stream
 
 POINTS = 30
 SIZES = (3, 12, 30, 120, 300, 1_200, 3_000)  # parameters whose gradient's evaluations are counted
-KINDS = "forward", "central"  # finite differences
+KINDS = N_("forward"), N_("central")  # finite differences
 EPSILONS = np.logspace(-15, 0, 61)
 TRAIN, WEIGHTS = 320, 321  # random streams
 RANGE = (-4.0, 4.0)  # of the starts on the non-convex curve
@@ -166,9 +167,9 @@ def best_step(errors: np.ndarray) -> tuple[int, float]:
 
 
 WAYS: dict[str, Callable[..., Tensor]] = {
-    "forward differences": partial(gradient_by_differences, epsilon=1e-6),
-    "central differences": partial(gradient_by_differences, epsilon=1e-6, central=True),
-    "autograd": gradient_by_autograd,
+    N_("forward differences"): partial(gradient_by_differences, epsilon=1e-6),
+    N_("central differences"): partial(gradient_by_differences, epsilon=1e-6, central=True),
+    N_("autograd"): gradient_by_autograd,
 }
 
 
@@ -221,7 +222,7 @@ def nearest_minimum(x: np.ndarray) -> np.ndarray:
 def gradient_descent(starts: Tensor, learning_rate: float, iterations: int) -> Tensor:
     """Gradient descent on the curve from all starts (K,) side by side; x after every step, (T + 1, K)."""
     x, path = starts.clone().requires_grad_(), [starts]
-    for _ in range(iterations):
+    for __ in range(iterations):
         (gradient,) = torch.autograd.grad(wavy(x).sum(), x)
         with torch.no_grad():
             x -= learning_rate * gradient
@@ -236,7 +237,7 @@ def measure(flags: Autodiff) -> Findings:
     numbers = problem(flags.all_seeds, flags.hidden)
     # One gradient of P parameters takes P + 1 and 2 P evaluations by differences, and 1 by autograd.
     checked, sizes = 2 * len(EPSILONS) * (9 * flags.hidden + 1), sum(3 * size + 2 for size in SIZES)
-    with ProgressBar(checked + sizes, "gradients") as progress:
+    with ProgressBar(checked + sizes, _("gradients")) as progress:
         errors = difference_errors(*numbers, Counted(progress.advance))
         counts = {
             name: {size: count(way, flags.seed, size, progress.advance) for size in SIZES} for name, way in WAYS.items()
@@ -257,7 +258,7 @@ def measure(flags: Autodiff) -> Findings:
 
 
 def forecast(flags: Autodiff) -> str:
-    return f"{flags.seeds} seeds, about {duration(3 + 0.12 * flags.hidden)}"
+    return _("{seeds} seeds, about {time}", seeds=flags.seeds, time=duration(3 + 0.12 * flags.hidden))
 
 
 # Output
@@ -275,8 +276,8 @@ def result(findings: Findings) -> dict[str, Any]:
     return {
         "square_gradient": findings.square_gradient.item(),
         "product_gradient": findings.product_gradient.numpy(),
-        "best_step": {name: EPSILONS[index] for name, (index, _) in best.items()},
-        "best_relative_error": {name: error for name, (_, error) in best.items()},
+        "best_step": {name: EPSILONS[index] for name, (index, __) in best.items()},
+        "best_relative_error": {name: error for name, (__, error) in best.items()},
         "autograd_relative_error": np.median(findings.autograd_error),
         "evaluations": findings.evaluations,
         "backward_passes": findings.backward_passes,
@@ -289,15 +290,16 @@ def result(findings: Findings) -> dict[str, Any]:
 def table(findings: Findings) -> Table:
     """The code of the course's gradients with their results, and below it the three ways to a gradient."""
     sizes = SIZES[0], SIZES[2], SIZES[-1]
-    columns = "way to the gradient", "relative error", "at step size"
-    title = "P parameters: evaluations of the cost for one gradient"
-    ways = Table(*columns, *(f"P = {size:,}" for size in sizes), "backward passes", title=title)
+    columns = _("way to the gradient"), _("relative error"), _("at step size")
+    title = _("P parameters: evaluations of the cost for one gradient")
+    ways = Table(*columns, *(_("P = {count:,}", count=size) for size in sizes), _("backward passes"), title=title)
     for kind in KINDS:
         index, error = best_step(findings.difference_errors[f"{kind}, float64"])
-        ways.add_row(f"{kind} differences", f"{error:.0e}", f"{EPSILONS[index]:.0e}", *counts(findings, kind, sizes))
+        name = f"{kind} differences"
+        ways.add_row(_(name), f"{error:.0e}", f"{EPSILONS[index]:.0e}", *counts(findings, name, sizes))
     error = np.median(findings.autograd_error)
-    ways.add_row("autograd", f"{error:.0e}", "-", *counts(findings, "autograd", sizes))
-    ways.add_row("chain rule by hand", "reference", "-", *["-"] * 4)
+    ways.add_row(_("autograd"), f"{error:.0e}", "-", *counts(findings, "autograd", sizes))
+    ways.add_row(_("chain rule by hand"), _("reference"), "-", *["-"] * 4)
     both = Table.grid()
     for function, gradient in (
         (square_gradient, findings.square_gradient),
@@ -311,8 +313,7 @@ def table(findings: Findings) -> Table:
 
 def counts(findings: Findings, way: str, sizes: Sequence[int]) -> list[str]:
     """Evaluations of the cost for each number of parameters, and backward passes."""
-    name = f"{way} differences" if way in KINDS else way
-    return [*(f"{findings.evaluations[name][size]:,}" for size in sizes), str(findings.backward_passes[name])]
+    return [*(numeral(findings.evaluations[way][size]) for size in sizes), str(findings.backward_passes[way])]
 
 
 # Figures
@@ -331,20 +332,27 @@ def plot_gradients(findings: Findings) -> Figure:
     errors, automatic = findings.difference_errors, float(np.median(findings.autograd_error))
     (forward, forward_error), (central, central_error) = (best_step(errors[f"{k}, float64"]) for k in KINDS)
     figure, [panel] = plotting.slide(
-        f"Autograd is exact to rounding ({automatic:.0e}). Differences have errors of {forward_error:.0e} (forward)\n"
-        f"and {central_error:.0e} (central) at the best of all steps, and more at any other"
+        _(
+            "Autograd is exact to rounding ({automatic:.0e}). Differences have errors of {forward:.0e} (forward)\n"
+            "and {central:.0e} (central) at the best of all steps, and more at any other",
+            automatic=automatic,
+            forward=forward_error,
+            central=central_error,
+        )
     )
     colors = plotting.BLUE, plotting.PURPLE, plotting.SKY, plotting.YELLOW
     for (name, error), color in zip(errors.items(), colors, strict=True):
         shown = np.where(error > 0, error, np.nan)
-        style = "--" if name.endswith("32") else "-"
-        plotting.quantile_band(panel, EPSILONS.tolist(), shown, name, color, (0.1, 0.5, 0.9), linestyle=style)
+        kind, precision = name.split(", ")
+        label, style = f"{_(kind)}, {precision}", "--" if precision == "float32" else "-"
+        plotting.quantile_band(panel, EPSILONS.tolist(), shown, label, color, (0.1, 0.5, 0.9), linestyle=style)
     for index, error, color in ((forward, forward_error, plotting.BLUE), (central, central_error, plotting.PURPLE)):
         panel.plot(EPSILONS[index], error, "o", color=color, markersize=11)
-    panel.axhline(max(automatic, 1e-17), color="black", label="autograd, float64")
-    panel.set(xscale="log", yscale="log", ylim=(1e-17, 1e2), xlabel="step size ε (dots: best steps)")
-    panel.set_ylabel("relative error of the gradient")
-    panel.set_title(f"{findings.parameters} parameters, {len(findings.seeds)} seeds: median, 10 to 90 %")
+    panel.axhline(max(automatic, 1e-17), color="black", label=_("autograd, float64"))
+    panel.set(xscale="log", yscale="log", ylim=(1e-17, 1e2), xlabel=_("step size ε (dots: best steps)"))
+    panel.set_ylabel(_("relative error of the gradient"))
+    seeds = len(findings.seeds)
+    panel.set_title(_("{count} parameters, {seeds} seeds: median, 10 to 90 %", count=findings.parameters, seeds=seeds))
     panel.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
@@ -353,16 +361,23 @@ def plot_evaluations(findings: Findings) -> Figure:
     """How often the cost is computed for one gradient, against the number of parameters."""
     largest = {name: sizes[SIZES[-1]] for name, sizes in findings.evaluations.items()}
     figure, [panel] = plotting.slide(
-        f"One gradient with {SIZES[-1]:,} parameters: differences evaluate the cost "
-        f"{largest['forward differences']:,} or {largest['central differences']:,} times,\n"
-        f"autograd {largest['autograd']} time, with {findings.backward_passes['autograd']} backward pass"
+        _(
+            "One gradient with {count:,} parameters: differences evaluate the cost {forward:,} or {central:,} times,\n"
+            "autograd {automatic} time, with {backward} backward pass",
+            count=SIZES[-1],
+            forward=largest["forward differences"],
+            central=largest["central differences"],
+            automatic=largest["autograd"],
+            backward=findings.backward_passes["autograd"],
+        )
     )
-    rules = {"forward differences": "P + 1", "central differences": "2 P", "autograd": "1, and 1 backward pass"}
+    rules = {"forward differences": "P + 1", "central differences": "2 P", "autograd": _("1, and 1 backward pass")}
     colors = plotting.BLUE, plotting.PURPLE, "black"
     for (name, sizes), color, marker in zip(findings.evaluations.items(), colors, "os^", strict=True):
-        label = f"{name}: {rules[name]}"
+        label = _("{way}: {rule}", way=_(name), rule=rules[name])
         panel.plot(list(sizes), list(sizes.values()), color=color, marker=marker, markersize=9, label=label)
-    panel.set(xscale="log", yscale="log", xlabel="parameters P", ylabel="evaluations of the cost for one gradient")
+    panel.set(xscale="log", yscale="log", xlabel=_("parameters P"))
+    panel.set_ylabel(_("evaluations of the cost for one gradient"))
     panel.legend(loc="upper left")
     return figure
 
@@ -372,12 +387,17 @@ def plot_minima(findings: Findings) -> Figure:
     path, bottoms, reached = findings.path, minima(LINE), findings.minimum_reached
     lowest = int(np.argmin(wavy(bottoms)))
     number, elsewhere = (reached == lowest).sum(), (reached < 0).sum()
-    figure, panels = plotting.slide(
-        f"Not convex: {number} of {len(reached)} starts reach the lowest of {len(bottoms)} minima,\n"
-        f"{len(reached) - number - elsewhere} end in a local minimum" + (f", {elsewhere} in none" if elsewhere else ""),
-        2,
+    lesson = _(
+        "Not convex: {number} of {starts} starts reach the lowest of {minima} minima,\n{local} end in a local minimum",
+        number=number,
+        starts=len(reached),
+        minima=len(bottoms),
+        local=len(reached) - number - elsewhere,
     )
-    names = "lowest minimum", "local minimum", "no minimum"
+    if elsewhere:
+        lesson += _(", {elsewhere} in none", elsewhere=elsewhere)
+    figure, panels = plotting.slide(lesson, 2)
+    names = _("ends in: lowest minimum"), _("ends in: local minimum"), _("ends in: no minimum")
     shades = plotting.BLUE, plotting.ORANGE, plotting.GRAY
     kinds = [0 if end == lowest else 1 if end >= 0 else 2 for end in reached]
     panels[0].plot(LINE, wavy(LINE), color=plotting.GRAY, label="L(x) = x²/10 + sin 3x")
@@ -385,45 +405,53 @@ def plot_minima(findings: Findings) -> Figure:
     for start, end, kind in zip(path[0], path[-1], kinds, strict=True):
         panels[0].plot(start, wavy(start), "o", color=shades[kind], **hollow)
         panels[0].plot(end, wavy(end), "v", color=shades[kind], markersize=13)
-    panels[0].plot([], [], "o", color="black", label="start", **hollow)
-    panels[0].plot([], [], "v", color="black", markersize=11, label="end")
+    panels[0].plot([], [], "o", color="black", label=_("start"), **hollow)
+    panels[0].plot([], [], "v", color="black", markersize=11, label=_("end"))
     panels[0].set(xlim=(LINE[0], LINE[-1]), xlabel="x", ylabel="L(x)")
-    panels[0].set_title(f"the lowest minimum is at x = {bottoms[lowest]:.2f}")
+    panels[0].set_title(_("the lowest minimum is at x = {x:.2f}", x=bottoms[lowest]))
     for column, kind in zip(path.T, kinds, strict=True):
         panels[1].plot(column, color=shades[kind], linewidth=2)
     for kind in sorted(set(kinds)):
-        panels[1].plot([], [], color=shades[kind], label=f"ends in: {names[kind]}")
+        panels[1].plot([], [], color=shades[kind], label=names[kind])
     for index, bottom in enumerate(bottoms):
         panels[1].axhline(bottom, color=shades[index != lowest], linestyle="--", linewidth=1.2)
-    panels[1].set(xlabel="iteration", ylabel="x", xlim=(0, len(path) - 1), ylim=(LINE[0], LINE[-1]))
-    panels[1].set_title(f"learning rate {findings.learning_rate:g} (dashed: minima)")
+    panels[1].set(xlabel=_("iteration"), ylabel="x", xlim=(0, len(path) - 1), ylim=(LINE[0], LINE[-1]))
+    panels[1].set_title(_("learning rate {rate:g} (dashed: minima)", rate=findings.learning_rate))
     for panel in panels:
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
     return figure
 
 
 PAGE = Page(
-    question="How does a program compute a gradient, at what cost, and where does gradient descent end?",
+    question=_("How does a program compute a gradient, at what cost, and where does gradient descent end?"),
     formula=(
         r"$\nabla_\theta L = \left[\frac{\partial L}{\partial \theta_0}, "
         r"\frac{\partial L}{\partial \theta_1}, \ldots\right]^T$",
-        r"forward: $\frac{\partial L}{\partial \theta_i} \approx "
-        r"\frac{L(\theta + \epsilon e_i) - L(\theta)}{\epsilon}$, "
-        r"central: $\frac{L(\theta + \epsilon e_i) - L(\theta - \epsilon e_i)}{2 \epsilon}$",
+        _(
+            r"forward: $\frac{\partial L}{\partial \theta_i} \approx "
+            r"\frac{L(\theta + \epsilon e_i) - L(\theta)}{\epsilon}$, "
+            r"central: $\frac{L(\theta + \epsilon e_i) - L(\theta - \epsilon e_i)}{2 \epsilon}$"
+        ),
         r"$\theta^{k+1} = \theta^k - \eta \nabla_\theta L(\theta^k)$",
     ),
     captions={
-        "gradients": "With a large step the formula of finite differences is wrong, with a small step rounding is. "
-        "Even at the best step (dots) they are far less exact than autograd, which has no step at all.",
-        "evaluations": "Finite differences compute the cost once or twice for every parameter. Autograd computes it "
-        "once and goes backward through it once, for any number of parameters.",
-        "local_minima": "Each start goes down to the minimum on its own side of the maxima, and stays there. Only a "
-        "convex cost, which has one minimum, makes the end independent of the start.",
+        "gradients": _(
+            "With a large step the formula of finite differences is wrong, with a small step rounding is. "
+            "Even at the best step (dots) they are far less exact than autograd, which has no step at all."
+        ),
+        "evaluations": _(
+            "Finite differences compute the cost once or twice for every parameter. Autograd computes it "
+            "once and goes backward through it once, for any number of parameters."
+        ),
+        "local_minima": _(
+            "Each start goes down to the minimum on its own side of the maxima, and stays there. Only a "
+            "convex cost, which has one minimum, makes the end independent of the start."
+        ),
     },
     what_if=(
-        ("balancier autodiff --learning-rate 0.25", "the rate is above 2/K at the minima: descent ends in none"),
-        ("balancier autodiff --learning-rate 0.001", "100 steps are too few: most paths are still on their way"),
-        ("balancier autodiff --hidden 1", "three parameters: the errors of the three ways stay as they are"),
+        ("balancier autodiff --learning-rate 0.25", _("the rate is above 2/K at the minima: descent ends in none")),
+        ("balancier autodiff --learning-rate 0.001", _("100 steps are too few: most paths are still on their way")),
+        ("balancier autodiff --hidden 1", _("three parameters: the errors of the three ways stay as they are")),
     ),
 )
 
@@ -434,7 +462,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="balancier autodiff --learning-rate 0.25, above the bound: which starts still converge?",
+    next_command=_("balancier autodiff --learning-rate 0.25, above the bound: which starts still converge?"),
     metrics=metrics,
     page=PAGE,
 )

@@ -15,6 +15,7 @@ S seed, N environments of one seed, B minibatch, T steps of a rollout.
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from agents import AGENTS
+from balancier import N_, _, numeral
 from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import Flags, UsageError, above, at_least
@@ -72,7 +74,7 @@ class Bench(Flags):
     """Seeds of Stable-Baselines3 in the table threshold, of which the median one counts."""
     save: Path | None = None
     """File that keeps the numbers, for --against."""
-    against: Annotated[Path | None, tyro.conf.arg(help="File that --save wrote: numbers to compare with.")] = None
+    against: Annotated[Path | None, tyro.conf.arg(help=_("File that --save wrote: numbers to compare with."))] = None
 
     @property
     def ten_seeds(self) -> range:
@@ -160,7 +162,7 @@ def measure(flags: Bench) -> Findings:
     tasks = [task for task in tasks if task[0] in flags.tables]
     slow = [task for task in ("recurrent", "memory", "threshold") if task in flags.tables]
     weights = {name: COST[name] / max(1, sum(task[0] == name for task in tasks)) for name in COST}
-    with ProgressBar(sum(COST[name] for name in set(flags.tables)), "measuring") as progress:
+    with ProgressBar(sum(COST[name] for name in set(flags.tables)), _("measuring")) as progress:
         for table, row, column, measure_one in tasks:
             getattr(findings, table).setdefault(row, {})[column] = measure_one()
             progress.advance(weights[table])
@@ -168,7 +170,7 @@ def measure(flags: Bench) -> Findings:
             findings.recurrent = {str(batch): gru(batch, len(seeds), budget) for batch in BATCHES}
             progress.advance(COST["recurrent"])
         if "memory" in slow:
-            findings.memory = {"megabytes": memory_of_a_seed()}
+            findings.memory = {N_("megabytes"): memory_of_a_seed()}
             progress.advance(COST["memory"])
         if "threshold" in slow:
             for agent, env in RACES[:1] if flags.quick else RACES:
@@ -179,7 +181,7 @@ def measure(flags: Bench) -> Findings:
 
 def gru(batch: int, seeds: int, budget: float) -> dict[str, float]:
     ours, theirs = recurrent_cost(batch, seeds, budget)
-    return {f"{seeds} GRUs": ours, "nn.GRU": theirs, "ratio": ours / theirs}
+    return {f"{seeds} GRUs": ours, "nn.GRU": theirs, N_("ratio"): ours / theirs}
 
 
 def both_races(agent: str, env: str, flags: Bench) -> dict[str, float]:
@@ -194,10 +196,10 @@ def compared(ours: Race, theirs: Race) -> dict[str, float]:
     middle = len(theirs.steps) // 2
     seconds, their_seconds = np.sort(ours.seconds)[last], np.sort(theirs.seconds)[middle]
     return {
-        "steps": float(np.sort(ours.steps)[last]),
-        "seconds": float(seconds),
-        "SB3's steps": float(np.sort(theirs.steps)[middle]),
-        "SB3's seconds": float(their_seconds),
+        N_("steps"): float(np.sort(ours.steps)[last]),
+        N_("seconds"): float(seconds),
+        N_("SB3's steps"): float(np.sort(theirs.steps)[middle]),
+        N_("SB3's seconds"): float(their_seconds),
         "ratio": float(seconds / their_seconds) if np.isfinite(their_seconds) else float("nan"),
     }
 
@@ -242,85 +244,104 @@ def table(findings: Findings) -> Table:
     return together
 
 
+def in_words(name: str) -> str:
+    """A name in the numbers, which are English, in the user's language."""
+    if found := re.fullmatch(r"(\d+) GRUs", name):
+        return _("{count} GRUs", count=int(found[1]))
+    if found := re.fullmatch(r"width (\d+)", name):
+        return _("width {width}", width=int(found[1]))
+    if found := re.fullmatch(r"(\w+) on (\S+)", name):
+        return _("{agent} on {env}", agent=found[1], env=found[2])
+    return ", ".join(map(in_words, name.split(", "))) if ", " in name else _(name)
+
+
 def right_table(title: str, *names: str) -> Table:
     table = Table(title=title)
     for name in names:
-        table.add_column(name, justify="left" if name in ("", "agent", "changed", "number") else "right")
+        table.add_column(in_words(name), justify="left" if name in ("", "agent", "changed", "number") else "right")
     return table
 
 
 def stepping_table(measured: Numbers) -> Table:
-    best, names = max(measured["sync"].values()), ("environments", "Balancier", "bare NumPy", "SyncVectorEnv")
-    table = right_table(
-        "Steps per second of the pendulum, one core, resets included", *names, "share of bare", "ratio to Sync's best"
-    )
+    best, names = max(measured["sync"].values()), (N_("environments"), "Balancier", N_("bare NumPy"), "SyncVectorEnv")
+    title = _("Steps per second of the pendulum, one core, resets included")
+    table = right_table(title, *names, N_("share of bare"), N_("ratio to Sync's best"))
     for n, speed in measured["balancier"].items():
         bare, theirs = measured["bare"][n], measured["sync"].get(n)
-        numbers = f"{speed:,.0f}", f"{bare:,.0f}", f"{theirs:,.0f}" if theirs else ""
-        table.add_row(f"{int(n):,}", *numbers, f"{speed / bare:.2f}", f"{speed / best:,.1f}")
+        numbers = numeral(speed, ",.0f"), numeral(bare, ",.0f"), numeral(theirs, ",.0f") if theirs else ""
+        table.add_row(numeral(int(n)), *numbers, f"{speed / bare:.2f}", numeral(speed / best, ",.1f"))
     return table
 
 
 def seed_table(costs: Numbers) -> Table:
-    table = right_table("Processor milliseconds for a thousand steps of every seed (share of each)", "seeds", *costs)
+    title = _("Processor milliseconds for a thousand steps of every seed (share of each)")
+    table = right_table(title, N_("seeds"), *costs)
     for seeds in next(iter(costs.values())):
-        cells = (f"{cost[seeds]:,.0f} ({cost[seeds] / int(seeds):,.0f})" for cost in costs.values())
+        shown = [(numeral(cost[seeds], ",.0f"), numeral(cost[seeds] / int(seeds), ",.0f")) for cost in costs.values()]
+        cells = (f"{together} ({each})" for together, each in shown)
         table.add_row(seeds, *cells)
     return table
 
 
 def size_table(costs: Numbers) -> Table:
-    table = right_table("The same for ten seeds, with one number changed", "changed", *costs)
+    table = right_table(_("The same for ten seeds, with one number changed"), N_("changed"), *costs)
     for words in dict.fromkeys(words for cost in costs.values() for words in cost):
-        table.add_row(words, *(f"{cost[words]:,.0f}" if words in cost else "" for cost in costs.values()))
+        table.add_row(
+            in_words(words), *(numeral(cost[words], ",.0f") if words in cost else "" for cost in costs.values())
+        )
     return table
 
 
 def recurrent_table(costs: Numbers) -> Table:
     columns = next(iter(costs.values()))
-    table = right_table("Milliseconds of a training step, 100 steps, 64 units", "batch", *columns)
+    table = right_table(_("Milliseconds of a training step, 100 steps, 64 units"), N_("batch"), *columns)
     for batch, row in costs.items():
-        table.add_row(batch, *(f"{number:,.1f}" for number in row.values()))
+        table.add_row(batch, *(numeral(number, ",.1f") for number in row.values()))
     return table
 
 
 def memory_table(sizes: Numbers) -> Table:
-    table = right_table("Memory of one seed, full, with the tuned settings", "", "megabytes")
+    table = right_table(_("Memory of one seed, full, with the tuned settings"), "", N_("megabytes"))
     for part, size in sizes["megabytes"].items():
-        table.add_row(part, f"{size:,.2f}")
+        table.add_row(in_words(part), numeral(size, ",.2f"))
     return table
 
 
 def threshold_table(rows: Numbers) -> Table:
     columns = next(iter(rows.values()))
-    table = right_table("To the threshold: nine of ten seeds of ours, SB3's median seed", "agent", *columns)
+    title = _("To the threshold: nine of ten seeds of ours, SB3's median seed")
+    table = right_table(title, N_("agent"), *columns)
     for name, row in rows.items():
-        cells = ["never" if np.isinf(x) else "-" if np.isnan(x) else f"{x:,.2f}" for x in row.values()]
-        table.add_row(name, *(cell.removesuffix(".00") for cell in cells))
+        cells = [_("never") if np.isinf(x) else "-" if np.isnan(x) else numeral(x, ",.2f") for x in row.values()]
+        table.add_row(in_words(name), *(re.sub("[.,]00$", "", cell) for cell in cells))
     return table
 
 
 def change_table(findings: Findings) -> Table:
-    table = right_table("Against the saved numbers", "number", "before", "now", "cost now / before")
+    names = N_("number"), N_("before"), N_("now"), N_("cost now / before")
+    table = right_table(_("Against the saved numbers"), *names)
     for name, before, now, cost in findings.changes():
-        mark = " slower" if cost > SLOWER else " faster" if cost < 1 / SLOWER else ""
-        table.add_row(name, f"{before:,.4g}", f"{now:,.4g}", f"{cost:.2f}{mark}")
+        which, number = name.split(": ", 1)
+        shown = _("{cost:.2f} slower", cost=cost) if cost > SLOWER else f"{cost:.2f}"
+        shown = _("{cost:.2f} faster", cost=cost) if cost < 1 / SLOWER else shown
+        name = _("{table}: {number}", table=which, number=in_words(number))
+        table.add_row(name, numeral(before, ",.4g"), numeral(now, ",.4g"), shown)
     return table
 
 
 def plot_stepping(measured: Numbers) -> Figure:
     best = max(measured["balancier"].values()) / max(measured["sync"].values())
     figure, (axes,) = plotting.slide(
-        f"A batch steps up to {best:,.0f} times as many pendulums a second as SyncVectorEnv"
+        _("A batch steps up to {best:,.0f} times as many pendulums a second as SyncVectorEnv", best=best)
     )
     for name, label, color in (
-        ("bare", "bare NumPy, no resets", plotting.GRAY),
-        ("balancier", "Balancier's batch", plotting.BLUE),
-        ("sync", "Gymnasium's SyncVectorEnv", plotting.ORANGE),
+        ("bare", _("bare NumPy, no resets"), plotting.GRAY),
+        ("balancier", _("Balancier's batch"), plotting.BLUE),
+        ("sync", _("Gymnasium's SyncVectorEnv"), plotting.ORANGE),
     ):
         axes.loglog([int(n) for n in measured[name]], list(measured[name].values()), "o-", color=color, label=label)
-    axes.set_xlabel("environments")
-    axes.set_ylabel("steps per second, one core")
+    axes.set_xlabel(_("environments"))
+    axes.set_ylabel(_("steps per second, one core"))
     axes.legend()
     return figure
 
@@ -328,35 +349,36 @@ def plot_stepping(measured: Numbers) -> Figure:
 def plot_seeds(costs: Numbers) -> Figure:
     most = max(max(map(int, cost)) for cost in costs.values())
     words = ", ".join(f"{cost[str(most)] / cost['1']:.0f} ({name.upper()})" for name, cost in costs.items())
-    figure, (axes,) = plotting.slide(f"{most} seeds together cost as much as {words} alone")
+    title = _("{count} seeds together cost as much as {costs} alone", count=most, costs=words)
+    figure, (axes,) = plotting.slide(title)
     for color, (name, cost) in zip(plotting.COLORS, costs.items(), strict=False):
         seeds = np.array([int(count) for count in cost])
         axes.loglog(seeds, np.array(list(cost.values())) / cost["1"], "o-", color=color, label=name.upper())
-    axes.loglog(seeds, seeds, color=plotting.GRAY, linestyle=":", label="one after another")
+    axes.loglog(seeds, seeds, color=plotting.GRAY, linestyle=":", label=_("one after another"))
     axes.set_xticks(seeds, [str(s) for s in seeds])
     axes.minorticks_off()
-    axes.set_xlabel("seeds trained together")
-    axes.set_ylabel("cost, one seed = 1")
+    axes.set_xlabel(_("seeds trained together"))
+    axes.set_ylabel(_("cost, one seed = 1"))
     axes.legend()
     return figure
 
 
 def plot_threshold(rows: Numbers) -> Figure:
     won = sum(row["ratio"] < 1 for row in rows.values())
-    figure, (axes,) = plotting.slide(f"Ten seeds of ours learn sooner than one of SB3's on {won} of {len(rows)} tasks")
+    lesson = _("Ten seeds of ours learn sooner than one of SB3's on {won} of {count} tasks", won=won, count=len(rows))
+    figure, (axes,) = plotting.slide(lesson)
     y = np.arange(len(rows))[::-1]
     for offset, key, label, color in (
-        (0.2, "seconds", "nine of ten seeds of ours", plotting.BLUE),
-        (-0.2, "SB3's seconds", "SB3's median seed", plotting.ORANGE),
+        (0.2, "seconds", _("nine of ten seeds of ours"), plotting.BLUE),
+        (-0.2, "SB3's seconds", _("SB3's median seed"), plotting.ORANGE),
     ):
         seconds = np.array([row[key] for row in rows.values()])
         axes.barh(y + offset, np.where(np.isfinite(seconds), seconds, 0), 0.38, color=color, label=label)
         for at, value in zip(y + offset, seconds, strict=True):
-            axes.text(
-                value if np.isfinite(value) else 0, at, f" {value:.1f}" if np.isfinite(value) else " never", va="center"
-            )
-    axes.set_yticks(y, list(rows))
-    axes.set_xlabel("processor seconds to the threshold")
+            words = f"{value:.1f}" if np.isfinite(value) else _("never")
+            axes.text(value if np.isfinite(value) else 0, at, f" {words}", va="center")
+    axes.set_yticks(y, [in_words(name) for name in rows])
+    axes.set_xlabel(_("processor seconds to the threshold"))
     axes.margins(x=0.12)
     axes.grid(False)
     axes.legend()
@@ -364,27 +386,36 @@ def plot_threshold(rows: Numbers) -> Figure:
 
 
 PAGE = Page(
-    question="How much faster is one program for many pendulums, or many seeds, than one after another?",
-    formula=(r"speed $=$ steps / processor seconds", r"cost of $S$ seeds $=$ time together / time of one"),
+    question=_("How much faster is one program for many pendulums, or many seeds, than one after another?"),
+    formula=(_("speed $=$ steps / processor seconds"), _("cost of $S$ seeds $=$ time together / time of one")),
     captions={
-        "stepping": "A batch of pendulums is stepped by the same few array operations, however many there are. "
-        "SyncVectorEnv steps one after another, so its speed hardly grows.",
-        "seeds": "The dotted line is the cost of one training after another. Trainings that share their operations "
-        "cost far less, as long as the operations are small.",
-        "threshold": "Each bar ends where three evaluations in a row were at the threshold: for ours that of the ninth "
-        "of ten seeds, which train together. For SB3 it is the median seed, alone.",
+        "stepping": _(
+            "A batch of pendulums is stepped by the same few array operations, however many there are. SyncVectorEnv "
+            "steps one after another, so its speed hardly grows."
+        ),
+        "seeds": _(
+            "The dotted line is the cost of one training after another. Trainings that share their operations cost far "
+            "less, as long as the operations are small."
+        ),
+        "threshold": _(
+            "Each bar ends where three evaluations in a row were at the threshold: for ours that of the ninth of ten "
+            "seeds, which train together. For SB3 it is the median seed, alone."
+        ),
     },
     what_if=(
-        ("balancier bench --tables stepping --quick", "are the ratios the same in a shorter run?"),
-        ("balancier bench --tables threshold", "how soon have our ten seeds learned, and how soon has one of SB3's?"),
-        ("balancier train --seeds 1", "how long does one seed take, and how long do ten?"),
+        ("balancier bench --tables stepping --quick", _("are the ratios the same in a shorter run?")),
+        (
+            "balancier bench --tables threshold",
+            _("how soon have our ten seeds learned, and how soon has one of SB3's?"),
+        ),
+        ("balancier train --seeds 1", _("how long does one seed take, and how long do ten?")),
     ),
 )
 
 
 def forecast(flags: Bench) -> str:
     seconds = sum(COST[name] for name in set(flags.tables)) / (2 if flags.quick else 1)
-    return f"about {duration(seconds)}; close all other programs"
+    return _("about {time}; close all other programs", time=duration(seconds))
 
 
 LESSON = Lesson(
@@ -394,7 +425,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="balancier compare, where this speed is put to use",
+    next_command=_("balancier compare, where this speed is put to use"),
     check=check,
     files=files,
     page=PAGE,

@@ -17,11 +17,11 @@ from typing import Annotated
 
 import tyro
 
+from balancier import _
 from experiments.common.command import run_command
 from experiments.common.runs import console
 from experiments.exercises.runner import Outcome, check_file
 from experiments.exercises.sources import Id, choose, find, read_program
-from experiments.exercises.texts import _
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ def check(flags: Check) -> int:
     exercise = find(flags.id)
     path = choose(flags.file, exercise)
     read_program(path)  # what cannot be read is told before anything starts
-    say(_("check {id}: {path}").format(id=exercise.name, path=path))
+    say(_("check {id}: {path}", id=exercise.name, path=path))
     outcomes = check_file(exercise, path)
     for number, outcome in enumerate(outcomes, 1):
         for line in lines(number, outcome):
             say(line)
     right = sum(outcome.problem is None for outcome in outcomes)
-    say(_("{right} of {count} steps are right").format(right=right, count=len(outcomes)))
+    say(_("{right} of {count} steps are right", right=right, count=len(outcomes)))
     done = right == len(outcomes)
     say(_("Next: balancier exercise lists the others") if done else _("Next: correct the file and check it again"))
     return 0 if done else 1
@@ -58,15 +58,15 @@ def lines(number: int, outcome: Outcome) -> list[str]:
     """What is said about a step, in lines."""
     step, problem = outcome.step, outcome.problem
     if problem is None:
-        return [_("step {number}, {name}: right").format(number=number, name=step.name)]
-    told = [_("step {number}, {name}: not yet").format(number=number, name=step.name)]
+        return [_("step {number}, {name}: right", number=number, name=step.name)]
+    told = [_("step {number}, {name}: not yet", number=number, name=step.name)]
     if problem.get("whole"):
         told.append(_("    the file does not run, so no step can be checked"))
     if problem.get("call"):
-        told.append(_("    call: {call}").format(call=problem["call"]))
-    told.append(_("    found: {found}").format(found=problem["found"]))
-    told.append(_("    expected: {expected}").format(expected=problem["expected"] or step.returns))
-    told.append(_("    hint: {hint}").format(hint=step.hint))
+        told.append(_("    call: {call}", call=problem["call"]))
+    told.append(_("    found: {found}", found=problem["found"]))
+    told.append(_("    expected: {expected}", expected=problem["expected"] or step.returns))
+    told.append(_("    hint: {hint}", hint=step.hint))
     return told
 
 

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
+from balancier import N_, _, numeral
 from envs.datasets import Standardize
 from experiments.common import plotting
 from experiments.common.cifar_data import Images, load
@@ -42,6 +43,7 @@ from experiments.common.runs import Metric
 from models import CNN, SGD, Adam, FastCNN, cross_entropy, fit
 from models.fitting import accuracy, evaluate, triangle
 
+NETWORKS = {"course": N_("course"), "fast": N_("fast")}
 SHIFT = 2  # pixels: the largest shift of training pictures
 BATCH = {"course": 128, "fast": 1024}
 EPOCHS = {"course": 10, "fast": 16}  # at most, unless the flag says otherwise
@@ -231,7 +233,7 @@ def seconds_of_a_picture(network: OnBytes, images: Tensor, labels: Tensor) -> fl
     """Seconds for a step with pictures (S, B, 3, H, W), divided by B: the shortest of six, as others disturb some."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     seconds = []
-    for _ in range(6):
+    for __ in range(6):
         began = time.monotonic()
         torch.autograd.grad(cross_entropy(network(images), labels).sum(), parameters)
         seconds.append(time.monotonic() - began)
@@ -301,11 +303,12 @@ def train_network(
     record(MEASURED)
     small_epochs = int(SMALL_EPOCHS * epochs) if flags.network == "fast" else 0
     cost = SMALL**2 / 32**2  # of a small picture
-    with ProgressBar(steps * (epochs - (1 - cost) * small_epochs), "training") as progress:
+    with ProgressBar(steps * (epochs - (1 - cost) * small_epochs), _("training")) as progress:
 
         def change_and_count(batch: Tensor, epoch: float) -> Tensor:
             network.size = SMALL if epoch < small_epochs else None
-            progress.advance(cost if network.size else 1.0, f"epoch {int(epoch) + 1} of {epochs}")
+            description = _("epoch {number} of {count}", number=int(epoch) + 1, count=epochs)
+            progress.advance(cost if network.size else 1.0, description)
             return augment(batch, epoch)
 
         fit(
@@ -390,9 +393,20 @@ def measure(flags: Cifar) -> Findings:
 def forecast(flags: Cifar) -> str:
     images, planned = load(flags.data, flags.quick), plan(flags)
     dtype = str(planned.dtype).removeprefix("torch.")
-    width = f" of widths {planned.widths}" if flags.network == "fast" else ""
-    size = f"{len(images.train):,} pictures of {images.name}, {planned.epochs} epochs in {dtype}"
-    return "\n".join([f"{flags.network} network{width}, {size}, about {duration(planned.seconds)}", *images.notes])
+    if flags.network == "fast":
+        network = _("fast network of widths {widths}", widths=planned.widths)
+    else:
+        network = _("course network")
+    text = _(
+        "{network}, {count:,} pictures of {data}, {epochs} epochs in {dtype}, about {time}",
+        network=network,
+        count=len(images.train),
+        data=_(images.name),
+        epochs=planned.epochs,
+        dtype=dtype,
+        time=duration(planned.seconds),
+    )
+    return "\n".join([text, *images.notes])
 
 
 def metrics(findings: Findings) -> Iterable[Metric]:
@@ -421,11 +435,11 @@ def result(findings: Findings) -> dict[str, Any]:
 
 def table(findings: Findings) -> Table:
     """The network as PyTorch prints it, and what it reached."""
-    parts = "training accuracy", "test, one view", "test, all views"
-    numbers = Table("network", "data", "parameters", "epochs", "seconds", *parts)
+    parts = _("training accuracy"), _("test, one view"), _("test, all views")
+    numbers = Table(_("network"), _("data"), _("parameters"), _("epochs"), _("seconds"), *parts)
     accuracies = findings.train["accuracy"][-1].mean(), findings.accuracy_of_one_view, findings.test_accuracy.mean()
-    size, seconds = f"{findings.parameters:,}", f"{findings.seconds:.0f}"
-    cells = findings.network, findings.images.name, size, str(findings.plan.epochs), seconds
+    size, seconds = numeral(findings.parameters), f"{findings.seconds:.0f}"
+    cells = _(NETWORKS[findings.network]), _(findings.images.name), size, str(findings.plan.epochs), seconds
     numbers.add_row(*cells, *(f"{accuracy:.1%}" for accuracy in accuracies))
     stacked = Table.grid()
     stacked.add_row(Text(f"print(network)\n{findings.layers}\n"))
@@ -449,23 +463,27 @@ def plot_curves(findings: Findings) -> Figure:
     """Accuracy and loss against epochs, on training and test pictures."""
     figure, panels = plotting.new(2, width=6.8, height=6.8)
     epochs = range(findings.plan.epochs + 1)
-    for panel, name in zip(panels, ("accuracy", "loss"), strict=True):
+    for panel, name in zip(panels, (N_("accuracy"), N_("loss")), strict=True):
         for curves, label, color in (
-            (findings.train, "training pictures", plotting.BLUE),
-            (findings.test, "test pictures", plotting.ORANGE),
+            (findings.train, _("training pictures"), plotting.BLUE),
+            (findings.test, _("test pictures"), plotting.ORANGE),
         ):
             plotting.quantile_band(panel, epochs, curves[name], label, color, marker="o")
-        panel.set(xlabel="epoch", ylabel=name)
+        panel.set(xlabel=_("epoch"), ylabel=_(name))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     start, end = findings.test["accuracy"][0].mean(), findings.accuracy_of_one_view
     train = findings.train["accuracy"][-1].mean()
-    panels[0].set_title(f"test: {start:.0%} before training (a guess: 10 %)")
-    panels[1].set_title("cross-entropy")
+    panels[0].set_title(_("test: {start:.0%} before training (a guess: 10 %)", start=start))
+    panels[1].set_title(_("cross-entropy"))
     panels[0].legend(loc="lower right")
-    figure.suptitle(
-        f"{findings.images.name}, {findings.network} network: right for {train:.1%} of training pictures, "
-        f"{end:.1%} of test pictures"
+    title = _(
+        "{data}, {network} network: right for {train:.1%} of training pictures, {end:.1%} of test pictures",
+        data=_(findings.images.name),
+        network=_(NETWORKS[findings.network]),
+        train=train,
+        end=end,
     )
+    figure.suptitle(title)
     return figure
 
 
@@ -483,11 +501,17 @@ def plot_confusion(probabilities: Tensor, images: Images) -> Figure:
             panel.text(predicted, true, f"{value:.0f}", ha="center", va="center", color=color)
     panel.set_xticks(range(classes), images.classes, rotation=45, ha="right")
     panel.set_yticks(range(classes), images.classes)
-    panel.set(xlabel="predicted class", ylabel="true class")
+    panel.set(xlabel=_("predicted class"), ylabel=_("true class"))
     mistakes = percent - np.diag(np.diag(percent))
     true, predicted = (images.classes[index] for index in np.unravel_index(mistakes.argmax(), mistakes.shape))
-    panel.set_title(f"Most confused: {true} taken for {predicted} ({mistakes.max():.0f} % of them)")
-    figure.colorbar(image, ax=panel, label="percent of the true class")
+    title = _(
+        "Most confused: {true} taken for {predicted} ({percent:.0f} % of them)",
+        true=true,
+        predicted=predicted,
+        percent=mistakes.max(),
+    )
+    panel.set_title(title)
+    figure.colorbar(image, ax=panel, label=_("percent of the true class"))
     panel.grid(visible=False)
     return figure
 
@@ -512,11 +536,17 @@ def plot_feature_maps(findings: Findings, each: int = 2) -> Figure:
                 panel = panels[row * columns + column]
                 panel.imshow(maps[row, channel], cmap="gray", vmin=maps[:, channel].min(), vmax=maps[:, channel].max())
                 if row == 0:
-                    panel.set_title(f"block {block + 1}\n{maps.shape[2]} x {maps.shape[3]}", fontsize=15)
+                    height, width = maps.shape[2:]
+                    title = _("block {number}\n{height} x {width}", number=block + 1, height=height, width=width)
+                    panel.set_title(title, fontsize=15)
                 column += 1
-    panels[0].set_title("picture\n32 x 32", fontsize=15)
-    sizes = " to ".join(str(maps.shape[2]) for maps in (findings.feature_maps[0], findings.feature_maps[-1]))
-    figure.suptitle(f"From edges to parts: feature maps shrink from {sizes} pixels a side (bright: the kernel fits)")
+    panels[0].set_title(_("picture\n32 x 32"), fontsize=15)
+    title = _(
+        "From edges to parts: feature maps shrink from {first} to {last} pixels a side (bright: the kernel fits)",
+        first=findings.feature_maps[0].shape[2],
+        last=findings.feature_maps[-1].shape[2],
+    )
+    figure.suptitle(title)
     return figure
 
 
@@ -531,31 +561,46 @@ def plot_mistakes(probabilities: Tensor, images: Images, count: int = 15) -> Fig
     for panel, index in zip(panels, order, strict=False):
         panel.imshow(images.test[index].transpose(1, 2, 0))
         prediction, truth = images.classes[int(predicted[index])], images.classes[images.test_labels[index]]
-        panel.set_title(f"{prediction} {confidence[index]:.0%}\nis {truth}", fontsize=14)
-    figure.suptitle(f"{wrong.sum():,} mistakes among {len(wrong):,} test pictures; the network is surest of these")
+        share = float(confidence[index])
+        title = _("{predicted} {share:.0%}\nis {truth}", predicted=prediction, share=share, truth=truth)
+        panel.set_title(title, fontsize=14)
+    title = _(
+        "{wrong:,} mistakes among {count:,} test pictures; the network is surest of these",
+        wrong=wrong.sum(),
+        count=len(wrong),
+    )
+    figure.suptitle(title)
     return figure
 
 
 PAGE = Page(
-    question="How does a convolutional network tell ten kinds of pictures apart, and what does it see on the way?",
+    question=_("How does a convolutional network tell ten kinds of pictures apart, and what does it see on the way?"),
     formula=(
-        r"$s_{c}[i, j] = \sigma(b_c + \sum_{d, k, l} W_{c, d}[k, l] \, e_d[i + k, j + l])$ (convolution)",
+        _(r"$s_{c}[i, j] = \sigma(b_c + \sum_{d, k, l} W_{c, d}[k, l] \, e_d[i + k, j + l])$ (convolution)"),
         r"$\hat P(i|x) = \exp(\hat y_i) / \sum_c \exp(\hat y_c)$, $L = -\log \hat P(c|x)$",
     ),
     captions={
-        "curves": "Before training, the network is right for about one picture in ten, as a guess would be. "
-        "Training and test pictures are both measured as they are; the gap between them is overfitting.",
-        "confusion": "Each row is a true class, and its numbers add up to 100. "
-        "Off the diagonal stand the mistakes: classes that look alike are confused most.",
-        "feature_maps": "Each column is one kernel's output for three pictures. "
-        "The first block marks edges and colors where they are; later blocks respond to larger parts.",
-        "mistakes": "These wrong predictions have the highest confidence. "
-        "Some are hard for people, too; others show what the network has not learned.",
+        "curves": _(
+            "Before training, the network is right for about one picture in ten, as a guess would be. "
+            "Training and test pictures are both measured as they are; the gap between them is overfitting."
+        ),
+        "confusion": _(
+            "Each row is a true class, and its numbers add up to 100. "
+            "Off the diagonal stand the mistakes: classes that look alike are confused most."
+        ),
+        "feature_maps": _(
+            "Each column is one kernel's output for three pictures. "
+            "The first block marks edges and colors where they are; later blocks respond to larger parts."
+        ),
+        "mistakes": _(
+            "These wrong predictions have the highest confidence. "
+            "Some are hard for people, too; others show what the network has not learned."
+        ),
     },
     what_if=(
-        ("balancier cifar --network fast", "how much do depth, batch normalization and the better recipe add?"),
-        ("balancier cifar --epochs 30", "when do the curves of training and test pictures part?"),
-        ("balancier cifar --minutes 2", "how much is learned in the first minutes?"),
+        ("balancier cifar --network fast", _("how much do depth, batch normalization and the better recipe add?")),
+        ("balancier cifar --epochs 30", _("when do the curves of training and test pictures part?")),
+        ("balancier cifar --minutes 2", _("how much is learned in the first minutes?")),
     ),
 )
 
@@ -566,7 +611,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="balancier cifar --network fast, and compare it with --network course",
+    next_command=_("balancier cifar --network fast, and compare it with --network course"),
     metrics=metrics,
     check=lambda flags: load(flags.data, flags.quick),
     page=PAGE,

@@ -28,6 +28,7 @@ from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS
+from balancier import N_, _, numeral
 from envs.optimum import optimal_returns
 from experiments.common.baselines import (
     DEFAULTS,
@@ -60,8 +61,11 @@ class Compare(ParallelFlags):
     agents: Annotated[
         tuple[str, ...] | None,
         tyro.conf.arg(
-            help=f"all, or some of {', '.join(AGENTS)}; an agent that SB3 lacks stands alone (default: sac ppo dqn; "
-            "with --quick ppo dqn, because SB3's sac alone takes a minute)."
+            help=_(
+                "all, or some of {agents}; an agent that SB3 lacks stands alone (default: sac ppo dqn; "
+                "with --quick ppo dqn, because SB3's sac alone takes a minute).",
+                agents=", ".join(AGENTS),
+            )
         ),
     ] = None
     env: str | None = None
@@ -97,7 +101,7 @@ def train(job: Job, report: Callable[[float], None]) -> Training:
     """Train and test the agent of one job: ours with all its seeds, or SB3's with one."""
     entry: Entry = job.settings
 
-    def advance(steps: int, _: np.ndarray) -> None:
+    def advance(steps: int, returns: np.ndarray) -> None:
         report(job.cost * steps / entry.steps)
 
     callback = EvaluationCallback(entry.env, entry.steps, advance, EVALUATIONS)
@@ -175,7 +179,8 @@ def measure(flags: Compare) -> Findings:
 
 
 def forecast(flags: Compare) -> str:
-    return f"about {duration(wall_seconds(plan(flags), flags.processes))} with {flags.processes} processes"
+    time = duration(wall_seconds(plan(flags), flags.processes))
+    return _("about {time} with {count} processes", time=time, count=flags.processes)
 
 
 def metrics(findings: Findings) -> Iterable[Metric]:
@@ -190,56 +195,73 @@ def result(findings: Findings) -> dict[str, Any]:
         "machine": machine(),
         "rows": [row.result() for row in findings.rows],
         "pairs": findings.pairs,
-        "notes": notes(findings),
+        "notes": notes(findings, str.format),
     }
 
 
-def notes(findings: Findings) -> list[str]:
-    """What the table does not say: SB3's settings, who has the higher return, and trainings that failed."""
+def notes(findings: Findings, say: Callable[..., str] = _) -> list[str]:
+    """What the table does not say: SB3's settings, who has the higher return, and trainings that failed.
+
+    In the user's language; in English, for files, where `say` is `str.format`.
+    """
     lines = []
     for agent in findings.agents:
         rows = {row.entry.package: row for row in findings.rows_of(agent)}
-        head = f"{agent} on {next(iter(rows.values())).entry.env_name}: "
-        if len(rows) == 2:
-            lines.append(head + f"{settings_in_words(rows['sb3'].entry)}. {verdict(pair(*rows.values()))}.")
-        elif "balancier" in rows:
-            lines.append(head + ("no seeds of SB3's" if agent in SB3_COST else "SB3 has no such agent") + ".")
+        ours, theirs = rows.get("balancier"), rows.get("sb3")
+        head = say(N_("{agent} on {env}"), agent=agent, env=next(iter(rows.values())).entry.env_name)
+        settings = settings_in_words(theirs.entry, say) if theirs else ""
+        if ours and theirs:
+            known = {"head": head, "settings": settings, "verdict": verdict(pair(ours, theirs), say)}
+            lines.append(say(N_("{head}: {settings}. {verdict}."), **known))
+        elif theirs:
+            lines.append(say(N_("{head}: {settings}. No seeds of ours."), head=head, settings=settings))
+        elif agent in SB3_COST:
+            lines.append(say(N_("{head}: no seeds of SB3's."), head=head))
         else:
-            lines.append(head + f"{settings_in_words(rows['sb3'].entry)}. No seeds of ours.")
-        ours = rows.get("balancier")
-        if ours and ours.entry.settings == "zoo" and left_out(agent, ours.entry.env):
-            lines.append(head + f"ours have the zoo's settings without {', '.join(left_out(agent, ours.entry.env))}.")
+            lines.append(say(N_("{head}: SB3 has no such agent."), head=head))
+        if ours and ours.entry.settings == "zoo" and (left := left_out(agent, ours.entry.env)):
+            names = ", ".join(map(say, left))
+            lines.append(say(N_("{head}: ours have the zoo's settings without {names}."), head=head, names=names))
     for job, failure in findings.failures.items():
+        name = N_("{agent}, ours") if job.settings.package == "balancier" else N_("{agent}, SB3's")
         first, last = min(job.seeds), max(job.seeds)
-        seeds = f"seed {first}" if first == last else f"seeds {first} to {last}"
-        lines.append(f"{job.name}, {seeds}: in no row, because it did not finish ({failure.message}).")
+        seeds = N_("seed {first}") if first == last else N_("seeds {first} to {last}")
+        known = {"name": say(name, agent=job.settings.agent), "seeds": say(seeds, first=first, last=last)}
+        known |= {"message": failure.message}
+        lines.append(say(N_("{name}, {seeds}: in no row, because it did not finish ({message})."), **known))
     return lines
 
 
-def settings_in_words(entry: Entry) -> str:
+def settings_in_words(entry: Entry, say: Callable[..., str] = _) -> str:
     """Where SB3's settings come from, and whether the steps are those that they were published with."""
     name, settings = zoo_settings(entry.agent, entry.env)
+    if name == DEFAULTS and settings:
+        return say(N_("SB3 has its defaults, because the zoo has no settings here, and the zoo's noise"))
     if name == DEFAULTS:
-        return "SB3 has its defaults, because the zoo has no settings here" + (
-            ", and the zoo's noise" if settings else ""
-        )
-    published = settings.get("n_timesteps")
+        return say(N_("SB3 has its defaults, because the zoo has no settings here"))
+    published, starts = settings.get("n_timesteps"), settings.get("learning_starts", 0)
     if not published:
-        return f"SB3 has the settings of {name}, the nearest environment of its zoo, and as many steps as ours"
-    words = f"SB3 has its zoo's settings of {name}, made for {published:,} steps"
-    words += " as here" if entry.steps == published else f"; here it has {entry.steps:,}"
-    if settings.get("learning_starts", 0) >= entry.steps:
-        words += f", and it does not learn before step {settings['learning_starts']:,}"
-    return words
+        borrowed = N_("SB3 has the settings of {name}, the nearest environment of its zoo, and as many steps as ours")
+        return say(borrowed, name=name)
+    same = N_("SB3 has its zoo's settings of {name}, made for {published:,} steps as here")
+    other = N_("SB3 has its zoo's settings of {name}, made for {published:,} steps; here it has {steps:,}")
+    words = say(same if entry.steps == published else other, name=name, published=published, steps=entry.steps)
+    late = N_("{words}, and it does not learn before step {starts:,}")
+    return say(late, words=words, starts=starts) if starts >= entry.steps else words
 
 
-def verdict(pair: dict[str, Any]) -> str:
+def verdict(pair: dict[str, Any], say: Callable[..., str] = _) -> str:
     """Who has the higher return, in words."""
-    numbers = f"P(ours higher) {pair['probability_of_improvement']:.2f}, p {pair['p_value']:.3f}"
     if np.isnan(pair["p_value"]):
-        return "One seed does not decide who has the higher return"
-    words = {"balancier": "Ours have the higher return", "sb3": "SB3 has the higher return"}
-    return f"{words.get(pair['higher_return'], 'The seeds do not decide who has the higher return')} ({numbers})"
+        return say(N_("One seed does not decide who has the higher return"))
+    words = {
+        "balancier": N_("Ours have the higher return ({numbers})"),
+        "sb3": N_("SB3 has the higher return ({numbers})"),
+        "undecided": N_("The seeds do not decide who has the higher return ({numbers})"),
+    }
+    share, p_value = pair["probability_of_improvement"], pair["p_value"]
+    numbers = say(N_("P(ours higher) {share:.2f}, p {p_value:.3f}"), share=share, p_value=p_value)
+    return say(words[pair["higher_return"]], numbers=numbers)
 
 
 def iqm_in_words(values: dict[str, Any]) -> str:
@@ -251,32 +273,35 @@ def iqm_in_words(values: dict[str, Any]) -> str:
 def table(findings: Findings) -> Table:
     caption = [
         *notes(findings),
-        "Seconds: processor time of training all seeds, one thread, without evaluations. To threshold: the median",
-        "seed; the seconds of ours are those of all seeds together until then, SB3's those of one seed. Last column:",
-        "processor seconds that a step of a seed costs, SB3's divided by ours.",
+        _(
+            "Seconds: processor time of training all seeds, one thread, without evaluations. To threshold: the median\n"
+            "seed; the seconds of ours are those of all seeds together until then, SB3's those of one seed. Last "
+            "column:\nprocessor seconds that a step of a seed costs, SB3's divided by ours."
+        ),
     ]
-    table = Table(title="Tested on the same starts", caption="\n".join(caption), caption_justify="left", box=box.SIMPLE)
+    title = _("Tested on the same starts")
+    table = Table(title=title, caption="\n".join(caption), caption_justify="left", box=box.SIMPLE)
     table.padding = (0, 0)  # a line of 130 characters has room for every number
-    names = ("agent", "library", "seeds", "steps", "seconds", "IQM [95 %]", "worst\nseed", "regret")
-    for name in (*names, "steps to\nthreshold", "seconds to\nthreshold", "SB3's cost\n/ ours"):
-        left = name in ("agent", "library")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+    names = [_("agent"), _("library"), _("seeds"), _("steps"), _("seconds"), _("IQM [95 %]"), _("worst\nseed")]
+    names += [_("regret"), _("steps to\nthreshold"), _("seconds to\nthreshold"), _("SB3's cost\n/ ours")]
+    for index, name in enumerate(names):
+        table.add_column(name, justify="left" if index < 2 else "right", no_wrap=True)
     speedups = {pair["agent"]: f"{pair['speedup']:.1f}" for pair in findings.pairs}
     for row in findings.rows:
         entry, values = row.entry, row.result()
         steps, seconds = median(values["steps_to_threshold"]), median(values["seconds_to_threshold"])
-        never = "-" if entry.threshold is None else "never"
+        never = "-" if entry.threshold is None else _("never")
         failed = sum(len(job.seeds) for job in findings.failures if job.settings == entry)
         table.add_row(
             entry.agent,
             entry.package,
-            f"{len(row.seeds)} of {len(row.seeds) + failed}" if failed else str(len(row.seeds)),
-            f"{entry.steps:,}",
+            _("{count} of {all}", count=len(row.seeds), all=len(row.seeds) + failed) if failed else str(len(row.seeds)),
+            numeral(entry.steps),
             f"{sum(row.train_seconds):.1f}",
             iqm_in_words(values),
             f"{row.returns.min():.1f}",
             "-" if values["regret"] is None else f"{values['regret']:.1f}",
-            never if steps is None else f"{steps:,.0f}",
+            never if steps is None else numeral(steps, ",.0f"),
             never if seconds is None else f"{seconds:.1f}",
             speedups.get(entry.agent, "") if entry.package == "balancier" else "",
         )
@@ -284,24 +309,30 @@ def table(findings: Findings) -> Table:
 
 
 PAGE = Page(
-    question="Which agents learn better and faster: ours, ten seeds at once, or those of Stable-Baselines3?",
+    question=_("Which agents learn better and faster: ours, ten seeds at once, or those of Stable-Baselines3?"),
     formula=(
-        r"IQM: the mean of the middle half of the seeds",
-        r"regret $=$ return of the optimum $-$ IQM, from the same starts",
+        _("IQM: the mean of the middle half of the seeds"),
+        _("regret $=$ return of the optimum $-$ IQM, from the same starts"),
     ),
     captions={
-        "learning_curves": "Above stands the return against the steps of each seed, below against processor seconds, "
-        "in which ten seeds of ours train together and one of SB3's alone. The agent is faster whose curve reaches the "
-        "threshold farther left.",
-        "returns": "Each dot is the mean return of one seed in the test, from the same starts for both. A seed far "
-        "below the others has not learned the task.",
-        "times": "On the left is what a thousand steps of one seed cost. On the right is how long nine of ten seeds of "
-        "ours need to the threshold, and the median seed of SB3's.",
+        "learning_curves": _(
+            "Above stands the return against the steps of each seed, below against processor seconds, in which ten "
+            "seeds of ours train together and one of SB3's alone. The agent is faster whose curve reaches the "
+            "threshold farther left."
+        ),
+        "returns": _(
+            "Each dot is the mean return of one seed in the test, from the same starts for both. A seed far below the "
+            "others has not learned the task."
+        ),
+        "times": _(
+            "On the left is what a thousand steps of one seed cost. On the right is how long nine of ten seeds of ours "
+            "need to the threshold, and the median seed of SB3's."
+        ),
     },
     what_if=(
-        ("balancier compare --agents all", "which agent needs the fewest steps, and which the fewest seconds?"),
-        ("balancier compare --agents ppo --env CartPole-v1", "who wins in another environment?"),
-        ("balancier compare --settings zoo", "what remains if ours have the settings of SB3's zoo?"),
+        ("balancier compare --agents all", _("which agent needs the fewest steps, and which the fewest seconds?")),
+        ("balancier compare --agents ppo --env CartPole-v1", _("who wins in another environment?")),
+        ("balancier compare --settings zoo", _("what remains if ours have the settings of SB3's zoo?")),
     ),
 )
 
@@ -312,7 +343,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="balancier train, then watch it; balancier compare --help for more",
+    next_command=_("balancier train, then watch it; balancier compare --help for more"),
     metrics=metrics,
     check=check,
     page=PAGE,

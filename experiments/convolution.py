@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
+from balancier import N_, _, numeral
 from envs.raster import SIZE, draw, labeled_frames
 from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
@@ -46,13 +47,13 @@ LARGE = 128  # side of the picture that kernels are shown on, pixels
 WIDEST = 8  # largest shift, pixels
 SHIFTS = range(WIDEST + 1)
 TRAIN, TEST, DENSE, ORDER = 380, 381, 382, 383  # random streams
-COLORS = {"convolutional": plotting.BLUE, "dense": plotting.ORANGE}
+COLORS = {N_("convolutional"): plotting.BLUE, N_("dense"): plotting.ORANGE}
 
 KERNELS = {
-    "box blur": np.full((5, 5), 1 / 25),
-    "Laplace": np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]]),
-    "Sobel, to the right": np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]),
-    "Sobel, downwards": np.array([[-1, -2, -1], [0, 0, 0], [1, 2, 1]]),
+    N_("box blur"): np.full((5, 5), 1 / 25),
+    N_("Laplace"): np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]]),
+    N_("Sobel, to the right"): np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]),
+    N_("Sobel, downwards"): np.array([[-1, -2, -1], [0, 0, 0], [1, 2, 1]]),
 }
 
 
@@ -154,16 +155,19 @@ def networks(seeds: Sequence[int]) -> dict[str, torch.nn.Module]:
     }
 
 
+def layer_sizes(channels: Sequence[int] = CHANNELS) -> list[dict[str, int]]:
+    """Of each convolution: its number, how many maps go in (a) and come out (b), and their side in pixels."""
+    pairs = zip((3, *channels), channels, strict=False)
+    return [{"layer": layer + 1, "a": a, "b": b, "side": SIZE // 2**layer} for layer, (a, b) in enumerate(pairs)]
+
+
 def layer_parameters(channels: Sequence[int] = CHANNELS, kernel_size: int = 3) -> dict[str, tuple[int, int]]:
     """Parameters of each convolution, and of a dense layer with the same inputs and outputs."""
-    counts, side = {}, SIZE
-    for layer, (a, b) in enumerate(zip((3, *channels), channels, strict=False), 1):
-        pixels = side**2
-        counts[f"layer {layer}: {a} to {b} maps, {side} x {side}"] = (
-            b * (a * kernel_size**2 + 1),
-            b * pixels * (a * pixels + 1),
-        )
-        side //= 2
+    counts = {}
+    for sizes in layer_sizes(channels):
+        a, b, pixels = sizes["a"], sizes["b"], sizes["side"] ** 2
+        name = "layer {layer}: {a} to {b} maps, {side} x {side}".format(**sizes)
+        counts[name] = b * (a * kernel_size**2 + 1), b * pixels * (a * pixels + 1)
     return counts
 
 
@@ -246,7 +250,7 @@ def measure(flags: Convolution) -> Findings:
     trained, shuffled_test = networks(flags.all_seeds), shuffled(test, order)
     # An epoch of the dense network takes a tenth of one of the convolutional network.
     shares = {"convolutional": 1.0, "dense": 0.1}
-    with ProgressBar(2 * sum(shares.values()) * flags.epochs_to_run, "training") as progress:
+    with ProgressBar(2 * sum(shares.values()) * flags.epochs_to_run, _("training")) as progress:
 
         def run(name: str, network: torch.nn.Module, data: TensorDataset, test: TensorDataset) -> History:
             return fit(
@@ -258,7 +262,7 @@ def measure(flags: Convolution) -> Findings:
                 learning_rate=flags.learning_rate,
                 validation=test,
                 metrics={"accuracy": accuracy},
-                callback=lambda *_: progress.advance(shares[name], name),
+                callback=lambda *__: progress.advance(shares[name], _(name)),
             )
 
         histories = {name: run(name, network, data, test) for name, network in trained.items()}
@@ -282,7 +286,7 @@ def measure(flags: Convolution) -> Findings:
 
 def forecast(flags: Convolution) -> str:
     seconds = 8 + 6e-4 * flags.seeds * flags.frames_to_run * flags.epochs_to_run
-    return f"{flags.seeds} seeds, about {duration(seconds)}"
+    return _("{seeds} seeds, about {time}", seeds=flags.seeds, time=duration(seconds))
 
 
 # Output
@@ -310,13 +314,14 @@ def result(findings: Findings) -> dict[str, Any]:
 
 
 def table(findings: Findings) -> Table:
-    columns = "parameters", "test accuracy (range of seeds)", f"shifted by {WIDEST} pixels", "with shuffled pixels"
-    table = Table("network", *columns)
+    columns = _("parameters"), _("test accuracy (range of seeds)"), _("shifted by {count} pixels", count=WIDEST)
+    table = Table(_("network"), *columns, _("with shuffled pixels"))
     for name, values in findings.test_accuracy.items():
-        tested = f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
+        mean, low, high = values.mean(), values.min(), values.max()
+        tested = _("{mean:.3f} ({low:.3f} to {high:.3f})", mean=mean, low=low, high=high)
         shifted = findings.accuracy_by_shift[name][-1].mean()
         mixed = findings.shuffled_accuracy[name].mean()
-        table.add_row(name, f"{findings.parameters[name]:,}", tested, f"{shifted:.3f}", f"{mixed:.3f}")
+        table.add_row(_(name), numeral(findings.parameters[name]), tested, f"{shifted:.3f}", f"{mixed:.3f}")
     return table
 
 
@@ -355,31 +360,36 @@ def plot_rgb(findings: Findings, picture: np.ndarray) -> Figure:
     """A picture and its three matrices; the same pixels in another order, and what both networks make of that."""
     before = {name: values.mean() for name, values in findings.test_accuracy.items()}
     after = {name: values.mean() for name, values in findings.shuffled_accuracy.items()}
-    figure, panels = plotting.slide(
+    title = _(
         "A flat vector loses which pixels are neighbors: with shuffled pixels the convolutional network\n"
-        f"falls from {before['convolutional']:.2f} to {after['convolutional']:.2f}, "
-        f"the dense one does not notice ({before['dense']:.2f} and {after['dense']:.2f})",
-        3,
-        2,
+        "falls from {before:.2f} to {after:.2f}, the dense one does not notice ({dense:.2f} and {shuffled:.2f})",
+        before=before["convolutional"],
+        after=after["convolutional"],
+        dense=before["dense"],
+        shuffled=after["dense"],
     )
-    title = f"a picture, 3 x {SIZE} x {SIZE}"
-    plot_picture(panels[0], picture.transpose(1, 2, 0), title, note=f"flat: {picture.size:,} numbers")
-    for panel, name, matrix in zip(panels[1:4], ("red", "green", "blue"), picture, strict=True):
+    figure, panels = plotting.slide(title, 3, 2)
+    title, note = _("a picture, 3 x {side} x {side}", side=SIZE), _("flat: {count:,} numbers", count=picture.size)
+    plot_picture(panels[0], picture.transpose(1, 2, 0), title, note=note)
+    titles = _("its red matrix"), _("its green matrix"), _("its blue matrix")
+    for panel, title, matrix in zip(panels[1:4], titles, picture, strict=True):
         row, column = SIZE - 10, 10  # a pixel of the rod
-        note = f"row {row}, column {column}: {matrix[row, column]:.2f}"
-        plot_picture(panel, matrix, f"its {name} matrix", note=note)
+        value = matrix[row, column]
+        note = _("row {row}, column {column}: {value:.2f}", row=row, column=column, value=value)
+        plot_picture(panel, matrix, title, note=note)
     mixed = picture.reshape(3, -1)[:, findings.order].reshape(picture.shape)
-    plot_picture(panels[4], mixed.transpose(1, 2, 0), "the same pixels, shuffled", note="flat: the same numbers")
+    title, note = _("the same pixels, shuffled"), _("flat: the same numbers")
+    plot_picture(panels[4], mixed.transpose(1, 2, 0), title, note=note)
     places = np.arange(len(before))
     for offset, values, color, label in (
-        (-0.2, before, plotting.BLUE, "pictures"),
-        (0.2, after, plotting.ORANGE, "shuffled"),
+        (-0.2, before, plotting.BLUE, _("pictures")),
+        (0.2, after, plotting.ORANGE, _("shuffled")),
     ):
         bars = panels[5].bar(places + offset, list(values.values()), 0.38, color=color, label=label)
         panels[5].bar_label(bars, [f"{value:.2f}" for value in values.values()], fontsize=14)
-    panels[5].set_xticks(places, list(before))
-    panels[5].set(ylim=(0, 1.25), ylabel="test accuracy")
-    panels[5].axhline(0.1, color="black", linestyle="--", linewidth=1.5, label="chance")
+    panels[5].set_xticks(places, [_(name) for name in before])
+    panels[5].set(ylim=(0, 1.25), ylabel=_("test accuracy"))
+    panels[5].axhline(0.1, color="black", linestyle="--", linewidth=1.5, label=_("chance"))
     panels[5].grid(False)
     panels[5].legend(loc="upper right", ncols=3, columnspacing=0.8, handlelength=1.2)
     return figure
@@ -387,41 +397,51 @@ def plot_rgb(findings: Findings, picture: np.ndarray) -> Figure:
 
 def plot_kernels(picture: np.ndarray) -> Figure:
     """One picture, and the outputs of kernels that are written by hand."""
-    figure, panels = plotting.slide(
+    title = _(
         "A kernel is a small matrix of weights: these four blur a picture or find its edges\n"
-        "(red above zero, blue below, white zero)",
-        3,
-        2,
+        "(red above zero, blue below, white zero)"
     )
-    plot_picture(panels[0], picture, f"a picture, {len(picture)} x {len(picture)} pixels", note="0 black ... 1 white")
+    figure, panels = plotting.slide(title, 3, 2)
+    title = _("a picture, {side} x {side} pixels", side=len(picture))
+    plot_picture(panels[0], picture, title, note=_("0 black ... 1 white"))
     blurred = convolve(picture, KERNELS["box blur"], padding=2)
-    plot_picture(panels[1], blurred[2:-2, 2:-2], "box blur: mean of 5 x 5", note="25 weights of 1/25")
+    plot_picture(panels[1], blurred[2:-2, 2:-2], _("box blur: mean of 5 x 5"), note=_("25 weights of 1/25"))
     edges = {name: convolve(picture, KERNELS[name]) for name in list(KERNELS)[1:]}
     for panel, (name, output) in zip(panels[2:5], edges.items(), strict=True):
-        plot_picture(panel, output, name, signed=True, note=kernel_text(KERNELS[name]))
+        plot_picture(panel, output, _(name), signed=True, note=kernel_text(KERNELS[name]))
     magnitude = np.hypot(edges["Sobel, to the right"], edges["Sobel, downwards"])
-    plot_picture(panels[5], magnitude, "length of both Sobels", note="sqrt(right^2 + down^2)")
+    plot_picture(panels[5], magnitude, _("length of both Sobels"), note=_("sqrt(right^2 + down^2)"))
     return figure
 
 
 def plot_sizes(picture: np.ndarray) -> Figure:
     """The size of the output with padding, stride and pooling; the background of the picture is 0, as the padding."""
     kernel, n = "Sobel, downwards", len(picture)
-    figure, panels = plotting.slide(
-        f"{n} x {n} pixels: padding 1 keeps the size, stride 2 halves it, pooling over 4 x 4 leaves {n // 4}\n"
-        f"(kernel of the first four: {kernel}, 3 x 3; red above zero, blue below)",
-        3,
-        2,
+    title = _(
+        "{n} x {n} pixels: padding 1 keeps the size, stride 2 halves it, pooling over 4 x 4 leaves {pooled}\n"
+        "(kernel of the first four: {kernel}, 3 x 3; red above zero, blue below)",
+        n=n,
+        pooled=n // 4,
+        kernel=_(kernel),
     )
-    settings = {"no padding": (1, 0), "padding 1": (1, 1), "padding 1, stride 2": (2, 1), "padding 1, stride 4": (4, 1)}
-    for panel, (name, (stride, padding)) in zip(panels, settings.items(), strict=False):
+    figure, panels = plotting.slide(title, 3, 2)
+    settings = (
+        (N_("no padding: {side} x {side}"), 1, 0),
+        (N_("padding 1: {side} x {side}"), 1, 1),
+        (N_("padding 1, stride 2: {side} x {side}"), 2, 1),
+        (N_("padding 1, stride 4: {side} x {side}"), 4, 1),
+    )
+    for panel, (title, stride, padding) in zip(panels, settings, strict=False):
         output = convolve(picture, KERNELS[kernel], stride, padding)
         rule = f"({n} + {2 * padding} - 3) // {stride} + 1 = {len(output)}"
-        plot_picture(panel, output, f"{name}: {len(output)} x {len(output)}", signed=True, note=rule)
-    for panel, function, name in zip(panels[4:], (np.max, np.mean), ("largest", "mean"), strict=True):
+        plot_picture(panel, output, _(title, side=len(output)), signed=True, note=rule)
+    poolings = (
+        (N_("pooling, largest of 4 x 4: {side} x {side}"), np.max),
+        (N_("pooling, mean of 4 x 4: {side} x {side}"), np.mean),
+    )
+    for panel, (title, function) in zip(panels[4:], poolings, strict=True):
         output = pool(picture, 4, function)
-        title = f"pooling, {name} of 4 x 4: {len(output)} x {len(output)}"
-        plot_picture(panel, output, title, note=f"{n} // 4 = {len(output)}")
+        plot_picture(panel, output, _(title, side=len(output)), note=f"{n} // 4 = {len(output)}")
     return figure
 
 
@@ -435,14 +455,17 @@ def tiles(maps: np.ndarray, columns: int) -> np.ndarray:
 
 def plot_feature_maps(findings: Findings) -> Figure:
     """Feature maps of every layer of the first seed's network, for one picture."""
-    sizes = [maps.shape for maps in findings.feature_maps]
-    steps = ", then ".join(f"{count} maps of {height} x {width}" for count, height, width in sizes)
-    figure, panels = plotting.slide(f"Deeper layers have more maps and fewer pixels:\n{steps}", 2, 2)
-    plot_picture(panels[0], findings.picture.transpose(1, 2, 0) + 0.5, f"a test picture, 3 x {SIZE} x {SIZE}")
+    sizes = [dict(zip(("count", "height", "width"), maps.shape, strict=True)) for maps in findings.feature_maps]
+    steps = _(", then ").join(_("{count} maps of {height} x {width}", **size) for size in sizes)
+    title = _("Deeper layers have more maps and fewer pixels:")
+    figure, panels = plotting.slide(f"{title}\n{steps}", 2, 2)
+    title = _("a test picture, 3 x {side} x {side}", side=SIZE)
+    plot_picture(panels[0], findings.picture.transpose(1, 2, 0) + 0.5, title)
     for layer, (panel, maps) in enumerate(zip(panels[1:], findings.feature_maps, strict=True), 1):
         active = int((maps.max((1, 2)) > 0).sum())
         plot_picture(panel, tiles(maps, columns={8: 4, 16: 8, 32: 8}[len(maps)]), "")
-        panel.set_title(f"layer {layer}: {len(maps)} maps, {active} of them not zero")
+        title = _("layer {layer}: {count} maps, {active} of them not zero", layer=layer, count=len(maps), active=active)
+        panel.set_title(title)
     return figure
 
 
@@ -451,28 +474,34 @@ def plot_parameters(findings: Findings) -> Figure:
     counts = layer_parameters()
     ratio = max(b / a for a, b in counts.values())
     tested = {name: values.mean() for name, values in findings.test_accuracy.items()}
-    figure, panels = plotting.slide(
-        f"A convolution needs up to {ratio:,.0f} times fewer parameters than a dense layer,\n"
-        f"and its network is right more often: {tested['convolutional']:.2f} against {tested['dense']:.2f}",
-        2,
+    title = _(
+        "A convolution needs up to {ratio:,.0f} times fewer parameters than a dense layer,\n"
+        "and its network is right more often: {convolutional:.2f} against {dense:.2f}",
+        ratio=ratio,
+        **tested,
     )
+    figure, panels = plotting.slide(title, 2)
     places = np.arange(len(counts))
-    for offset, column, color, name in ((-0.2, 0, plotting.BLUE, "convolution"), (0.2, 1, plotting.ORANGE, "dense")):
+    for offset, column, color, name in (
+        (-0.2, 0, plotting.BLUE, _("convolution")),
+        (0.2, 1, plotting.ORANGE, _("dense")),
+    ):
         values = [pair[column] for pair in counts.values()]
         bars = panels[0].bar(places + offset, values, 0.38, color=color, label=name)
-        panels[0].bar_label(bars, [f"{value:,}" for value in values], fontsize=13)
-    panels[0].set_xticks(places, [name.replace(": ", "\n").replace(", ", "\n") for name in counts])
-    panels[0].set(yscale="log", ylabel="parameters", title="layers with the same inputs and outputs")
+        panels[0].bar_label(bars, [numeral(value) for value in values], fontsize=13)
+    labels = [_("layer {layer}\n{a} to {b} maps\n{side} x {side}", **sizes) for sizes in layer_sizes()]
+    panels[0].set_xticks(places, labels)
+    panels[0].set(yscale="log", ylabel=_("parameters"), title=_("layers with the same inputs and outputs"))
     panels[0].set_ylim(10, 3e9)
     panels[0].grid(False)
     panels[0].legend(loc="upper right", ncols=2)
     for name, history in findings.histories.items():
         values = history.validation["accuracy"]
-        label = f"{name}, {findings.parameters[name]:,} parameters"
+        label = _("{network}, {count:,} parameters", network=_(name), count=findings.parameters[name])
         plotting.mean_band(panels[1], range(1, len(values) + 1), values, label, COLORS[name], marker="o")
-    panels[1].axhline(0.1, color="black", linestyle="--", linewidth=1.5, label="chance")
-    panels[1].set(title="whole networks (mean and range of seeds)", xlabel="epochs", ylim=(0, 1.03))
-    panels[1].set_ylabel("accuracy, test pictures")
+    panels[1].axhline(0.1, color="black", linestyle="--", linewidth=1.5, label=_("chance"))
+    panels[1].set(title=_("whole networks (mean and range of seeds)"), xlabel=_("epochs"), ylim=(0, 1.03))
+    panels[1].set_ylabel(_("accuracy, test pictures"))
     panels[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.12))
     return figure
 
@@ -481,54 +510,76 @@ def plot_shifts(findings: Findings) -> Figure:
     """The accuracy of both networks and the equivariance error of each layer, against the shift of the picture."""
     errors, accuracies = findings.equivariance_errors, findings.accuracy_by_shift
     left = {name: values[-1].mean() for name, values in accuracies.items()}
-    figure, panels = plotting.slide(
-        f"Shifted by {WIDEST} pixels, the convolutional network is still right for {left['convolutional']:.2f} "
-        f"of the pictures,\nthe dense one for {left['dense']:.2f}; chance is 0.10",
-        2,
+    title = _(
+        "Shifted by {count} pixels, the convolutional network is still right for {convolutional:.2f} "
+        "of the pictures,\nthe dense one for {dense:.2f}; chance is 0.10",
+        count=WIDEST,
+        **left,
     )
+    figure, panels = plotting.slide(title, 2)
     for name, values in accuracies.items():
-        plotting.mean_band(panels[0], SHIFTS, values, name, COLORS[name], marker="o")
+        plotting.mean_band(panels[0], SHIFTS, values, _(name), COLORS[name], marker="o")
         panels[0].annotate(f"{left[name]:.2f}", (WIDEST, left[name]), (0, 12), textcoords="offset points", ha="center")
-    panels[0].set(xlabel="shift of the picture, pixels", ylabel="accuracy, test pictures", ylim=(0, 1.03))
-    panels[0].set_title("whole networks (mean and range of seeds)")
-    panels[0].axhline(0.1, color="black", linestyle="--", linewidth=1.5, label="chance")
+    panels[0].set(xlabel=_("shift of the picture, pixels"), ylabel=_("accuracy, test pictures"), ylim=(0, 1.03))
+    panels[0].set_title(_("whole networks (mean and range of seeds)"))
+    panels[0].axhline(0.1, color="black", linestyle="--", linewidth=1.5, label=_("chance"))
     colors = (plotting.BLUE, plotting.SKY, plotting.PURPLE, plotting.GRAY, plotting.ORANGE)
-    for (name, values), color, marker in zip(errors.items(), colors, "os^Dv", strict=True):
-        panels[1].plot(SHIFTS, values, color=color, marker=marker, label=name)
+    layers = range(1, len(CHANNELS) + 1)
+    pooled = [_("layer {layer}, pooled to 1/{parts}", layer=layer, parts=2**layer) for layer in layers]
+    labels = [_("one convolution"), *pooled, _("dense layer")]
+    for label, values, color, marker in zip(labels, errors.values(), colors, "os^Dv", strict=True):
+        panels[1].plot(SHIFTS, values, color=color, marker=marker, label=label)
     best, worst = (max(errors[name]) for name in ("one convolution", "dense layer"))
-    panels[1].set_title(f"convolution: error {best:.1g}, dense layer: {worst:.1f}")
-    panels[1].set(xlabel="shift of the picture, pixels", ylabel="equivariance error (0: perfect)")
+    panels[1].set_title(_("convolution: error {best:.1g}, dense layer: {worst:.1f}", best=best, worst=worst))
+    panels[1].set(xlabel=_("shift of the picture, pixels"), ylabel=_("equivariance error (0: perfect)"))
     for panel in panels:
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     return figure
 
 
 PAGE = Page(
-    question="Why do networks for pictures use convolutions, and not dense layers on a flat vector?",
+    question=_("Why do networks for pictures use convolutions, and not dense layers on a flat vector?"),
     formula=(
-        r"$s_{ij} = b + \sum_{c, u, v} w_{cuv} \; x_{c, \, i + u, \, j + v}$ (channels $c$, kernel $u, v$)",
-        r"size of the output: $\lfloor (n + 2 \, \mathrm{padding} - k) / \mathrm{stride} \rfloor + 1$",
-        r"parameters: $C_{out} (C_{in} k^2 + 1)$ for a convolution, "
-        r"$C_{out} n^2 (C_{in} n^2 + 1)$ for a dense layer",
+        _(r"$s_{ij} = b + \sum_{c, u, v} w_{cuv} \; x_{c, \, i + u, \, j + v}$ (channels $c$, kernel $u, v$)"),
+        _(r"size of the output: $\lfloor (n + 2 \, \mathrm{padding} - k) / \mathrm{stride} \rfloor + 1$"),
+        _(
+            r"parameters: $C_{out} (C_{in} k^2 + 1)$ for a convolution, "
+            r"$C_{out} n^2 (C_{in} n^2 + 1)$ for a dense layer"
+        ),
     ),
     captions={
-        "rgb": "A color picture is three matrices, one for red, green and blue; the rod is darkest in green and blue. "
-        "Shuffling parts the neighbors: the convolutional network loses accuracy, the dense one learns as before.",
-        "kernels": "Each output pixel is the sum of kernel weights times the pixels under them. Blur averages, Laplace "
-        "marks all edges, and each Sobel marks the edges of one direction.",
-        "stride_padding_pooling": "The line below each picture computes its size. Stride and pooling keep the shape of "
-        "the rod with far fewer pixels.",
-        "feature_maps": "Each layer halves the picture and makes more maps of it. The maps of the first layer still "
-        "look like the picture, those of the last say which features are in which of 16 places.",
-        "parameters": "Left, with a logarithmic axis: a convolution shares its weights between all places of the "
-        "picture. Right: with a fifth of the parameters, the convolutional network learns more from each epoch.",
-        "shifts": "Left: compare what is left at the right end, not what was lost; the convolutional network stays "
-        "ahead. Right: shifting the input of a convolution only shifts its output; pooling keeps that for whole cells.",
+        "rgb": _(
+            "A color picture is three matrices, one for red, green and blue; the rod is darkest in green and blue. "
+            "Shuffling parts the neighbors: the convolutional network loses accuracy, the dense one learns as before."
+        ),
+        "kernels": _(
+            "Each output pixel is the sum of kernel weights times the pixels under them. Blur averages, Laplace "
+            "marks all edges, and each Sobel marks the edges of one direction."
+        ),
+        "stride_padding_pooling": _(
+            "The line below each picture computes its size. Stride and pooling keep the shape of "
+            "the rod with far fewer pixels."
+        ),
+        "feature_maps": _(
+            "Each layer halves the picture and makes more maps of it. The maps of the first layer still "
+            "look like the picture, those of the last say which features are in which of 16 places."
+        ),
+        "parameters": _(
+            "Left, with a logarithmic axis: a convolution shares its weights between all places of the "
+            "picture. Right: with a fifth of the parameters, the convolutional network learns more from each epoch."
+        ),
+        "shifts": _(
+            "Left: compare what is left at the right end, not what was lost; the convolutional network stays ahead. "
+            "Right: shifting the input of a convolution only shifts its output; pooling keeps that for whole cells."
+        ),
     },
     what_if=(
-        ("balancier convolution --frames 500", "from 500 pictures, the convolutional network still learns more"),
-        ("balancier convolution --epochs 20", "more epochs: how far does the dense network get?"),
-        ("balancier convolution --quick --learning-rate 0.01", "a rate ten times as large helps one of the networks"),
+        ("balancier convolution --frames 500", _("from 500 pictures, the convolutional network still learns more")),
+        ("balancier convolution --epochs 20", _("more epochs: how far does the dense network get?")),
+        (
+            "balancier convolution --quick --learning-rate 0.01",
+            _("a rate ten times as large helps one of the networks"),
+        ),
     ),
 )
 
@@ -539,7 +590,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="balancier convolution --frames 500, and see which network needs more pictures",
+    next_command=_("balancier convolution --frames 500, and see which network needs more pictures"),
     metrics=metrics,
     page=PAGE,
 )

@@ -22,12 +22,13 @@ from typing import Annotated, Any
 
 from rich.table import Table
 
+from balancier import _
 from experiments.common.catalog import EXPERIMENTS, LESSONS, duration
 from experiments.common.command import command_line, run_command
 from experiments.common.flags import JOBS, at_least, one_of
 from experiments.common.page import block
 from experiments.common.parallel import Job, ProgressBar, Schedule
-from experiments.common.runs import console, make_folder, publish, show, write_json
+from experiments.common.runs import console, localize_table, make_folder, publish, show, write_json
 
 TOLERANCE = 1e-3  # relative change from which a number has moved
 NOT_COMPARED = re.compile("second|time|memory|speed|per_s")  # keys of what depends on how busy the machine is
@@ -72,7 +73,8 @@ def course(flags: Course, command: str) -> int:
     before = {name: last_result(name, flags.out) for name in flags.lessons}  # which this run may overwrite
     folder = make_folder("course", flags.out, flags.overwrite)
     seconds = sum(job.cost for job in jobs) / min(len(jobs), flags.processes)
-    console.print(f"course: {len(jobs)} lessons in their short form, about {duration(seconds)}", highlight=False)
+    words = {"count": len(jobs), "time": duration(seconds)}
+    console.print(_("course: {count} lessons in their short form, about {time}", **words), highlight=False)
     outcomes = []
     for name, status, seconds in run_lessons(jobs, flags.processes, folder):
         after = read_result(folder / name / "result.json") if status == 0 else None
@@ -83,7 +85,7 @@ def course(flags: Course, command: str) -> int:
     write_json(folder / "result.json", {outcome.name: vars(outcome) for outcome in outcomes})
     page = publish("course", folder, body(outcomes, folder, shown, command), latest=flags.out is None)
     console.print(shown)
-    console.print(f"\nPage: [bold]{page}[/bold]", highlight=False, soft_wrap=True)
+    console.print("\n" + _("Page: {path}", path=f"[bold]{page}[/bold]"), highlight=False, soft_wrap=True)
     if flags.show:
         show(page)
     return int(any(outcome.status for outcome in outcomes))
@@ -98,7 +100,7 @@ def run_lessons(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[t
     """Name, exit status and seconds of each lesson, as it ends; costly ones begin first."""
     waiting, running = sorted(jobs, key=lambda job: job.cost), {}
     environment = os.environ | {JOBS: "1", "OMP_NUM_THREADS": "1"}  # one core for each lesson
-    with ProgressBar(sum(job.cost for job in jobs), "lessons") as progress:
+    with ProgressBar(sum(job.cost for job in jobs), _("lessons")) as progress:
         schedule = Schedule(jobs, processes, progress)
         try:
             while waiting or running:
@@ -113,9 +115,9 @@ def run_lessons(jobs: Sequence[Job], processes: int, folder: Path) -> Iterator[t
                         yield job.name, process.returncode, time.monotonic() - began
                 time.sleep(0.05)
         finally:
-            for process, _ in running.values():
+            for process, __ in running.values():
                 process.terminate()
-            for process, _ in running.values():
+            for process, __ in running.values():
                 process.wait()
 
 
@@ -170,35 +172,41 @@ def moved(before: float | None, after: float | None) -> bool:
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
-    shown = Table("lesson", "seconds", f"numbers that moved by more than {TOLERANCE:.1%} since the last run here")
+    head = _("numbers that moved by more than {share:.1%} since the last run here", share=TOLERANCE)
+    shown = Table(_("lesson"), _("seconds"), head)
     for outcome in outcomes:
         shown.add_row(outcome.name, f"{outcome.seconds:.0f}", news(outcome))
+    localize_table(shown)
     return shown
 
 
 def news(outcome: Outcome) -> str:
     if outcome.status:
-        return f"failed with exit status {outcome.status}: {outcome.message}"
+        return _("failed with exit status {status}: {message}", status=outcome.status, message=outcome.message)
     if outcome.moved is None:
-        return "first run"
+        return _("first run")
     listed = [f"{key} {word(old)} -> {word(new)}" for key, (old, new) in list(outcome.moved.items())[:MOST_SHOWN]]
     more = len(outcome.moved) - len(listed)
-    return "; ".join([*listed, *([f"and {more} more"] if more else [])]) or "none"
+    return _("; ").join([*listed, *([_("and {count} more", count=more)] if more else [])]) or _("none")
 
 
 def word(number: float | None) -> str:
-    return "none" if number is None else f"{number:.4g}"
+    return _("none") if number is None else f"{number:.4g}"
 
 
 def body(outcomes: Sequence[Outcome], folder: Path, shown: Table, command: str) -> str:
     """The page: links to the lessons, the table, and what is on the page of each lesson."""
     entries = [(outcome.name, EXPERIMENTS[outcome.name]) for outcome in outcomes]
-    links = [f'<li><a href="#{name}">{entry.section} {name}</a>: {escape(entry.text)}</li>' for name, entry in entries]
+    links = [
+        _("{lesson}: {text}", lesson=f'<a href="#{name}">{entry.section} {name}</a>', text=escape(_(entry.text)))
+        for name, entry in entries
+    ]
+    made = _("Made by {command}", command=f"<code>{escape(command)}</code>")
     parts = [
-        "<section>\n<h1>The course in its short form</h1>",
-        "<ul>\n" + "\n".join(links) + "\n</ul>",
+        f"<section>\n<h1>{_('The course in its short form')}</h1>",
+        "<ul>\n" + "\n".join(f"<li>{link}</li>" for link in links) + "\n</ul>",
         f'<div class="wide">\n{block(shown)}\n</div>',
-        f'<p class="command">Made by <code>{escape(command)}</code></p>\n</section>',
+        f'<p class="command">{made}</p>\n</section>',
     ]
     return "\n".join([*parts, *(lesson_section(outcome, folder) for outcome in outcomes)])
 
@@ -209,7 +217,8 @@ def lesson_section(outcome: Outcome, folder: Path) -> str:
         page = (folder / outcome.name / "index.html").read_text()
         return re.search("<main>\n(.*)\n</main>", page, re.DOTALL)[1]  # type: ignore[index]
     log = (folder / outcome.name / "log.txt").read_text(errors="replace")[-2000:]
-    return f'<section id="{outcome.name}">\n<h1>{outcome.name} failed</h1>\n<pre>{escape(log)}</pre>\n</section>'
+    failed = _("{name} failed", name=outcome.name)
+    return f'<section id="{outcome.name}">\n<h1>{failed}</h1>\n<pre>{escape(log)}</pre>\n</section>'
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,11 +15,11 @@ from typing import ClassVar
 from rich.table import Table
 
 import balancier
+from balancier import _
 from experiments.common.command import run_command
 from experiments.common.flags import UsageError
 from experiments.common.runs import console
 from experiments.exercises.sources import EXERCISES, Id, find, to_notebook, with_gaps
-from experiments.exercises.texts import _
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,11 @@ def exercise(flags: Exercise) -> None:
     path = flags.out or Path(chosen.file_name + (".ipynb" if flags.notebook else ".py"))
     write(path, with_gaps(chosen), flags.notebook, flags.overwrite)
     count = len(chosen.steps)
-    text = _("{path}: exercise {id}, {title}, in {count} steps")
-    console.print(
-        text.format(path=path, id=chosen.name, title=chosen.title, count=count), highlight=False, soft_wrap=True
-    )
-    shown = "" if flags.out is None else f" {path}"
-    console.print(
-        _("Next: fill the gaps, then balancier check {command}").format(command=chosen.name + shown), highlight=False
-    )
+    names = {"path": path, "id": chosen.name, "title": chosen.title}
+    told = _("{path}: exercise {id}, {title}, in {count} steps", count=count, **names)
+    console.print(told, highlight=False, soft_wrap=True)
+    shown = chosen.name + ("" if flags.out is None else f" {path}")
+    console.print(_("Next: fill the gaps, then balancier check {command}", command=shown), highlight=False)
 
 
 def write(path: Path, program: str, notebook: bool, overwrite: bool) -> None:
@@ -72,7 +69,8 @@ def write(path: Path, program: str, notebook: bool, overwrite: bool) -> None:
 
 def table() -> Table:
     """The exercises in the order of the course."""
-    shown = Table("id", "section", "exercise", "steps")
+    steps = _("steps ").strip()  # not those of time, for which other languages have another word
+    shown = Table(_("id"), _("section"), _("exercise"), steps)
     for each in EXERCISES.values():
         shown.add_row(each.name, each.section, each.title, str(len(each.steps)))
     return shown

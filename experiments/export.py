@@ -23,11 +23,12 @@ import envs  # noqa: F401  registers the pendulum
 from agents.common.make_env import find_spec, has_native_batch
 from agents.evaluation import SELECTION_SEED, TEST_SEED, evaluate, select_best
 from agents.export import OnnxModel, check_packages, to_onnx
+from balancier import _
 from experiments.common.command import run_command
 from experiments.common.environments import env_flag
 from experiments.common.flags import UsageError, at_least
 from experiments.common.parallel import duration
-from experiments.common.runs import console, find_latest, write_json
+from experiments.common.runs import console, find_latest, localize_table, write_json
 from experiments.common.trained import load
 from experiments.train import shown
 
@@ -86,7 +87,8 @@ def export(flags: Export) -> None:
     name, env = type(agent).__name__.lower(), agent.env_id
     assert env is not None
     expected = duration(2 * forecast(agent, flags.episodes) + (1 if flags.skip_onnx else 4))
-    console.print(f"export: the best of {len(agent)} seeds of {name} on {env}, about {expected}", highlight=False)
+    words = {"count": len(agent), "agent": name, "env": env, "time": expected}
+    console.print(_("export: the best of {count} seeds of {agent} on {env}, about {time}", **words), highlight=False)
     test_starts = range(TEST_SEED, TEST_SEED + flags.episodes)
     first = SELECTION_SEED + flags.seed
     best, returns = select_best(agent, range(first, first + flags.episodes))
@@ -113,19 +115,26 @@ def export(flags: Export) -> None:
         result["return_of_onnx"] = onnx_return
     write_json(out / "result.json", result)
     console.print(table(agent.seeds, returns, test_returns, best))
-    console.print(f"\n{out / CHECKPOINT}: seed {replica.seed} alone; agents.load reads it", highlight=False)
+    line = _("{path}: seed {seed} alone; agents.load reads it", path=out / CHECKPOINT, seed=replica.seed)
+    console.print(f"\n{line}", highlight=False)
     if not flags.skip_onnx:
-        message = f"run by onnxruntime, its mean test return is {result['return_of_onnx']:.1f}"
-        console.print(f"{out / ONNX}: the same seed without randomness; {message}", highlight=False)
-    console.print(f"Next: balancier watch {out / CHECKPOINT}{env_flag(env)}", highlight=False)
+        line = _(
+            "{path}: the same seed without randomness; run by onnxruntime, its mean test return is {value:.1f}",
+            path=out / ONNX,
+            value=result["return_of_onnx"],
+        )
+        console.print(line, highlight=False)
+    command = f"balancier watch {out / CHECKPOINT}{env_flag(env)}"
+    console.print(_("Next: {command}", command=command), highlight=False)
 
 
 def table(seeds: Sequence[int], returns: np.ndarray, test_returns: np.ndarray, best: int) -> Table:
     """Both mean returns of every seed, the selected one marked."""
-    shown = Table("seed", "return on the starts to select on", "test return", "")
+    shown = Table(_("seed"), _("return on the starts to select on"), _("test return"), "")
     for index, seed in enumerate(seeds):
-        row = str(seed), f"{returns[index]:.1f}", f"{test_returns[index]:.1f}", "selected" if index == best else ""
+        row = str(seed), f"{returns[index]:.1f}", f"{test_returns[index]:.1f}", _("selected") if index == best else ""
         shown.add_row(*row, style="bold" if index == best else None)
+    localize_table(shown)
     return shown
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from balancier import _
 from envs.cache import cache_folder
 from experiments.common import cifar_data, downloads, titanic_data
 from experiments.common.command import run_command
@@ -16,8 +17,8 @@ from experiments.common.runs import console
 
 # name -> (size of the download, what downloads it)
 DATA: dict[str, tuple[str, Callable[[], Path]]] = {
-    "titanic": ("60 kB", lambda: downloads.fetch(titanic_data.URL, titanic_data.SHA256, "titanic.csv")),
-    "cifar": ("170 MB", cifar_data.download),
+    "titanic": (_("60 kB"), lambda: downloads.fetch(titanic_data.URL, titanic_data.SHA256, "titanic.csv")),
+    "cifar": (_("170 MB"), cifar_data.download),
 }
 
 
@@ -27,10 +28,11 @@ class Fetch:
 
 
 def fetch(flags: Fetch) -> int:
-    sizes = ", ".join(f"{name} ({size})" for name, (size, _) in DATA.items())
-    console.print(f"fetch: {sizes} into {cache_folder() or 'no folder'}", highlight=False, soft_wrap=True)
+    sizes = ", ".join(f"{name} ({size})" for name, (size, __) in DATA.items())
+    line = _("fetch: {sizes} into {folder}", sizes=sizes, folder=cache_folder() or _("no folder"))
+    console.print(line, highlight=False, soft_wrap=True)
     failed = False
-    for name, (_, get) in DATA.items():
+    for name, (__, get) in DATA.items():
         try:
             path = get()
         except UsageError as error:
@@ -38,7 +40,8 @@ def fetch(flags: Fetch) -> int:
             print(f"balancier fetch: {name}: {found}, expected a network and a folder to write to", file=sys.stderr)
             failed = True
         else:
-            console.print(f"{name}: {path}, {size_of(path) / 1e6:,.1f} MB", highlight=False, soft_wrap=True)
+            line = _("{name}: {path}, {size:,.1f} MB", name=name, path=path, size=size_of(path) / 1e6)
+            console.print(line, highlight=False, soft_wrap=True)
     return 2 if failed else 0
 
 

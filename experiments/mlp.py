@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from balancier import N_, _, numeral
 from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import Flags, above, at_least
@@ -43,6 +44,9 @@ from models.streams import permutations, stream
 
 NOISE = 0.1
 FORMULAS = {"sigmoid": "1 / (1 + exp(-a))", "tanh": "2 / (1 + exp(-2 a)) - 1", "relu": "max(0, a)"}
+# Names of trainings in the files of a run, with a number.
+OF_WIDTH, ADAM_BATCHES = N_("width {count}"), N_("Adam, batches of {count}")
+SGD_BATCHES, ALL_POINTS = N_("SGD, batches of {count}"), N_("gradient descent, all {count}")
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
 WIDTH = 32  # where widths are not compared
 RATES = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -221,7 +225,7 @@ def train(
 ) -> Training:
     """Train one network for each seed; `settings` are those of `fit`, and `advance` is called after each epoch."""
     network = MLP(1, (width,), 1, activation=activation, seeds=seeds)
-    settings |= {"validation": validation, "callback": lambda *_: advance()}
+    settings |= {"validation": validation, "callback": lambda *__: advance()}
     history = fit(network, data, squared_error, seeds=seeds, **settings)
     return Training(network, history.train["loss"], history.validation["loss"])
 
@@ -248,7 +252,7 @@ def sine_loss(weight: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def sine_descent(x: np.ndarray, y: np.ndarray, batch_size: int, generator: np.random.Generator) -> np.ndarray:
     """Gradient descent on random minibatches, or on all points, from all STARTS; the last weights (K,)."""
     weight = STARTS.copy()
-    for _ in range(STEPS):
+    for __ in range(STEPS):
         indices = generator.integers(len(x), size=(len(weight), batch_size)) if batch_size < len(x) else slice(None)
         inputs, targets = x[indices], y[indices]  # (K, B) or (N,)
         phase = weight[:, None] * inputs
@@ -264,11 +268,11 @@ def measure(flags: Mlp) -> Findings:
     data, validation = sample(generator, flags.points), sample(generator, VALIDATION_POINTS)
     x, y = (tensor[:, 0].numpy() for tensor in data.tensors)
     seeds, rate_seeds = flags.all_seeds, list(range(flags.seed, flags.seed + flags.seeds * len(RATES)))
-    batches = {f"SGD, batches of {size}": size for size in (10, BATCH) if size < flags.points}
-    batches[f"gradient descent, all {flags.points}"] = flags.points
+    batches = {SGD_BATCHES.format(count=size): size for size in (10, BATCH) if size < flags.points}
+    batches[ALL_POINTS.format(count=flags.points)] = flags.points
     sizes = [size for size in BATCHES if size < flags.points] + [flags.points]
-    plan: dict[str, dict[str, Any]] = {f"width {width}": {"width": width} for width in WIDTHS}
-    plan["rates"] = {"seeds": rate_seeds, "learning_rate": np.repeat(RATES, flags.seeds)}
+    plan: dict[str, dict[str, Any]] = {OF_WIDTH.format(count=width): {"width": width} for width in WIDTHS}
+    plan[N_("rates")] = {"seeds": rate_seeds, "learning_rate": np.repeat(RATES, flags.seeds)}
     plan |= {name: {"activation": name} for name in FORMULAS}
     plan |= {name: {"batch_size": size, "optimizer": SGD, "learning_rate": 0.1} for name, size in batches.items()}
     # All points at once take as many updates as the smallest minibatches.
@@ -279,20 +283,20 @@ def measure(flags: Mlp) -> Findings:
     work = {name: len(each["seeds"]) * (-(-flags.points // each["batch_size"]) + 1) for name, each in plan.items()}
     plain = plain_difference(data, flags.seed, flags.learning_rate)
     ends = {size: sine_descent(x, sine(x, y), size, stream(flags.seed, DESCENT, size)) for size in sizes}
-    with ProgressBar(sum(work[name] * each["epochs"] for name, each in plan.items()), "training") as progress:
+    with ProgressBar(sum(work[name] * each["epochs"] for name, each in plan.items()), _("training")) as progress:
         trainings = {
-            name: train(data, validation, partial(progress.advance, work[name], name), **settings)
+            name: train(data, validation, partial(progress.advance, work[name], shown(name)), **settings)
             for name, settings in plan.items()
         }
     return Findings(
         seeds=seeds,
         x=x,
         y=y,
-        widths={width: trainings[f"width {width}"] for width in WIDTHS},
+        widths={width: trainings[OF_WIDTH.format(count=width)] for width in WIDTHS},
         rates=trainings["rates"],
         rate_seeds=rate_seeds,
         activations={name: trainings[name] for name in FORMULAS},
-        optimizers={f"Adam, batches of {min(BATCH, flags.points)}": trainings[f"width {WIDTH}"]}
+        optimizers={ADAM_BATCHES.format(count=min(BATCH, flags.points)): trainings[OF_WIDTH.format(count=WIDTH)]}
         | {name: trainings[name] for name in batches},
         batch_sizes=[min(BATCH, flags.points), *batches.values()],
         parabola=best_parabola(data, validation),
@@ -305,11 +309,19 @@ def measure(flags: Mlp) -> Findings:
 
 
 def forecast(flags: Mlp) -> str:
-    return f"{flags.seeds} seeds, about {duration(3 + 0.007 * flags.epochs_to_run * (6 + flags.seeds))}"
+    time = duration(3 + 0.007 * flags.epochs_to_run * (6 + flags.seeds))
+    return _("{seeds} seeds, about {time}", seeds=flags.seeds, time=time)
+
+
+def shown(name: str) -> str:
+    """The name of a training in the user's language."""
+    words, __, number = name.rpartition(" ")
+    pattern = f"{words} {{count}}"
+    return _(pattern, count=int(number)) if number.isdigit() else _(name)
 
 
 def metrics(findings: Findings) -> Iterable[Metric]:
-    trainings = {f"width {width}": training for width, training in findings.widths.items()}
+    trainings = {OF_WIDTH.format(count=width): training for width, training in findings.widths.items()}
     trainings |= {"rates": findings.rates, **findings.activations, **findings.optimizers}
     for name, training in trainings.items():
         seeds = findings.rate_seeds if name == "rates" else findings.seeds
@@ -340,37 +352,51 @@ def result(findings: Findings) -> dict[str, Any]:
 def table(findings: Findings) -> Table:
     """The parts of a network, a question about them, the errors for each width, and the answer."""
     plain, ours = PlainMLP(3, 32, 2), MLP(3, (32,), 2, seeds=1)
-    networks = Table("PyTorch: print(PlainMLP(3, 32, 2))", "ours: print(MLP(3, (32,), 2, seeds=1))")
+    networks = Table(_("PyTorch: print(PlainMLP(3, 32, 2))"), _("ours: print(MLP(3, (32,), 2, seeds=1))"))
     networks.add_row(Text(str(plain)), Text(str(ours)))
     for name, part, layer in (("W1", plain.hidden, ours.hidden[0]), ("W2", plain.out, ours.out)):
         shapes = tuple(part.weight.shape), tuple(layer.weight.shape)  # type: ignore[union-attr,arg-type]
-        networks.add_row(f"{name}: {shapes[0]}, one row an output", f"{name}: {shapes[1]}: seeds, inputs, outputs")
+        networks.add_row(
+            _("{weight}: {shape}, one row an output", weight=name, shape=shapes[0]),
+            _("{weight}: {shape}: seeds, inputs, outputs", weight=name, shape=shapes[1]),
+        )
     vector = torch.tensor([-1.0, 0.0, 2.0])
-    activations = Table("activation", "formula", f"of the vector {vector.tolist()}, element by element")
+    numbers = _(", ").join(numeral(value, ".1f") for value in vector.tolist())
+    head = _("of the vector [{numbers}], element by element", numbers=numbers)
+    activations = Table(_("activation"), _("formula"), head)
     for name, formula in FORMULAS.items():
-        outputs = ", ".join(f"{value:.3f}" for value in ACTIVATIONS[name](vector).tolist())
+        outputs = _(", ").join(numeral(value, ".3f") for value in ACTIVATIONS[name](vector).tolist())
         activations.add_row(name, formula, outputs)
-    errors = Table("M, hidden units", "parameters", "training", "validation (median)", "validation (worst seed)")
-    errors.title = f"Mean squared errors over the noise floor of {NOISE**2:g}"
+    columns = _("M, hidden units"), _("parameters"), _("training"), _("validation (median)")
+    errors = Table(*columns, _("validation (worst seed)"))
+    errors.title = _("Mean squared errors over the noise floor of {noise:g}", noise=NOISE**2)
     for width, training in findings.widths.items():
         median, ratio = np.median(training.train[-1]) / NOISE**2, training.final / NOISE**2
         errors.add_row(str(width), str(3 * width + 1), f"{median:.2f}", f"{np.median(ratio):.2f}", f"{ratio.max():.2f}")
     biases = [tuple(part.bias.shape) for part in (plain.hidden, plain.out)]
     count = sum(parameter.numel() for parameter in plain.parameters())
     stacked = Table.grid()
-    stacked.add_row("A network 3-32-2 with ReLU: y = W2 max(0, W1 x + b1) + b2")
+    stacked.add_row(_("A network 3-32-2 with ReLU: y = W2 max(0, W1 x + b1) + b2"))
     stacked.add_row(networks)
-    stacked.add_row("Question: which sizes do the bias vectors b1 and b2 have? (The answer is below.)")
+    stacked.add_row(_("Question: which sizes do the bias vectors b1 and b2 have? (The answer is below.)"))
     stacked.add_row(activations)
     stacked.add_row(errors)
-    stacked.add_row(Text(f"\nTraining in plain PyTorch:\n{inspect.getsource(train_plain)}"))
-    stacked.add_row(
-        f"After {PLAIN_EPOCHS} epochs its weights differ from those of models.fit by {findings.plain_difference:.0e}.\n"
+    head = _("Training in plain PyTorch:")
+    stacked.add_row(Text(f"\n{head}\n{inspect.getsource(train_plain)}"))
+    compared = _(
+        "After {epochs} epochs its weights differ from those of models.fit by {difference:.0e}.",
+        epochs=PLAIN_EPOCHS,
+        difference=findings.plain_difference,
     )
-    stacked.add_row(
-        f"Answer: b1 has the shape {biases[0]} and b2 {biases[1]}, one number for each output of the layer. "
-        f"With them, the network has {count} parameters."
+    stacked.add_row(f"{compared}\n")
+    answer = _(
+        "Answer: b1 has the shape {first} and b2 {second}, one number for each output of the layer. "
+        "With them, the network has {count} parameters.",
+        first=biases[0],
+        second=biases[1],
+        count=count,
     )
+    stacked.add_row(answer)
     return stacked
 
 
@@ -393,32 +419,40 @@ def times_floor(error: np.ndarray) -> float:
 
 
 def draw_floor(panel: Axes) -> None:
-    panel.axhline(NOISE**2, color="black", linestyle="--", linewidth=1.5, label=f"noise floor, {NOISE**2:g}")
+    label = _("noise floor, {error:g}", error=NOISE**2)
+    panel.axhline(NOISE**2, color="black", linestyle="--", linewidth=1.5, label=label)
 
 
 def plot_widths(findings: Findings) -> Figure:
     """The functions that networks of several widths learn, and their errors against the width."""
-    count, (first, *_, last) = len(findings.x), (times_floor(each.final) for each in findings.widths.values())
-    figure, panels = plotting.slide(
-        f"Universal approximation: with a wider layer the validation error falls from {first:.0f} times\n"
-        f"the noise floor (M = {WIDTHS[0]}) to {last:.1f} times (M = {WIDTHS[-1]})",
-        2,
+    title = _(
+        "Universal approximation: with a wider layer the validation error falls from {first:.0f} times\n"
+        "the noise floor (M = {narrow}) to {last:.1f} times (M = {wide})",
+        first=times_floor(findings.widths[WIDTHS[0]].final),
+        narrow=WIDTHS[0],
+        last=times_floor(findings.widths[WIDTHS[-1]].final),
+        wide=WIDTHS[-1],
     )
-    panels[0].plot(findings.x, findings.y, ".", color=plotting.GRAY, alpha=0.5, label=f"N = {count} points")
+    figure, panels = plotting.slide(title, 2)
+    label = _("N = {count} points", count=len(findings.x))
+    panels[0].plot(findings.x, findings.y, ".", color=plotting.GRAY, alpha=0.5, label=label)
     for width, color in SHOWN.items():
         prediction = findings.widths[width].predict(LINE)
         panels[0].plot(LINE, np.median(prediction, 0), color=color, label=f"M = {width}")
-    panels[0].set(title="outputs (median of the seeds)", xlabel="x", ylabel="y")
-    for name, color, marker in (("train", plotting.BLUE, "o"), ("validation", plotting.ORANGE, "s")):
+    panels[0].set(title=_("outputs (median of the seeds)"), xlabel="x", ylabel="y")
+    for name, label, color, marker in (
+        ("train", _("training"), plotting.BLUE, "o"),
+        ("validation", _("validation"), plotting.ORANGE, "s"),
+    ):
         error = np.stack([getattr(training, name)[-1] for training in findings.widths.values()])  # (widths, S)
-        label = {"train": "training"}.get(name, name)
         plotting.quantile_band(panels[1], WIDTHS, error, label, color, marker=marker)
-    panels[1].axhline(findings.parabola, color=plotting.PURPLE, linestyle=":", label="activation a² (a parabola)")
+    panels[1].axhline(findings.parabola, color=plotting.PURPLE, linestyle=":", label=_("activation a² (a parabola)"))
     draw_floor(panels[1])
     panels[1].set_xscale("log", base=2)
     panels[1].set_yscale("log")
     panels[1].set_xticks(WIDTHS, [str(width) for width in WIDTHS])
-    panels[1].set(xlabel="M, hidden units", ylabel="mean squared error", title="median and range of the seeds")
+    panels[1].set(xlabel=_("M, hidden units"), ylabel=_("mean squared error"))
+    panels[1].set_title(_("median and range of the seeds"))
     for panel in panels:
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
     return figure
@@ -428,28 +462,32 @@ def plot_rates(findings: Findings) -> Figure:
     """Training and validation error against epochs, and validation error for several learning rates."""
     ends = {rate: times_floor(error[-1]) for rate, error in findings.error_by_rate.items()}
     best = min(ends, key=lambda rate: ends[rate])
-    figure, panels = plotting.slide(
-        f"Epochs and learning rate: {best:g} ends at {ends[best]:.1f} times the noise floor,\n"
-        f"{RATES[0]:g} is too slow and ends at {ends[RATES[0]]:.0f} times",
-        2,
-        sharey=True,
+    title = _(
+        "Epochs and learning rate: {best:g} ends at {least:.1f} times the noise floor,\n"
+        "{slow:g} is too slow and ends at {most:.0f} times",
+        best=best,
+        least=ends[best],
+        slow=RATES[0],
+        most=ends[RATES[0]],
     )
+    figure, panels = plotting.slide(title, 2, sharey=True)
     training = findings.widths[WIDTH]
     epochs, quantiles = range(1, len(training.train) + 1), (0.1, 0.5, 0.9)
     for name, error, color in (
-        ("training", training.train, plotting.BLUE),
-        ("validation", training.validation, plotting.ORANGE),
+        (_("training"), training.train, plotting.BLUE),
+        (_("validation"), training.validation, plotting.ORANGE),
     ):
         plotting.quantile_band(panels[0], epochs, error, name, color, quantiles, linewidth=1.8)
-    panels[0].set_title(f"M = {WIDTH}, N = {len(findings.x)}: both errors")
+    panels[0].set_title(_("M = {width}, N = {count}: both errors", width=WIDTH, count=len(findings.x)))
     colors = plotting.SKY, plotting.PURPLE, plotting.BLUE, plotting.ORANGE
     for (rate, error), color in zip(findings.error_by_rate.items(), colors, strict=True):
-        plotting.quantile_band(panels[1], epochs, error, f"rate {rate:g}", color, quantiles, linewidth=1.8)
-    panels[1].set_title("validation error by learning rate (Adam)")
-    panels[0].set_ylabel("mean squared error (median, 10 to 90 %)")
+        label = _("rate {rate:g}", rate=rate)
+        plotting.quantile_band(panels[1], epochs, error, label, color, quantiles, linewidth=1.8)
+    panels[1].set_title(_("validation error by learning rate (Adam)"))
+    panels[0].set_ylabel(_("mean squared error (median, 10 to 90 %)"))
     for panel in panels:
         draw_floor(panel)
-        panel.set(xlabel="epochs", yscale="log", xscale="log")
+        panel.set(xlabel=_("epochs"), yscale="log", xscale="log")
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
     return figure
 
@@ -457,30 +495,33 @@ def plot_rates(findings: Findings) -> Figure:
 def epochs_below(curve: np.ndarray, level: float) -> str:
     """After how many epochs a curve (E,) is below the level for the first time."""
     below = np.flatnonzero(curve < level)
-    return f"{below[0] + 1:,}" if len(below) else f"more than {len(curve):,}"
+    return numeral(below[0] + 1) if len(below) else _("more than {count:,}", count=len(curve))
 
 
 def plot_minibatches(findings: Findings) -> Figure:
     """Training error for several sizes of the minibatches, against epochs and against updates."""
     curves = {name: np.median(training.train, 1) for name, training in findings.optimizers.items()}
-    _, small, *_, full = curves
-    needed = {name: epochs_below(curves[name], 3 * NOISE**2) for name in (small, full)}
-    figure, panels = plotting.slide(
+    __, small, *__, full = curves
+    title = _(
         "Minibatches learn more from each epoch, because they update more often: three times the noise floor\n"
-        f"takes {needed[small]} epochs ({small}) and {needed[full]} epochs ({full})",
-        2,
-        sharey=True,
+        "takes {few} epochs ({small}) and {many} epochs ({full})",
+        few=epochs_below(curves[small], 3 * NOISE**2),
+        small=shown(small),
+        many=epochs_below(curves[full], 3 * NOISE**2),
+        full=shown(full),
     )
+    figure, panels = plotting.slide(title, 2, sharey=True)
     colors = "black", plotting.BLUE, plotting.PURPLE, plotting.ORANGE
     for (name, training), size, color in zip(findings.optimizers.items(), findings.batch_sizes, colors, strict=False):
         epochs = np.arange(1, len(training.train) + 1)
         for panel, x in zip(panels, (epochs, epochs * -(-len(findings.x) // size)), strict=True):
             style = {"linewidth": 1.8, "linestyle": ":" if name.startswith("Adam") else "-"}
-            plotting.quantile_band(panel, x.tolist(), training.train, name, color, (0.1, 0.5, 0.9), **style)
-    for panel, name in zip(panels, ("epochs", "updates of the weights"), strict=True):
+            plotting.quantile_band(panel, x.tolist(), training.train, shown(name), color, (0.1, 0.5, 0.9), **style)
+    for panel in panels:
         draw_floor(panel)
-        panel.set(xlabel=name, yscale="log", xscale="log", title=f"against {name}")
-    panels[0].set_ylabel("training error (median, 10 to 90 %)")
+        panel.set(yscale="log", xscale="log")
+    panels[0].set(xlabel=_("epochs"), title=_("against epochs"), ylabel=_("training error (median, 10 to 90 %)"))
+    panels[1].set(xlabel=_("updates of the weights"), title=_("against updates of the weights"))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
@@ -489,78 +530,98 @@ def plot_local_minima(findings: Findings) -> Figure:
     """The loss of a single weight, where descent ends on it, and the starts that reach the lowest minimum."""
     reached, loss, lowest = findings.reached, findings.loss, WEIGHTS[findings.loss.argmin()]
     small, full = min(reached), max(reached)
-    figure, panels = plotting.slide(
-        f"Local minima: {reached[full]} of {len(STARTS)} starts reach the lowest one with all points in each step,\n"
-        f"{reached[small]} of {len(STARTS)} with minibatches of {small}",
-        2,
+    title = _(
+        "Local minima: {reached} of {starts} starts reach the lowest one with all points in each step,\n"
+        "{small_reached} of {starts} with minibatches of {small}",
+        reached=reached[full],
+        starts=len(STARTS),
+        small_reached=reached[small],
+        small=small,
     )
-    panels[0].plot(WEIGHTS, loss, color=plotting.GRAY, label="loss of sin(w x) on all points")
+    figure, panels = plotting.slide(title, 2)
+    panels[0].plot(WEIGHTS, loss, color=plotting.GRAY, label=_("loss of sin(w x) on all points"))
     for size, color, marker, lift in ((full, plotting.ORANGE, "v", 0.04), (small, plotting.BLUE, "o", 0.1)):
         ends = findings.ends[size]
         heights = np.interp(ends, WEIGHTS, loss) + lift
-        label = f"ends, {'all points' if size == full else f'minibatches of {size}'}"
+        label = _("ends, all points") if size == full else _("ends, minibatches of {size}", size=size)
         panels[0].plot(ends, heights, marker, color=color, markersize=9, label=label)
-    panels[0].set(xlabel="weight w", ylabel="loss", xlim=(WEIGHTS[0], WEIGHTS[-1]), ylim=(0, 1.25 * loss.max()))
-    panels[0].set_title(f"the lowest minimum is at w = {lowest:.2f}")
+    panels[0].set(xlabel=_("weight w"), ylabel=_("loss"), xlim=(WEIGHTS[0], WEIGHTS[-1]), ylim=(0, 1.25 * loss.max()))
+    panels[0].set_title(_("the lowest minimum is at w = {weight:.2f}", weight=lowest))
     panels[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     panels[1].plot(list(reached), list(reached.values()), "o-", color=plotting.BLUE, markersize=9)
-    panels[1].set(xlabel="points in a minibatch", xscale="log", ylim=(0, len(STARTS) + 2))
+    panels[1].set(xlabel=_("points in a minibatch"), xscale="log", ylim=(0, len(STARTS) + 2))
     panels[1].set_xticks(list(reached), [str(size) for size in reached])
     panels[1].minorticks_off()
-    panels[1].set_ylabel(f"starts in the lowest minimum, of {len(STARTS)}")
-    panels[1].set_title(f"{STEPS:,} steps at learning rate {STEP_SIZE:g}")
+    panels[1].set_ylabel(_("starts in the lowest minimum, of {starts}", starts=len(STARTS)))
+    panels[1].set_title(_("{steps:,} steps at learning rate {rate:g}", steps=STEPS, rate=STEP_SIZE))
     return figure
 
 
 def plot_activations(findings: Findings) -> Figure:
     """The three activations with their formulas, and the functions that networks with them learn."""
     errors = ", ".join(f"{times_floor(each.final):.1f} ({name})" for name, each in findings.activations.items())
-    figure, panels = plotting.slide(
-        f"All three activations fit the data, with {errors} times the noise floor;\n"
+    title = _(
+        "All three activations fit the data, with {errors} times the noise floor;\n"
         "outside the data each goes on in its own way",
-        2,
+        errors=errors,
     )
+    figure, panels = plotting.slide(title, 2)
     a = torch.linspace(-4, 4, 200)
     styles = (plotting.BLUE, "-"), (plotting.PURPLE, "--"), (plotting.YELLOW, "-.")
     for (name, training), (color, style) in zip(findings.activations.items(), styles, strict=True):
-        panels[0].plot(a, ACTIVATIONS[name](a), color=color, linestyle=style, label=f"{name}: {FORMULAS[name]}")
+        label = _("{name}: {formula}", name=name, formula=FORMULAS[name])
+        panels[0].plot(a, ACTIVATIONS[name](a), color=color, linestyle=style, label=label)
         outputs = training.predict(WIDE).T
         plotting.quantile_band(panels[1], WIDE.tolist(), outputs, name, color, (0.1, 0.5, 0.9), linestyle=style)
-    panels[1].plot(WIDE, truth(WIDE), color="black", linestyle=":", label="truth")
+    panels[1].plot(WIDE, truth(WIDE), color="black", linestyle=":", label=_("truth"))
     panels[1].axvspan(-1, 1, color=plotting.GRAY, alpha=0.12)
-    panels[0].set(xlabel="a", ylabel="activation of a", title="activations", ylim=(-1.2, 3.2))
-    panels[1].set(xlabel="x (gray: range of the data)", ylabel="y (median, 10 to 90 % of seeds)", ylim=(-3, 3))
-    panels[1].set_title(f"networks with M = {WIDTH}")
+    panels[0].set(xlabel="a", ylabel=_("activation of a"), title=_("activations"), ylim=(-1.2, 3.2))
+    panels[1].set(xlabel=_("x (gray: range of the data)"), ylabel=_("y (median, 10 to 90 % of seeds)"), ylim=(-3, 3))
+    panels[1].set_title(_("networks with M = {width}", width=WIDTH))
     panels[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     panels[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4)
     return figure
 
 
 PAGE = Page(
-    question="What is a multilayer perceptron made of, and how do its width, epochs, learning rate and minibatches "
-    "change what it learns? Which sizes do the bias vectors of a 3-32-2 network have?",
+    question=_(
+        "What is a multilayer perceptron made of, and how do its width, epochs, learning rate and minibatches "
+        "change what it learns? Which sizes do the bias vectors of a 3-32-2 network have?"
+    ),
     formula=(
-        r"layer $i$: $s^{(i)} = \sigma(W^{(i)} e^{(i)} + b^{(i)})$, "
-        r"one neuron: $s_j^{(i)} = \sigma(w_j^{(i)} \cdot e^{(i)} + b_j^{(i)})$",
-        r"network: $y = W^{(2)} \sigma(W^{(1)} x + b^{(1)}) + b^{(2)}$",
-        r"$\sigma(a) = \frac{1}{1 + e^{-a}}$ (sigmoid), $\frac{2}{1 + e^{-2a}} - 1$ (tanh), $\max(0, a)$ (ReLU)",
+        _(
+            r"layer $i$: $s^{(i)} = \sigma(W^{(i)} e^{(i)} + b^{(i)})$, "
+            r"one neuron: $s_j^{(i)} = \sigma(w_j^{(i)} \cdot e^{(i)} + b_j^{(i)})$"
+        ),
+        _(r"network: $y = W^{(2)} \sigma(W^{(1)} x + b^{(1)}) + b^{(2)}$"),
+        _(r"$\sigma(a) = \frac{1}{1 + e^{-a}}$ (sigmoid), $\frac{2}{1 + e^{-2a}} - 1$ (tanh), $\max(0, a)$ (ReLU)"),
     ),
     captions={
-        "widths": "One hidden unit bends once, two bend twice, and from about four on the network follows the curve. A "
-        "polynomial activation such as a² makes a parabola at any width (dotted line): the theorem excludes it.",
-        "rates": "Training and validation error fall together as long as the network does not overfit. A small "
-        "learning rate needs more epochs; a large one makes the error jump.",
-        "minibatches": "Left: after the same number of epochs, small minibatches are far ahead. Right: after as many "
-        "updates, descent on all points gets as far: this network has no bad minimum to leave; the next figure has.",
-        "local_minima": "The loss of this single weight has several minima, and descent on all points ends in the one "
-        "next to its start. The noise of minibatches of one point throws the weight out of the bad ones.",
-        "activations": "Left: the three functions, each applied to every element of a vector. Right: inside the gray "
-        "range the networks agree; outside, ReLU goes on straight and the others level off.",
+        "widths": _(
+            "One hidden unit bends once, two bend twice, and from about four on the network follows the curve. A "
+            "polynomial activation such as a² makes a parabola at any width (dotted line): the theorem excludes it."
+        ),
+        "rates": _(
+            "Training and validation error fall together as long as the network does not overfit. A small "
+            "learning rate needs more epochs; a large one makes the error jump."
+        ),
+        "minibatches": _(
+            "Left: after the same number of epochs, small minibatches are far ahead. Right: after as many "
+            "updates, descent on all points gets as far: this network has no bad minimum to leave; the next figure has."
+        ),
+        "local_minima": _(
+            "The loss of this single weight has several minima, and descent on all points ends in the one "
+            "next to its start. The noise of minibatches of one point throws the weight out of the bad ones."
+        ),
+        "activations": _(
+            "Left: the three functions, each applied to every element of a vector. Right: inside the gray "
+            "range the networks agree; outside, ReLU goes on straight and the others level off."
+        ),
     },
     what_if=(
-        ("balancier mlp --points 30", "wide networks overfit: their training error goes below the noise floor"),
-        ("balancier mlp --learning-rate 0.1", "the errors jump from epoch to epoch"),
-        ("balancier mlp --epochs 50", "too few epochs: the widest networks are not at the noise floor yet"),
+        ("balancier mlp --points 30", _("wide networks overfit: their training error goes below the noise floor")),
+        ("balancier mlp --learning-rate 0.1", _("the errors jump from epoch to epoch")),
+        ("balancier mlp --epochs 50", _("too few epochs: the widest networks are not at the noise floor yet")),
     ),
 )
 
@@ -571,7 +632,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="balancier mlp --points 30, and see which widths overfit",
+    next_command=_("balancier mlp --points 30, and see which widths overfit"),
     metrics=metrics,
     page=PAGE,
 )

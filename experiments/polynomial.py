@@ -32,6 +32,7 @@ from rich.table import Table
 from torch import Tensor
 
 from agents.common.config import NOT_NEGATIVE
+from balancier import _, numeral
 from envs.sources import curve
 from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
@@ -254,7 +255,7 @@ def joint_step(
     weight = torch.zeros_like(step, requires_grad=True)
     history = [errors(weight.detach(), points)]
     for start, end in pairwise(steps):
-        for _ in range(end - start):
+        for __ in range(end - start):
             loss = torch.baddbmm(target, weight, design).square().mean(-1)  # (S, R M)
             (gradient,) = torch.autograd.grad(loss.sum(), weight)
             with torch.no_grad():
@@ -300,7 +301,8 @@ def measure(flags: Polynomial) -> Findings:
     train = sample(seeds, TRAIN, flags.points, flags.noise)
     curvature = curvatures(train)
     rates, steps = learning_rates(flags, curvature), record_steps(flags.iterations_to_run)
-    with ProgressBar(flags.iterations_to_run, f"gradient descent, {rates.numel()} replicas") as progress:
+    description = _("gradient descent, {count} replicas", count=rates.numel())
+    with ProgressBar(flags.iterations_to_run, description) as progress:
         weight, history = joint_step(train, rates, steps, progress.advance)
     return Findings(
         seeds=seeds,
@@ -325,7 +327,7 @@ def measure(flags: Polynomial) -> Findings:
 
 def forecast(flags: Polynomial) -> str:
     seconds = flags.iterations_to_run * (60e-6 + 18e-6 * flags.seeds) + 5
-    return f"{flags.seeds} data sets, about {duration(seconds)}"
+    return _("{seeds} data sets, about {time}", seeds=flags.seeds, time=duration(seconds))
 
 
 def metrics(findings: Findings) -> Iterable[Metric]:
@@ -382,26 +384,35 @@ def table(findings: Findings) -> Table:
 
 def few_points_table(findings: Findings) -> Table:
     """Training and validation errors of least squares on few points."""
-    title = f"{FEW} evenly spaced points, noise {findings.few_noise:g}: RMS errors of least squares"
+    title = _(
+        "{points} evenly spaced points, noise {noise:g}: RMS errors of least squares",
+        points=FEW,
+        noise=findings.few_noise,
+    )
     table = Table("M", *map(str, ORDERS), title=title)
-    for name, error in zip(("training", "validation"), findings.errors_with(FEW), strict=True):
+    for name, error in zip((_("training"), _("validation")), findings.errors_with(FEW), strict=True):
         table.add_row(name, *(f"{value:.2f}" for value in np.median(error, 0)))
     return table
 
 
 def exercise_table(findings: Findings) -> Table:
     """Gradient descent beside least squares, for every order."""
-    small, good, large = (f"{rate:g}" for rate in findings.rates)
-    columns = "M", "K", "2/K", "condition", "L, least squares", f"L at {small}", f"L at {good}", f"diverged at {large}"
-    title = f"{findings.points} random points, noise {findings.noise:g}: L is the training error (mean squared)"
-    table = Table(*columns, "test RMS, LS", "test RMS, GD", title=title)
+    small, good, large = findings.rates
+    columns = ["M", "K", "2/K", _("condition"), _("L, least squares")]
+    columns += [_("L at {rate:g}", rate=small), _("L at {rate:g}", rate=good), _("diverged at {rate:g}", rate=large)]
+    title = _(
+        "{points} random points, noise {noise:g}: L is the training error (mean squared)",
+        points=findings.points,
+        noise=findings.noise,
+    )
+    table = Table(*columns, _("test RMS, LS"), _("test RMS, GD"), title=title)
     tested = rms(findings.fit, findings.test), rms(findings.descent, findings.test)
     last = findings.history[-1].median(0).values  # (R, M)
     for order in ORDERS:
         bound = np.median(findings.bound[:, order])
         cells = [f"{2 / bound:.2f}", f"{bound:.3f}", f"{np.median(findings.condition[:, order]):.1e}"]
         cells += [f"{findings.least[:, order].median():.4f}"]
-        cells += [f"{error:.4f}" if error < DIVERGED else "diverged" for error in last[:2, order].tolist()]
+        cells += [f"{error:.4f}" if error < DIVERGED else _("diverged") for error in last[:2, order].tolist()]
         cells += [f"{findings.diverged[:, 2, order].mean():.0%}"]
         table.add_row(str(order), *cells, *(f"{np.median(error[:, order]):.3f}" for error in tested))
     return table
@@ -448,7 +459,7 @@ def typical(error: np.ndarray) -> int:
 
 def draw_points(panel: Axes, points: Points, seed: int, label: str = "") -> None:
     size = 7 if points.x.shape[1] <= 100 else 2
-    label = label or f"{points.x.shape[1]} points"
+    label = label or _("{count} points", count=points.x.shape[1])
     panel.plot(points.x[seed], points.y[seed], "o", color="black", markersize=size, label=label)
 
 
@@ -472,24 +483,31 @@ def plot_fits(findings: Findings) -> Figure:
     """Fits of a few orders to few points, one of which passes through all of them."""
     train, validation = (np.median(error, 0) for error in findings.errors_with(FEW))
     best = validation.argmin()
-    figure, panels = plotting.slide(
-        f"{FEW} points: order {best} has the least error on new points ({validation[best]:.2f});\nlower orders underfit"
-        + f", order 9 meets every point and overfits ({validation[-1]:.2f})" * int(best < ORDERS[-1]),
-        2,
-        2,
-        sharex=True,
-        sharey=True,
+    lesson = _(
+        "{points} points: order {best} has the least error on new points ({error:.2f});\nlower orders underfit",
+        points=FEW,
+        best=best,
+        error=validation[best],
     )
+    if best < ORDERS[-1]:
+        lesson += _(", order 9 meets every point and overfits ({error:.2f})", error=validation[-1])
+    figure, panels = plotting.slide(lesson, 2, 2, sharex=True, sharey=True)
     seed = typical(findings.errors_with(FEW)[1][:, -1])
     curves = values(findings.fits[FEW][seed], LINE)  # (M, B)
     for panel, order in zip(panels, SHOWN, strict=True):
-        panel.plot(LINE, truth(LINE), color=plotting.GREEN, label="truth, sin 2πx")
-        panel.plot(LINE, curves[order], color=plotting.BLUE, label="polynomial of order M")
+        panel.plot(LINE, truth(LINE), color=plotting.GREEN, label=_("truth, sin 2πx"))
+        panel.plot(LINE, curves[order], color=plotting.BLUE, label=_("polynomial of order M"))
         draw_points(panel, findings.even[FEW], seed)
-        kind = "underfits" if validation[order] > validation[best] and order < best else ""
-        kind = "overfits" if validation[order] > validation[best] and order > best else kind
+        found = f"M = {order}"
+        if validation[order] > validation[best]:
+            found = _("M = {order} underfits", order=order) if order < best else _("M = {order} overfits", order=order)
         panel.set_title(
-            f"M = {order}{' ' * bool(kind)}{kind}: training {train[order]:.2f}, validation {validation[order]:.2f}"
+            _(
+                "{found}: training {training:.2f}, validation {validation:.2f}",
+                found=found,
+                training=train[order],
+                validation=validation[order],
+            )
         )
     finish_panels(figure, panels, limit_of(curves[list(SHOWN)]))
     return figure
@@ -500,9 +518,15 @@ def plot_errors(findings: Findings) -> Figure:
     train, validation = findings.errors_with(FEW)
     middle, sizes = np.median(validation, 0), np.median(findings.largest_order(1), 1)
     figure, panels = plotting.slide(
-        "The training error falls with M; the validation error is least\n"
-        f"at M = {middle.argmin()} ({middle.min():.2f}). At M = 9 it is {middle[-1]:.2f}, "
-        f"and {sizes[-1]:.2f} with {SIZES[-1]:,} points",
+        _(
+            "The training error falls with M; the validation error is least\n"
+            "at M = {best} ({least:.2f}). At M = 9 it is {last:.2f}, and {many:.2f} with {points:,} points",
+            best=middle.argmin(),
+            least=middle.min(),
+            last=middle[-1],
+            many=sizes[-1],
+            points=SIZES[-1],
+        ),
         2,
         1,
         sharey=True,
@@ -511,14 +535,14 @@ def plot_errors(findings: Findings) -> Figure:
         (panels[0], ORDERS, train.T, validation.T),
         (panels[1], SIZES, findings.largest_order(0), findings.largest_order(1)),
     ):
-        plotting.quantile_band(panel, x, first, "training", plotting.BLUE, QUANTILES, marker="o")
-        plotting.quantile_band(panel, x, second, "validation", plotting.ORANGE, QUANTILES, marker="s")
-        panel.axhline(findings.few_noise, color="black", linestyle="--", linewidth=1.5, label="noise of the data")
-    panels[0].set(xlabel="order M", xticks=list(ORDERS), title=f"N = {FEW} points")
-    panels[0].set_ylabel("RMS error (median, 10 to 90 % of data sets)")
+        plotting.quantile_band(panel, x, first, _("training"), plotting.BLUE, QUANTILES, marker="o")
+        plotting.quantile_band(panel, x, second, _("validation"), plotting.ORANGE, QUANTILES, marker="s")
+        panel.axhline(findings.few_noise, color="black", linestyle="--", linewidth=1.5, label=_("noise of the data"))
+    panels[0].set(xlabel=_("order M"), xticks=list(ORDERS), title=_("N = {count} points", count=FEW))
+    panels[0].set_ylabel(_("RMS error (median, 10 to 90 % of data sets)"))
     panels[0].set_ylim(0, 1.15 * float(np.quantile(validation, 0.9, 0).max()))
-    panels[1].set(xscale="log", xlabel="number of points N", title="order M = 9")
-    panels[1].set_xticks(SIZES, [f"{size:,}" for size in SIZES])
+    panels[1].set(xscale="log", xlabel=_("number of points N"), title=_("order M = 9"))
+    panels[1].set_xticks(SIZES, [numeral(size) for size in SIZES])
     panels[1].minorticks_off()
     panels[1].legend(loc="upper right")
     return figure
@@ -528,8 +552,14 @@ def plot_sizes(findings: Findings) -> Figure:
     """The largest order on more and more points: one fit, and the range of the fits to the other data sets."""
     error = np.median(findings.largest_order(1), 1)
     figure, panels = plotting.slide(
-        "Big data reduce overfitting: the validation error of M = 9 falls\n"
-        f"from {error[0]:.2f} with {FEW} points to {error[-1]:.2f} with {SIZES[-1]:,}",
+        _(
+            "Big data reduce overfitting: the validation error of M = 9 falls\n"
+            "from {first:.2f} with {few} points to {last:.2f} with {many:,}",
+            first=error[0],
+            few=FEW,
+            last=error[-1],
+            many=SIZES[-1],
+        ),
         2,
         2,
         sharex=True,
@@ -541,11 +571,12 @@ def plot_sizes(findings: Findings) -> Figure:
         low, high = np.quantile(fits, [0.1, 0.9], 0)
         seed = typical(findings.errors_with(count)[1][:, -1])
         drawn.append(fits[seed])
-        panel.fill_between(LINE, low, high, color=plotting.SKY, alpha=0.4, linewidth=0, label="10 to 90 % of data sets")
-        draw_points(panel, findings.even[count], seed, "one data set")
-        panel.plot(LINE, truth(LINE), color=plotting.GREEN, label="truth, sin 2πx")
-        panel.plot(LINE, drawn[-1], color=plotting.BLUE, label="its polynomial, M = 9")
-        panel.set_title(f"N = {count:,}: validation {validation:.2f}")
+        label = _("10 to 90 % of data sets")
+        panel.fill_between(LINE, low, high, color=plotting.SKY, alpha=0.4, linewidth=0, label=label)
+        draw_points(panel, findings.even[count], seed, _("one data set"))
+        panel.plot(LINE, truth(LINE), color=plotting.GREEN, label=_("truth, sin 2πx"))
+        panel.plot(LINE, drawn[-1], color=plotting.BLUE, label=_("its polynomial, M = 9"))
+        panel.set_title(_("N = {count:,}: validation {error:.2f}", count=count, error=validation))
     finish_panels(figure, panels, limit_of(drawn))
     return figure
 
@@ -554,8 +585,12 @@ def plot_generalization(findings: Findings) -> Figure:
     """Lagrange's polynomials through all points, and fits outside the range of their data."""
     ends = ", ".join(f"{power_of_ten(findings.distance[order, -1])} (M = {order})" for order in SHOWN[1:])
     figure, panels = plotting.slide(
-        "Difficulty 3, generalization: a polynomial can pass through all points and fail between them;\n"
-        f"outside the data, at x = {WIDE[-1]:g}, it is wrong by {ends}",
+        _(
+            "Difficulty 3, generalization: a polynomial can pass through all points and fail between them;\n"
+            "outside the data, at x = {x:g}, it is wrong by {errors}",
+            x=WIDE[-1],
+            errors=ends,
+        ),
         2,
         1,
     )
@@ -563,18 +598,19 @@ def plot_generalization(findings: Findings) -> Figure:
     seed = typical(findings.errors_with(FEW)[1][:, -1])
     for count, color, marker in zip(findings.nodes, colors, "os^D", strict=False):
         x, y = findings.even[count].x[seed].numpy(), findings.even[count].y[seed].numpy()
-        label = f"{count} points, order {count - 1}"
+        label = _("{count} points, order {order}", count=count, order=count - 1)
         panels[0].plot(LINE, lagrange(x, y, LINE), color=color, label=label, linewidth=2)
         panels[0].plot(x, y, marker, color=color, markersize=9)
-    panels[0].set(xlabel="x", ylabel="y", title="Lagrange: order n - 1 passes through all n points")
+    panels[0].set(xlabel="x", ylabel="y", title=_("Lagrange: order n - 1 passes through all n points"))
     for order, color in zip(SHOWN[1:], (plotting.PURPLE, plotting.BLUE, plotting.ORANGE), strict=True):
         panels[1].plot(WIDE, values(findings.fit[:, order], WIDE).T, color=color, linewidth=1.2, alpha=0.6)
-        panels[1].plot([], [], color=color, label=f"M = {order}, {len(findings.seeds)} data sets")
+        label = _("M = {order}, {count} data sets", order=order, count=len(findings.seeds))
+        panels[1].plot([], [], color=color, label=label)
     panels[1].axvspan(0, 1, color=plotting.GRAY, alpha=0.15, linewidth=0)
-    panels[1].set(xlabel=f"x (gray: range of the {findings.points} points)", ylim=(-4, 4))
-    panels[1].set_title("outside the data the fits disagree")
+    panels[1].set(xlabel=_("x (gray: range of the {count} points)", count=findings.points), ylim=(-4, 4))
+    panels[1].set_title(_("outside the data the fits disagree"))
     for panel in panels:
-        panel.plot(WIDE, truth(WIDE), color="black", linestyle="--", linewidth=1.5, label="truth, sin 2πx")
+        panel.plot(WIDE, truth(WIDE), color="black", linestyle="--", linewidth=1.5, label=_("truth, sin 2πx"))
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     panels[0].set_xlim(-0.05, 1.05)
     return figure
@@ -584,30 +620,41 @@ def plot_exercise(findings: Findings) -> Figure:
     """The exercise's points with the polynomials of its orders, by least squares and by gradient descent."""
     train, test = (np.median(rms(findings.descent, part), 0) for part in (findings.train, findings.test))
     ends = ", ".join(f"{test[order]:.2f} (M = {order})" for order in EXERCISE)
-    lesson = f"With {findings.points} points no order follows the sine;\ndescent has test errors of {ends}"
-    if test[3] < test[1] / 2:
-        lesson = "Difficulty 1, expressivity: orders 1 and 2 cannot follow a sine, orders 3 and 8 can;\n"
-        lesson += f"gradient descent has test errors of {ends}"
-    figure, panels = plotting.slide(
-        lesson,
-        2,
-        2,
-        sharex=True,
-        sharey=True,
+    lesson = _(
+        "With {count} points no order follows the sine;\ndescent has test errors of {errors}",
+        count=findings.points,
+        errors=ends,
     )
+    if test[3] < test[1] / 2:
+        lesson = _(
+            "Difficulty 1, expressivity: orders 1 and 2 cannot follow a sine, orders 3 and 8 can;\n"
+            "gradient descent has test errors of {errors}",
+            errors=ends,
+        )
+    figure, panels = plotting.slide(lesson, 2, 2, sharex=True, sharey=True)
     seed, curves = typical(rms(findings.descent, findings.test)[:, 3]), []
     for panel, order in zip(panels, EXERCISE, strict=True):
         curves += [values(weight[seed, order], LINE) for weight in (findings.fit, findings.descent)]
-        panel.plot(LINE, truth(LINE), color=plotting.SKY, label="truth, sin 2πx")
-        panel.plot(LINE, curves[-2], color=plotting.BLUE, label="least squares")
-        panel.plot(LINE, curves[-1], color=plotting.ORANGE, linestyle="--", label="gradient descent")
+        panel.plot(LINE, truth(LINE), color=plotting.SKY, label=_("truth, sin 2πx"))
+        panel.plot(LINE, curves[-2], color=plotting.BLUE, label=_("least squares"))
+        panel.plot(LINE, curves[-1], color=plotting.ORANGE, linestyle="--", label=_("gradient descent"))
         draw_points(panel, findings.train, seed)
-        panel.set_title(f"M = {order}: descent has training {train[order]:.2f}, test {test[order]:.2f}")
+        title = _(
+            "M = {order}: descent has training {training:.2f}, test {test:.2f}",
+            order=order,
+            training=train[order],
+            test=test[order],
+        )
         if findings.exact[order]:
-            panel.set_title(f"M = {order}: least squares meets all {findings.points} points")
+            title = _("M = {order}: least squares meets all {count} points", order=order, count=findings.points)
+        panel.set_title(title)
         if findings.diverged[seed, 1, order]:
-            rate = MARGINS[0] * findings.bound[seed, order]
-            note = f"descent at {MARGINS[0]:g} · 2/K = {rate:.3f}: it diverges at {findings.rates[1]:g}"
+            note = _(
+                "descent at {margin:g} · 2/K = {rate:.3f}: it diverges at {good:g}",
+                margin=MARGINS[0],
+                rate=MARGINS[0] * findings.bound[seed, order],
+                good=findings.rates[1],
+            )
             panel.text(0.02, 0.04, note, transform=panel.transAxes, fontsize=13)
     finish_panels(figure, panels, limit_of(curves))
     return figure
@@ -617,21 +664,28 @@ def plot_test_set(findings: Findings) -> Figure:
     """Training and test errors of the exercise's polynomials against their order."""
     test = np.median(rms(findings.descent, findings.test), 0)
     figure, [panel] = plotting.slide(
-        f"A test set of {NEW_POINTS:,} points chooses the order: gradient descent has {test[1]:.2f} with M = 1,\n"
-        f"and {test.min():.2f} at best, with M = {test.argmin()} (noise {findings.noise:g})",
+        _(
+            "A test set of {points:,} points chooses the order: gradient descent has {first:.2f} with M = 1,\n"
+            "and {least:.2f} at best, with M = {best} (noise {noise:g})",
+            points=NEW_POINTS,
+            first=test[1],
+            least=test.min(),
+            best=test.argmin(),
+            noise=findings.noise,
+        ),
         1,
         1,
     )
     for name, weight, color in (
-        ("least squares", findings.fit, plotting.BLUE),
-        ("gradient descent", findings.descent, plotting.ORANGE),
+        (_("least squares"), findings.fit, plotting.BLUE),
+        (_("gradient descent"), findings.descent, plotting.ORANGE),
     ):
-        for part, points, style in (("training", findings.train, "--"), ("test", findings.test, "-")):
+        for part, points, style in ((_("training"), findings.train, "--"), (_("test"), findings.test, "-")):
             error = np.median(rms(weight, points), 0)
             panel.plot(ORDERS, error, style, color=color, marker="o", label=f"{name}, {part}")
-    panel.axhline(findings.noise, color="black", linestyle=":", linewidth=1.5, label="noise of the data")
-    panel.set(xlabel="order M", xticks=list(ORDERS), ylabel="RMS error (median of the data sets)")
-    panel.set_title(f"N = {findings.points} training points")
+    panel.axhline(findings.noise, color="black", linestyle=":", linewidth=1.5, label=_("noise of the data"))
+    panel.set(xlabel=_("order M"), xticks=list(ORDERS), ylabel=_("RMS error (median of the data sets)"))
+    panel.set_title(_("N = {count} training points", count=findings.points))
     panel.set_ylim(0, min(1.05 * panel.get_ylim()[1], 2.0))
     panel.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -647,7 +701,7 @@ def descent_curves(findings: Findings, panel: Axes, order: int, shown: Sequence[
         panel.plot([], [], color=colors[rate], label=names[rate])
     least = float(findings.least[:, order].median())
     if not findings.exact[order]:
-        panel.axhline(least, color="black", linestyle="--", linewidth=1.5, label="least squares")
+        panel.axhline(least, color="black", linestyle="--", linewidth=1.5, label=_("least squares"))
     panel.set(xscale="log", yscale="log", ylim=(3e-3, 1e3), xlim=(1, findings.iterations[-1]))
 
 
@@ -655,24 +709,33 @@ def plot_descent(findings: Findings) -> Figure:
     """Training error against the iteration, for the exercise's orders and learning rates."""
     small, good, large = findings.rates
     slow = float(np.median(findings.ratio[-1, :, 0, 3]))
-    times = f" ({slow:.0f} times the least error at M = 3)" if np.isfinite(slow) else ""
-    figure, panels = plotting.slide(
-        f"Difficulty 2, training: at rate {small:g} descent is slow{times},\n"
-        f"at rate {large:g}, {findings.diverged[:, 2].mean():.0%} of all runs diverge",
-        2,
-        2,
-        sharex=True,
-        sharey=True,
+    known = {"small": small, "large": large, "share": findings.diverged[:, 2].mean()}
+    lesson = _(
+        "Difficulty 2, training: at rate {small:g} descent is slow,\n"
+        "at rate {large:g}, {share:.0%} of all runs diverge",
+        **known,
     )
+    if np.isfinite(slow):
+        lesson = _(
+            "Difficulty 2, training: at rate {small:g} descent is slow ({slow:.0f} times the least error at M = 3),\n"
+            "at rate {large:g}, {share:.0%} of all runs diverge",
+            slow=slow,
+            **known,
+        )
+    figure, panels = plotting.slide(lesson, 2, 2, sharex=True, sharey=True)
     for panel, order in zip(panels, EXERCISE, strict=True):
-        descent_curves(findings, panel, order, (0, 1, 2), [f"rate {rate:g}" for rate in findings.rates])
+        names = [_("rate {rate:g}", rate=rate) for rate in findings.rates]
+        descent_curves(findings, panel, order, (0, 1, 2), names)
         bound, diverged = np.median(findings.bound[:, order]), int(findings.diverged[:, 1, order].sum())
-        note = f", {good:g} diverges for {diverged} of {len(findings.seeds)}" if diverged else ""
-        panel.set_title(f"M = {order}: 2/K = {bound:.2f}{note}")
+        title = _("M = {order}: 2/K = {bound:.2f}", order=order, bound=bound)
+        if diverged:
+            count = len(findings.seeds)
+            title += _(", {rate:g} diverges for {diverged} of {count}", rate=good, diverged=diverged, count=count)
+        panel.set_title(title)
     for panel in panels[2:]:
-        panel.set_xlabel("iteration")
+        panel.set_xlabel(_("iteration"))
     for panel in panels[::2]:
-        panel.set_ylabel("training error L")
+        panel.set_ylabel(_("training error L"))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
@@ -682,57 +745,78 @@ def plot_bound(findings: Findings) -> Figure:
     below, above = findings.converged_below.mean(), findings.diverged[:, 4].mean()
     bound = np.median(findings.bound[:, 3])
     figure, panels = plotting.slide(
-        "Descent converges below 2/K, where K is the largest curvature of L:\n"
-        f"{below:.0%} of all runs converge at 0.99 · 2/K, {above:.0%} diverge at 1.01 · 2/K",
+        _(
+            "Descent converges below 2/K, where K is the largest curvature of L:\n"
+            "{below:.0%} of all runs converge at 0.99 · 2/K, {above:.0%} diverge at 1.01 · 2/K",
+            below=below,
+            above=above,
+        ),
         2,
         1,
     )
-    names = [""] * 3 + [f"rate {margin:g} · 2/K = {margin * bound:.3f}" for margin in MARGINS]
-    descent_curves(findings, panels[0], 3, (3, 4), names)
-    panels[0].set(xlabel="iteration", ylabel="training error L", title=f"M = 3: K = {2 / bound:.2f}, 2/K = {bound:.2f}")
-    plotting.quantile_band(panels[1], ORDERS, findings.bound.T, "2/K, range of data sets", "black", marker="o")
+    names = [_("rate {margin:g} · 2/K = {rate:.3f}", margin=margin, rate=margin * bound) for margin in MARGINS]
+    descent_curves(findings, panels[0], 3, (3, 4), [""] * 3 + names)
+    panels[0].set(xlabel=_("iteration"), ylabel=_("training error L"))
+    panels[0].set_title(_("M = 3: K = {curvature:.2f}, 2/K = {bound:.2f}", curvature=2 / bound, bound=bound))
+    plotting.quantile_band(panels[1], ORDERS, findings.bound.T, _("2/K, range of data sets"), "black", marker="o")
     for rate, color in zip(findings.rates, (plotting.PURPLE, plotting.BLUE, plotting.ORANGE), strict=True):
-        panels[1].axhline(rate, color=color, linestyle="--", label=f"rate {rate:g}")
-    panels[1].set(xlabel="order M", xticks=list(ORDERS), yscale="log", ylabel="learning rate")
-    panels[1].set_title("rates below the black line converge")
+        panels[1].axhline(rate, color=color, linestyle="--", label=_("rate {rate:g}", rate=rate))
+    panels[1].set(xlabel=_("order M"), xticks=list(ORDERS), yscale="log", ylabel=_("learning rate"))
+    panels[1].set_title(_("rates below the black line converge"))
     for panel in panels:
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     return figure
 
 
 PAGE = Page(
-    question="Which order M should a polynomial have, and which learning rate finds its weights?",
+    question=_("Which order M should a polynomial have, and which learning rate finds its weights?"),
     formula=(
         r"$\hat{t} = h(x, \theta) = \theta_0 + \theta_1 x + \theta_2 x^2 + \ldots + \theta_M x^M$",
         r"$L(\theta) = \frac{1}{N} \sum_{i=1}^{N} (t_i - \hat{t}_i)^2, \qquad \min_\theta L(\theta)$",
         r"$\theta^{k+1} = \theta^k - \eta \nabla_\theta L(\theta^k), \qquad 0 < \eta < 2 / K$",
-        r"$K$ is the largest eigenvalue of the Hessian of $L$, its largest curvature",
+        _(r"$K$ is the largest eigenvalue of the Hessian of $L$, its largest curvature"),
     ),
     captions={
-        "fits": "Orders 0 and 1 are too simple: they miss the points and the truth (underfitting). Order 9 passes "
-        "through every point and swings between them: no training error, a large validation error (overfitting).",
-        "errors": "The training error falls with every order, so it cannot choose one. The validation error rises "
-        "again: that is overfitting, and more points remove it.",
-        "points": "The polynomial has order 9 in all four panels, and only the number of points changes. With more "
-        "points the fits to different data sets agree with each other and with the truth.",
-        "generalization": "Left: through n points passes exactly one polynomial of order n - 1; it says little about "
-        "what lies between them. Right: outside the gray range there are no data, and the fits go apart.",
-        "exercise": "The exercise's points with the orders 1, 2, 3 and 8. Orders 1 and 2 cannot follow the sine, "
-        "however long they train; for order 3, gradient descent ends where least squares does.",
-        "test_set": "The training error falls with the order, the test error does not. Gradient descent that has not "
-        "yet reached least squares can be better on new points: fewer steps mean less overfitting.",
-        "descent": "Each thin line is one data set. The small rate needs many more steps for order 3 and 8, and at the "
-        "large rate every curve leaves the figure at the top.",
-        "bound": "Two rates that differ by 2 %: just below 2/K descent converges, just above it diverges. On the "
-        "right, a rate below the black line converges at that order.",
+        "fits": _(
+            "Orders 0 and 1 are too simple: they miss the points and the truth (underfitting). Order 9 passes "
+            "through every point and swings between them: no training error, a large validation error (overfitting)."
+        ),
+        "errors": _(
+            "The training error falls with every order, so it cannot choose one. The validation error rises "
+            "again: that is overfitting, and more points remove it."
+        ),
+        "points": _(
+            "The polynomial has order 9 in all four panels, and only the number of points changes. With more "
+            "points the fits to different data sets agree with each other and with the truth."
+        ),
+        "generalization": _(
+            "Left: through n points passes exactly one polynomial of order n - 1; it says little about "
+            "what lies between them. Right: outside the gray range there are no data, and the fits go apart."
+        ),
+        "exercise": _(
+            "The exercise's points with the orders 1, 2, 3 and 8. Orders 1 and 2 cannot follow the sine, "
+            "however long they train; for order 3, gradient descent ends where least squares does."
+        ),
+        "test_set": _(
+            "The training error falls with the order, the test error does not. Gradient descent that has not "
+            "yet reached least squares can be better on new points: fewer steps mean less overfitting."
+        ),
+        "descent": _(
+            "Each thin line is one data set. The small rate needs many more steps for order 3 and 8, and at the "
+            "large rate every curve leaves the figure at the top."
+        ),
+        "bound": _(
+            "Two rates that differ by 2 %: just below 2/K descent converges, just above it diverges. On the "
+            "right, a rate below the black line converges at that order."
+        ),
     },
     what_if=(
         (
             "balancier polynomial --points 4",
-            "order 3 passes exactly through 4 points (Lagrange), and order 8 does, too",
+            _("order 3 passes exactly through 4 points (Lagrange), and order 8 does, too"),
         ),
-        ("balancier polynomial --few-noise 0.1", "with less noise, order 9 overfits less, but still does"),
-        ("balancier polynomial --learning-rates 0.01 0.5 0.7", "0.7 is below 2/K for some orders only"),
+        ("balancier polynomial --few-noise 0.1", _("with less noise, order 9 overfits less, but still does")),
+        ("balancier polynomial --learning-rates 0.01 0.5 0.7", _("0.7 is below 2/K for some orders only")),
     ),
 )
 
@@ -743,7 +827,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="balancier polynomial --points 4: order 3 passes exactly through 4 points (Lagrange)",
+    next_command=_("balancier polynomial --points 4: order 3 passes exactly through 4 points (Lagrange)"),
     metrics=metrics,
     page=PAGE,
 )

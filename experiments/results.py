@@ -26,6 +26,7 @@ from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
+from balancier import N_, _, decimals, numeral
 from envs.optimum import optimum as best_controller
 from envs.optimum import start_value
 from experiments.common import plotting
@@ -159,6 +160,12 @@ def line(row: Row, training: Training, optimum: float | None) -> dict[str, Any]:
     }
 
 
+def in_words(name: str) -> str:
+    """The name of a line, "PPO on CartPole-v1", in the user's language."""
+    agent, env = name.split(" on ")
+    return _("{agent} on {env}", agent=agent, env=env)
+
+
 @cache
 def optimum_of_all_starts() -> float:
     """The optimum's mean return over the pendulum's distribution of starts."""
@@ -209,17 +216,17 @@ def plan(flags: Results) -> list[Job]:
     return jobs
 
 
-def missing(flags: Results) -> list[str]:
-    """What the environments that are not installed need."""
+def missing(flags: Results, say: Callable[..., str] = _) -> list[str]:
+    """What the environments that are not installed need; in English, for errors, where `say` is `str.format`."""
     absent = sorted({row.env for row in chosen(flags) if not is_installed(row.env)})
-    return [f"{env} is left out, it needs: python -m pip install {NEEDED.get(env, 'more')}" for env in absent]
+    line = N_("{env} is left out, it needs: python -m pip install {packages}")
+    return [say(line, env=env, packages=NEEDED.get(env, "more")) for env in absent]
 
 
 def check(flags: Results) -> None:
     if not plan(flags):
-        raise UsageError(
-            f"--only: found nothing that is installed, expected an environment ({'; '.join(missing(flags))})"
-        )
+        absent = "; ".join(missing(flags, str.format))
+        raise UsageError(f"--only: found nothing that is installed, expected an environment ({absent})")
 
 
 def train(job: Job, report: Callable[[float], None]) -> Training:
@@ -229,7 +236,9 @@ def train(job: Job, report: Callable[[float], None]) -> Training:
     if row.observation:
         keywords |= {"env_kwargs": {"observation": row.observation}}
     agent = make(row.agent, row.env, job.seeds, keywords)
-    return train_agent(agent, row.env, row.budget, episodes, lambda steps, _: report(job.cost * steps / row.budget))
+    return train_agent(
+        agent, row.env, row.budget, episodes, lambda steps, returns: report(job.cost * steps / row.budget)
+    )
 
 
 def measure(flags: Results) -> Findings:
@@ -250,8 +259,11 @@ def measure(flags: Results) -> Findings:
 
 def forecast(flags: Results) -> str:
     jobs = plan(flags)
-    seconds, lines = duration(wall_seconds(jobs, flags.processes)), f"{len(jobs)} line{'s' if len(jobs) > 1 else ''}"
-    return "\n".join([f"{lines}, about {seconds} with {flags.processes} processes", *missing(flags)])
+    known = {"time": duration(wall_seconds(jobs, flags.processes)), "processes": flags.processes}
+    line = _("1 line, about {time} with {processes} processes", **known)
+    if len(jobs) > 1:
+        line = _("{count} lines, about {time} with {processes} processes", count=len(jobs), **known)
+    return "\n".join([line, *missing(flags)])
 
 
 def metrics(findings: Findings) -> Iterable[Metric]:
@@ -272,22 +284,23 @@ def published_cell(line: dict[str, Any]) -> str:
     published = Published(**line["published"])
     if line["published_regret"]:
         regret, error = line["published_regret"]
-        number, mark = f"regret {regret:.1f} ± {error:.1f}", ""
+        number, mark = _("regret {regret:.1f} ± {error:.1f}", regret=regret, error=error), ""
     else:
         number, mark = f"{published.mean:.1f} ± {published.standard_error:.1f}", " *"
     other = [published.agent] if published.agent != line["agent"] else []
     if published.env not in (line["env"], "Pendulum-v1"):
         other.append(published.env)
-    return f"{number} in {published.steps:,}{mark}" + (f" ({', '.join(other)})" if other else "")
+    words = _("{number} in {steps:,}{mark}", number=number, steps=published.steps, mark=mark)
+    return words + (f" ({', '.join(other)})" if other else "")
 
 
 def cells(line: dict[str, Any]) -> list[str]:
     """A line of the table in words."""
     low, high = line["ci95"]
     return [
-        line["name"],
+        in_words(line["name"]),
         str(len(line["returns"])),
-        f"{line['steps']:,}",
+        numeral(line["steps"]),
         f"{line['seconds']:.0f}",
         f"{line['iqm']:.1f} [{low:.1f}, {high:.1f}]",
         f"{np.min(line['returns']):.1f}",
@@ -297,23 +310,26 @@ def cells(line: dict[str, Any]) -> list[str]:
 
 
 def unfinished(findings: Findings) -> list[str]:
-    return [f"{name} is not in the table: {failure.message}" for name, failure in findings.failures.items()]
+    return [
+        _("{name} is not in the table: {message}", name=in_words(name), message=failure.message)
+        for name, failure in findings.failures.items()
+    ]
 
 
 def table(findings: Findings) -> Table:
     names = (
-        "agent and environment",
-        "seeds",
-        "steps",
-        "seconds",
-        "IQM [95 %]",
-        "worst seed",
-        "regret",
-        "SB3's zoo publishes",
+        _("agent and environment"),
+        _("seeds"),
+        _("steps"),
+        _("seconds"),
+        _("IQM [95 %]"),
+        _("worst seed"),
+        _("regret"),
+        _("SB3's zoo publishes"),
     )
     rows, caption = [cells(line) for line in findings.lines], unfinished(findings)
     if any("*" in row[-1] for row in rows):
-        caption.append("* from other starts than ours, and no optimum is known: small differences mean nothing")
+        caption.append(_("* from other starts than ours, and no optimum is known: small differences mean nothing"))
     table = Table(*names, caption="\n".join(caption), caption_justify="left")
     for row in rows:
         table.add_row(*row)
@@ -324,25 +340,30 @@ def page(findings: Findings) -> str:
     """The table as a page of its own, in Markdown."""
     flags = findings.flags
     command = shlex.join(["balancier", "results", *(["--only", *flags.only] if flags.only else [])])
-    header = ["agent and environment", "seeds", "steps of each", "seconds, all seeds"]
-    header += [f"IQM of {flags.eval_episodes} starts [95 %]", "worst seed", "regret", "SB3's zoo publishes"]
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *map(cells, findings.lines)]
+    header = [_("agent and environment"), _("seeds"), _("steps of each"), _("seconds, all seeds")]
+    header += [_("IQM of {count} starts [95 %]", count=flags.eval_episodes), _("worst seed"), _("regret")]
+    header += [_("SB3's zoo publishes")]
+    rows = ([decimals(cell) for cell in cells(line)] for line in findings.lines)
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     missing = "".join(f"\n{sentence}.\n" for sentence in unfinished(findings))
     compared = any(line["published_regret"] for line in findings.lines)
-    mean = f", {optimum_of_all_starts():.1f}" if compared else ""
-    optima = ", ".join(
-        f"{value:.1f} on {env.rpartition('/')[2]}" for env, value in findings.optima.items() if value is not None
-    )
-    return f"""# Results
+    mean = _(", {mean:.1f}", mean=optimum_of_all_starts()) if compared else ""
+    known = {env.rpartition("/")[2]: value for env, value in findings.optima.items() if value is not None}
+    optima = ", ".join(_("{value:.1f} on {env}", value=value, env=env) for env, value in known.items())
+    words = _(RESULTS, command=command, processor=processor(), optima=optima or _("in no line here"), mean=mean)
+    return f"{words}\n\n{table}\n{missing}"
 
-`{command}` made this page, with one thread for each line, on {processor()}. Seconds are those of the processor, for
+
+RESULTS = N_("""# Results
+
+`{command}` made this page, with one thread for each line, on {processor}. Seconds are those of the processor, for
 training all seeds of a line, without evaluations. A seed is one independent training. Its test return is the mean over
 the test starts; nothing was tuned on them, and the evaluations during training have validation starts of their own. The
 IQM is the interquartile mean of the test returns: the mean of the middle half of the seeds, where a quarter of the
 weight goes from each end (of three seeds the weights are 1/6, 2/3, 1/6). The brackets hold its bootstrapped 95 %
 interval. The regret is its distance from the optimum of the very same starts, where dynamic programming knows it
-({optima or "in no line here"}).
+({optima}).
 
 The last column holds the numbers of the zoo's `benchmark.md` (DLR-RM/rl-baselines3-zoo, commit 61a0d134 of 2023-04-11)
 and the steps of training. They are of one trained agent each, so they say nothing about the spread from seed to seed; ±
@@ -351,10 +372,7 @@ stand as regret, because a mean return depends on its starts: that of the zoo is
 whole distribution of starts{mean}. A star marks returns for which no optimum is known: small differences to ours mean
 nothing. The zoo's number for LunarLander is of version 2; ours is version 3, which mends how an episode is reset. The
 zoo's agent without velocity, `ppo_lstm` on `PendulumNoVel-v1`, stands beside ours that sees only the angle. The zoo has
-no number for pictures of a pendulum, discrete torques, `Recall-v0`, `InvertedPendulum-v5` and REINFORCE.
-
-{table}
-{missing}"""
+no number for pictures of a pendulum, discrete torques, `Recall-v0`, `InvertedPendulum-v5` and REINFORCE.""")
 
 
 # Figures
@@ -371,15 +389,16 @@ def plot_results(findings: Findings) -> Figure:
     figure, panels = plotting.new(columns, -(-count // columns), width=5.2, height=3.9)
     for axes, (row, training) in zip(panels, findings.trainings.items(), strict=False):
         axes.plot(training.steps, training.curve, color=plotting.BLUE, alpha=0.3, linewidth=1)
-        plotting.iqm_band(axes, training.steps.tolist(), training.curve, "IQM of seeds", plotting.BLUE)
+        plotting.iqm_band(axes, training.steps.tolist(), training.curve, _("IQM of seeds"), plotting.BLUE)
         optimum = findings.validation_optima.get(row.env)
         if row.published and optimum is not None:
             # The published regret, below the optimum of the starts that are drawn.
             level = optimum - published_regret(row.published)[0]
-            axes.axhline(level, color=plotting.ORANGE, linestyle="--", label="SB3, published, by regret")
+            axes.axhline(level, color=plotting.ORANGE, linestyle="--", label=_("SB3, published, by regret"))
         elif row.published:
-            axes.axhline(row.published.mean, color=plotting.ORANGE, linestyle=":", label="SB3, published, other starts")
-        axes.set_title(row.name, fontsize=13)
+            label = _("SB3, published, other starts")
+            axes.axhline(row.published.mean, color=plotting.ORANGE, linestyle=":", label=label)
+        axes.set_title(in_words(row.name), fontsize=13)
         axes.ticklabel_format(axis="x", scilimits=(3, 3), useMathText=True)
     for axes in panels[count:]:
         axes.set_visible(False)
@@ -387,25 +406,27 @@ def plot_results(findings: Findings) -> Figure:
         label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
-    figure.supxlabel("steps of each seed")
-    figure.supylabel("mean validation return")
+    figure.supxlabel(_("steps of each seed"))
+    figure.supylabel(_("mean validation return"))
     return figure
 
 
 PAGE = Page(
-    question="How good is each agent in each environment, and how far is it from the optimum?",
+    question=_("How good is each agent in each environment, and how far is it from the optimum?"),
     formula=(
-        r"IQM: the mean of the middle half of the seeds",
-        r"regret $=$ return of the optimum $-$ IQM, from the same starts",
+        _("IQM: the mean of the middle half of the seeds"),
+        _("regret $=$ return of the optimum $-$ IQM, from the same starts"),
     ),
     captions={
-        "results": "Each panel shows one agent in one environment: thin lines are seeds, the thick line is their "
-        "interquartile mean. Where the zoo of Stable-Baselines3 publishes a return, a line shows it.",
+        "results": _(
+            "Each panel shows one agent in one environment: thin lines are seeds, the thick line is their "
+            "interquartile mean. Where the zoo of Stable-Baselines3 publishes a return, a line shows it."
+        ),
     },
     what_if=(
-        ("balancier results --only CartPole-v1", "which of three agents needs the fewest steps?"),
-        ("balancier results --only sac --seed 100", "are other seeds as good?"),
-        ("balancier compare --agents all", "how do agents of Stable-Baselines3 do on the same starts?"),
+        ("balancier results --only CartPole-v1", _("which of three agents needs the fewest steps?")),
+        ("balancier results --only sac --seed 100", _("are other seeds as good?")),
+        ("balancier compare --agents all", _("how do agents of Stable-Baselines3 do on the same starts?")),
     ),
 )
 
@@ -416,7 +437,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="read results.md in that folder, the same table as a page",
+    next_command=_("read results.md in that folder, the same table as a page"),
     metrics=metrics,
     check=check,
     files=lambda findings: {"results.md": page(findings)},

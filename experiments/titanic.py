@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
+from balancier import N_, _
 from envs.datasets import Standardize
 from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
@@ -41,22 +42,22 @@ SPLIT = 340  # random stream
 SUSPECT = 0.84  # a higher accuracy from these three features deserves a second look
 
 # The inputs, by the names that result.json and metrics.csv have.
-MAIN = "class one-hot, sex, fare, normalized"
-RAW = "the same, not normalized"
-NUMBER = "class as a number, sex, fare, normalized"
-SEX = "sex alone"
-P_ID = "p_id alone, one-hot"
+MAIN = N_("class one-hot, sex, fare, normalized")
+RAW = N_("the same, not normalized")
+NUMBER = N_("class as a number, sex, fare, normalized")
+SEX = N_("sex alone")
+P_ID = N_("p_id alone, one-hot")
 
 # What the columns hold, in words.
 TYPES = {
-    "p_id": "class, one value for each passenger",
-    "survived": "class of two: 0 died, 1 survived",
-    "cabin_class": "class of three",
-    "female": "class of two: 0 male, 1 female",
-    "fare": "number, in pounds",
+    "p_id": _("class, one value for each passenger"),
+    "survived": _("class of two: 0 died, 1 survived"),
+    "cabin_class": _("class of three"),
+    "female": _("class of two: 0 male, 1 female"),
+    "fare": _("number, in pounds"),
 }
-OUTCOMES = "died", "survived"
-NOTICE = "RECONSTRUCTED DATA: published counts, moments and correlations; no row is a real passenger"
+OUTCOMES = N_("died"), N_("survived")  # as result.json names them
+NOTICE = _("RECONSTRUCTED DATA: published counts, moments and correlations; no row is a real passenger")
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,11 @@ def pearson_properties(table: np.ndarray) -> dict[str, float]:
     """Properties that Pearson's r has for any table, and their largest deviation in this one: zero up to rounding."""
     r, units = correlations(table), np.array([3.0, 0.1, 7.0, 2.0, 100.0])
     return {
-        "symmetric": float(abs(r - r.T).max()),
-        "1 with itself": float(abs(np.diag(r) - 1).max()),
-        "within [-1, 1]": float(np.clip(abs(r) - 1, 0, None).max()),
-        "blind to units and origin": float(abs(correlations(table * units + 5) - r).max()),
-        "sign turns with a column": float(abs(correlations(table * [1, 1, 1, 1, -1])[4, :4] + r[4, :4]).max()),
+        N_("symmetric"): float(abs(r - r.T).max()),
+        N_("1 with itself"): float(abs(np.diag(r) - 1).max()),
+        N_("within [-1, 1]"): float(np.clip(abs(r) - 1, 0, None).max()),
+        N_("blind to units and origin"): float(abs(correlations(table * units + 5) - r).max()),
+        N_("sign turns with a column"): float(abs(correlations(table * [1, 1, 1, 1, -1])[4, :4] + r[4, :4]).max()),
     }
 
 
@@ -227,8 +228,8 @@ def cost(features: np.ndarray) -> float:
 def measure(flags: Titanic) -> Findings:
     passengers = load(flags.data)
     trainings, to_train = {}, inputs(passengers)
-    total = sum(cost(features) for features, _ in to_train.values()) * flags.epochs_to_run
-    with ProgressBar(total, "training") as progress:
+    total = sum(cost(features) for features, __ in to_train.values()) * flags.epochs_to_run
+    with ProgressBar(total, _("training")) as progress:
         for name, (features, standardize) in to_train.items():
             advance = partial(progress.advance, cost(features))
             trainings[name] = train_splits(features, standardize, passengers.survived, flags, advance)
@@ -239,8 +240,8 @@ def measure(flags: Titanic) -> Findings:
 
 
 def forecast(flags: Titanic) -> str:
-    seconds = duration(3 + 0.007 * flags.epochs_to_run * (5 + flags.seeds))
-    return "\n".join([f"{flags.seeds} splits, about {seconds}", *load(flags.data).notes])
+    time = duration(3 + 0.007 * flags.epochs_to_run * (5 + flags.seeds))
+    return "\n".join([_("{count} splits, about {time}", count=flags.seeds, time=time), *load(flags.data).notes])
 
 
 def metrics(findings: Findings) -> Iterable[Metric]:
@@ -312,9 +313,9 @@ def data_lines(passengers: Passengers) -> list[str]:
     return [
         *lines,
         "",
-        f"np.unique(cabin_class): {np.unique(passengers.cabin_class)}",
-        f"sum(survived): {passengers.survived.sum()} of {len(passengers)}",
-        f"fare: min {fare['min']:.3f} max {fare['max']:.3f} std {fare['std']:.3f}",
+        _("np.unique(cabin_class): {values}", values=np.unique(passengers.cabin_class)),
+        _("sum(survived): {survivors} of {count}", survivors=passengers.survived.sum(), count=len(passengers)),
+        _("fare: min {min:.3f} max {max:.3f} std {std:.3f}", **fare),
     ]
 
 
@@ -322,16 +323,28 @@ def preparation_lines(passengers: Passengers) -> list[str]:
     """Normalization before and after, and the first rows as the network gets them."""
     fares, rows = normalized(passengers.fare), one_hot(passengers.cabin_class)
     before, after = (
-        ", ".join(f"{key} {value + 0.0:.3f}" for key, value in moments(fare).items())
+        _(
+            "min {min:.3f}, max {max:.3f}, mean {mean:.3f}, std {std:.3f}",
+            **{key: value + 0.0 for key, value in moments(fare).items()},
+        )
         for fare in (passengers.fare, fares)
     )
-    lines = ["", "Normalization, (x - mean) / std:", f"fare before: {before}", f"fare after: {after}"]
-    lines += ["", "One-hot encoding of cabin_class, then female (0 or 1 already), then the normalized fare:"]
+    lines = ["", _("Normalization, (x - mean) / std:")]
+    lines += [_("fare before: {numbers}", numbers=before), _("fare after: {numbers}", numbers=after)]
+    lines += ["", _("One-hot encoding of cabin_class, then female (0 or 1 already), then the normalized fare:")]
     for index in range(3):
         p_id, number, female = (
             column[index] for column in (passengers.p_id, passengers.cabin_class, passengers.female)
         )
-        lines.append(f"p_id {p_id}: class {number} -> {rows[index].astype(int)}, {female}, {fares[index]:.3f}")
+        text = _(
+            "p_id {p_id}: class {number} -> {one_hot}, {female}, {fare:.3f}",
+            p_id=p_id,
+            number=number,
+            one_hot=rows[index].astype(int),
+            female=female,
+            fare=fares[index],
+        )
+        lines.append(text)
     return lines
 
 
@@ -339,21 +352,39 @@ def example_lines(findings: Findings) -> list[str]:
     """Softmax, prediction, confidence and cross-entropy of the first passenger, with numbers."""
     numbers = example(findings)
     (y0, y1), (p0, p1) = numbers["output"], numbers["probability"]
-    truth = numbers["probability"][OUTCOMES.index(numbers["truth"])]
+    p_truth = numbers["probability"][OUTCOMES.index(numbers["truth"])]
+    predicted, truth = _(numbers["predicted"]), _(numbers["truth"])
     return [
         "",
-        f"The first passenger: output y = ({y0:.3f}, {y1:.3f})",
-        f"P(died) = exp({y0:.3f}) / (exp({y0:.3f}) + exp({y1:.3f})) = {p0:.3f}, P(survived) = {p1:.3f}; "
-        f"their sum: {numbers['sum']:.3f}",
-        f"Prediction: {numbers['predicted']} (the largest output), confidence {numbers['confidence']:.3f}; "
-        f"truth: {numbers['truth']}",
-        f"Cross-entropy: -log P({numbers['truth']}) = -log {truth:.3f} = {numbers['cross_entropy']:.3f}",
+        _("The first passenger: output y = ({y0:.3f}, {y1:.3f})", y0=y0, y1=y1),
+        _(
+            "P(died) = exp({y0:.3f}) / (exp({y0:.3f}) + exp({y1:.3f})) = {p0:.3f}, P(survived) = {p1:.3f}; "
+            "their sum: {sum:.3f}",
+            y0=y0,
+            y1=y1,
+            p0=p0,
+            p1=p1,
+            sum=numbers["sum"],
+        ),
+        _(
+            "Prediction: {predicted} (the largest output), confidence {confidence:.3f}; truth: {truth}",
+            predicted=predicted,
+            confidence=numbers["confidence"],
+            truth=truth,
+        ),
+        _(
+            "Cross-entropy: -log P({truth}) = -log {p:.3f} = {loss:.3f}",
+            truth=truth,
+            p=p_truth,
+            loss=numbers["cross_entropy"],
+        ),
     ]
 
 
 def columns_table(passengers: Passengers) -> Table:
     """Type, number of different values and statistics of each column."""
-    table = Table("column", "type", "different", "min", "max", "mean", "std", title=f"{len(passengers)} passengers")
+    heads = _("column"), _("type"), _("different"), "min", "max", _("mean"), _("std")
+    table = Table(*heads, title=_("{count} passengers", count=len(passengers)))
     for name in COLUMNS:
         column = getattr(passengers, name)
         numbers = (f"{number:.6g}" for number in moments(column).values())
@@ -364,13 +395,17 @@ def columns_table(passengers: Passengers) -> Table:
 def accuracies_table(findings: Findings) -> Table:
     """Training and validation accuracy for each input, and of guesses without a network."""
     passengers = findings.passengers
-    table = Table("input", "training accuracy", "validation accuracy (range of splits)", title="Accuracy")
+    heads = _("input"), _("training accuracy"), _("validation accuracy (range of splits)")
+    table = Table(*heads, title=_("Accuracy"))
     for name, training in findings.trainings.items():
         train, validation = training.final
-        spread = f"{validation.min():.3f} to {validation.max():.3f}"
-        table.add_row(name, f"{train.mean():.3f}", f"{validation.mean():.3f} ({spread})")
-    table.add_row("no network: always the majority (died)", f"{passengers.majority:.3f}, all passengers", "")
-    table.add_row("no network: women survive, men die", f"{passengers.best_by_sex:.3f}, all passengers", "")
+        values = {"mean": validation.mean(), "low": validation.min(), "high": validation.max()}
+        table.add_row(_(name), f"{train.mean():.3f}", _("{mean:.3f} ({low:.3f} to {high:.3f})", **values))
+    for rule, share in (
+        (_("no network: always the majority (died)"), passengers.majority),
+        (_("no network: women survive, men die"), passengers.best_by_sex),
+    ):
+        table.add_row(rule, _("{share:.3f}, all passengers", share=share), "")
     return table
 
 
@@ -384,13 +419,21 @@ def table(findings: Findings) -> Table:
     stacked.add_row(columns_table(passengers))
     stacked.add_row(Text("\n".join([*preparation_lines(passengers), *example_lines(findings), ""])))
     stacked.add_row(accuracies_table(findings))
-    shares = ", ".join(f"{share:.2f}" for share in survival_by_class(passengers))
-    stacked.add_row(
-        f"Class as a number is as good as one-hot here: the share of survivors ({shares}) falls from class 1 to 3,\n"
-        "so the order of the numbers means something. Categories without an order, such as harbors, need one-hot."
+    first, second, third = survival_by_class(passengers)
+    text = _(
+        "Class as a number is as good as one-hot here: the share of survivors ({first:.2f}, {second:.2f}, {third:.2f}) "
+        "falls from class 1 to 3,\n"
+        "so the order of the numbers means something. Categories without an order, such as harbors, need one-hot.",
+        first=first,
+        second=second,
+        third=third,
     )
+    stacked.add_row(text)
     if final.mean() > SUSPECT:
-        stacked.add_row(f"More than {SUSPECT} from class, sex and fare is suspect: is the validation set trained on?")
+        text = _(
+            "More than {share} from class, sex and fare is suspect: is the validation set trained on?", share=SUSPECT
+        )
+        stacked.add_row(text)
     return stacked
 
 
@@ -429,38 +472,39 @@ def plot_columns(passengers: Passengers) -> Figure:
     figure, (names, classes, survivors, fares) = new(2, 2)
     values = np.unique(passengers.p_id)
     names.plot(np.arange(1, len(values) + 1), values, color=plotting.BLUE)
-    names.set(title=f"p_id: {len(values)} values, each once", xlabel="different values, in order", ylabel="p_id")
+    names.set(title=_("p_id: {count} values, each once", count=len(values)))
+    names.set(xlabel=_("different values, in order"), ylabel="p_id")
     for survived, (outcome, color) in enumerate(zip(OUTCOMES, (plotting.GRAY, plotting.BLUE), strict=True)):
         counts = [((passengers.cabin_class == k) & (passengers.survived == survived)).sum() for k in CLASSES]
         below = [((passengers.cabin_class == k) & (passengers.survived < survived)).sum() for k in CLASSES]
-        drawn = bars(classes, CLASSES, counts, bottom=below, color=color, label=outcome, width=0.7)
+        drawn = bars(classes, CLASSES, counts, bottom=below, color=color, label=_(outcome), width=0.7)
         classes.bar_label(drawn, label_type="center", color="white")
-    total = passengers.survived.sum()
-    classes.set(title=f"cabin_class: 3 values; {total} of {len(passengers)} survived", ylabel="passengers")
+    total, count = passengers.survived.sum(), len(passengers)
+    title = _("cabin_class: 3 values; {survivors} of {count} survived", survivors=total, count=count)
+    classes.set(title=title, ylabel=_("passengers"))
     classes.legend(loc="upper left")
-    for offset, female, color, label in ((-0.2, 1, plotting.PURPLE, "female"), (0.2, 0, plotting.SKY, "male")):
+    for offset, female, color, label in ((-0.2, 1, plotting.PURPLE, _("female")), (0.2, 0, plotting.SKY, _("male"))):
         groups = [passengers.survived[(passengers.cabin_class == k) & (passengers.female == female)] for k in CLASSES]
         shares = [group.mean() if len(group) else 0.0 for group in groups]
         drawn = bars(survivors, np.array(CLASSES) + offset, shares, width=0.38, color=color, label=label)
         survivors.bar_label(drawn, [f"{share:.2f}" for share in shares])
     women, men = (passengers.survived[passengers.female == female].mean() for female in (1, 0))
-    survivors.set(title=f"survived: {women:.0%} of women, {men:.0%} of men")
-    survivors.set(ylabel="share that survived", ylim=(0, 1.1))
+    survivors.set(title=_("survived: {women:.0%} of women, {men:.0%} of men", women=women, men=men))
+    survivors.set(ylabel=_("share that survived"), ylim=(0, 1.1))
     survivors.legend(loc="upper right")
     for panel in (classes, survivors):
-        panel.set_xlabel("cabin class")
+        panel.set_xlabel(_("cabin class"))
         panel.set_xticks(CLASSES)
-    plot_fare(fares, passengers.fare, "fare (pounds)", "fare")
-    figure.suptitle("Four columns: a name, a category, a yes or no, and a number")
+    plot_fare(fares, passengers.fare, _("fare (pounds)"), _("fare"))
+    figure.suptitle(_("Four columns: a name, a category, a yes or no, and a number"))
     return figure
 
 
 def plot_fare(axes: Axes, values: np.ndarray, label: str, name: str) -> None:
     """A histogram of a column with its moments in the title."""
     axes.hist(values, 40, color=plotting.BLUE)
-    numbers = moments(values)
-    axes.set_title(f"{name}: {numbers['min']:.2f} to {numbers['max']:.3f}, std {numbers['std']:.3f}")
-    axes.set(xlabel=label, ylabel="passengers", yscale="log")
+    axes.set_title(_("{name}: {min:.2f} to {max:.3f}, std {std:.3f}", name=name, **moments(values)))
+    axes.set(xlabel=label, ylabel=_("passengers"), yscale="log")
     axes.grid(visible=False)
 
 
@@ -474,18 +518,22 @@ def plot_correlation(passengers: Passengers, properties: dict[str, float]) -> Fi
     axes.set_xticks(range(len(COLUMNS)), COLUMNS, rotation=30, ha="right")
     axes.set_yticks(range(len(COLUMNS)), COLUMNS)
     axes.grid(visible=False)
-    figure.colorbar(image, ax=axes, label="Pearson's r", shrink=0.8)
+    figure.colorbar(image, ax=axes, label=_("Pearson's r"), shrink=0.8)
     words.axis("off")
-    words.set_title("Pearson's r has these properties for\nany columns; largest deviation here:")
+    words.set_title(_("Pearson's r has these properties for\nany columns; largest deviation here:"))
     for row, (name, deviation) in enumerate(properties.items()):
         height = 0.85 - 0.15 * row
-        words.text(0.0, height, name, fontsize=16, transform=words.transAxes)
+        words.text(0.0, height, _(name), fontsize=16, transform=words.transAxes)
         words.text(1.0, height, f"{deviation:.0e}" if deviation else "0", ha="right", transform=words.transAxes)
-    p_id, _, cabin_class, female, _ = r[1]
-    figure.suptitle(
-        f"Survival goes with sex (r = {female:.2f}) and with low class numbers (r = {cabin_class:.2f}), "
-        f"not with p_id ({p_id + 0.0:.2f})"
+    p_id, __, cabin_class, female, __ = r[1]
+    title = _(
+        "Survival goes with sex (r = {female:.2f}) and with low class numbers (r = {cabin_class:.2f}), "
+        "not with p_id ({p_id:.2f})",
+        female=female,
+        cabin_class=cabin_class,
+        p_id=p_id + 0.0,
     )
+    figure.suptitle(title)
     return figure
 
 
@@ -497,23 +545,23 @@ def curve(axes: Axes, values: np.ndarray, label: str, color: str) -> None:
 def plot_normalization(passengers: Passengers, trainings: dict[str, Training]) -> Figure:
     """Fares before and after, what normalization does to the training, and why class may stay a number."""
     figure, (before, after, loss, classes) = new(2, 2)
-    plot_fare(before, passengers.fare, "fare (pounds)", "before")
-    plot_fare(after, normalized(passengers.fare), "normalized fare", "after")
-    for name, label, color in ((RAW, "not normalized", plotting.GRAY), (MAIN, "normalized", plotting.BLUE)):
+    plot_fare(before, passengers.fare, _("fare (pounds)"), _("before"))
+    plot_fare(after, normalized(passengers.fare), _("normalized fare"), _("after"))
+    for name, label, color in ((RAW, _("not normalized"), plotting.GRAY), (MAIN, _("normalized"), plotting.BLUE)):
         curve(loss, trainings[name].train["loss"], label, color)
-    start = [trainings[name].train["loss"][0].mean() for name in (RAW, MAIN)]
-    loss.set(title=f"loss before training: {start[0]:.2f} instead of {start[1]:.2f}")
-    loss.set(xlabel="epochs", ylabel="training loss (mean, range)")
+    raw, main = (trainings[name].train["loss"][0].mean() for name in (RAW, MAIN))
+    loss.set(title=_("loss before training: {raw:.2f} instead of {main:.2f}", raw=raw, main=main))
+    loss.set(xlabel=_("epochs"), ylabel=_("training loss (mean, range)"))
     loss.legend(loc="upper right")
     shares = survival_by_class(passengers)
     drawn = bars(classes, CLASSES, shares, width=0.6, color=plotting.SKY)
     classes.bar_label(drawn, [f"{share:.2f}" for share in shares])
     number, main = (trainings[name].final[1].mean() for name in (NUMBER, MAIN))
-    classes.set(title=f"class as a number: {number:.3f}; one-hot: {main:.3f}", ylabel="share that survived")
-    classes.set(xlabel="cabin class: its order has a meaning", ylim=(0, 0.8))
+    classes.set(title=_("class as a number: {number:.3f}; one-hot: {main:.3f}", number=number, main=main))
+    classes.set(xlabel=_("cabin class: its order has a meaning"), ylabel=_("share that survived"), ylim=(0, 0.8))
     classes.set_xticks(CLASSES)
     raw = trainings[RAW].final[1].mean()
-    figure.suptitle(f"Normalized inputs: validation accuracy {main:.3f} instead of {raw:.3f}")
+    figure.suptitle(_("Normalized inputs: validation accuracy {main:.3f} instead of {raw:.3f}", main=main, raw=raw))
     return figure
 
 
@@ -522,23 +570,28 @@ def plot_learning(passengers: Passengers, trainings: dict[str, Training]) -> Fig
     figure, (losses, accuracies) = new(2, 1)
     main = trainings[MAIN]
     for panel, name in ((losses, "loss"), (accuracies, "accuracy")):
-        curve(panel, main.train[name], "training", plotting.BLUE)
-        curve(panel, main.validation[name], "validation", plotting.ORANGE)
-        panel.set_xlabel("epochs")
+        curve(panel, main.train[name], _("training"), plotting.BLUE)
+        curve(panel, main.validation[name], _("validation"), plotting.ORANGE)
+        panel.set_xlabel(_("epochs"))
     loss, start, end = main.validation["loss"].mean(1), *main.validation["accuracy"][[0, -1]].mean(1)
-    losses.set(title=f"loss: {loss[0]:.2f} to {loss[-1]:.2f}", ylabel="cross-entropy (mean, range of splits)")
-    accuracies.set(title=f"accuracy: {start:.2f} to {end:.3f}", ylabel="accuracy (mean, range of splits)")
+    losses.set(title=_("loss: {start:.2f} to {end:.2f}", start=loss[0], end=loss[-1]))
+    losses.set(ylabel=_("cross-entropy (mean, range of splits)"))
+    accuracies.set(title=_("accuracy: {start:.2f} to {end:.3f}", start=start, end=end))
+    accuracies.set(ylabel=_("accuracy (mean, range of splits)"))
     sex = trainings[SEX].final[1].mean()
     for label, value, style in (
-        ("sex alone", sex, ":"),
-        ("always the majority", passengers.majority, "--"),
-        ("a coin", 0.5, "-."),
+        (_("sex alone: {value:.3f}", value=sex), sex, ":"),
+        (_("always the majority: {value:.3f}", value=passengers.majority), passengers.majority, "--"),
+        (_("a coin: {value:.3f}", value=0.5), 0.5, "-."),
     ):
-        accuracies.axhline(value, color="black", linestyle=style, linewidth=1.5, label=f"{label}: {value:.3f}")
+        accuracies.axhline(value, color="black", linestyle=style, linewidth=1.5, label=label)
     accuracies.set_ylim(0.2, 0.9)
     losses.legend(loc="upper right")
     accuracies.legend(loc="lower right")
-    figure.suptitle(f"The network is right for {end:.1%} of new passengers; sex alone gives {sex:.1%}, a coin 50 %")
+    title = _(
+        "The network is right for {end:.1%} of new passengers; sex alone gives {sex:.1%}, a coin 50 %", end=end, sex=sex
+    )
+    figure.suptitle(title)
     return figure
 
 
@@ -546,40 +599,56 @@ def plot_confidence(findings: Findings) -> Figure:
     """One passenger's softmax, loss against error, and the confidence of right and of wrong predictions."""
     figure, (one, metric, histogram, reliability) = new(2, 2)
     main, numbers = findings.trainings[MAIN], example(findings)
-    drawn = bars(one, OUTCOMES, numbers["probability"], width=0.5, color=[plotting.GRAY, plotting.BLUE])
+    drawn = bars(
+        one,
+        [_(outcome) for outcome in OUTCOMES],
+        numbers["probability"],
+        width=0.5,
+        color=[plotting.GRAY, plotting.BLUE],
+    )
     one.bar_label(drawn, [f"{value:.3f}" for value in numbers["probability"]])
     y0, y1 = numbers["output"]
-    one.set(title=f"first passenger: y = ({y0:.2f}, {y1:.2f})", ylabel="P = softmax(y)", ylim=(0, 1.15))
-    one.set_xlabel(f"truth: {numbers['truth']}, so loss = -log P = {numbers['cross_entropy']:.3f}")
-    parts = (main.train, plotting.BLUE, "training"), (main.validation, plotting.ORANGE, "validation")
+    one.set(title=_("first passenger: y = ({y0:.2f}, {y1:.2f})", y0=y0, y1=y1), ylabel="P = softmax(y)", ylim=(0, 1.15))
+    truth, loss = _(numbers["truth"]), numbers["cross_entropy"]
+    one.set_xlabel(_("truth: {truth}, so loss = -log P = {loss:.3f}", truth=truth, loss=loss))
+    parts = (main.train, plotting.BLUE, _("training")), (main.validation, plotting.ORANGE, _("validation"))
     for part, color, name in parts:
         loss, error = part["loss"].mean(1)[1:], 100 * (1 - part["accuracy"].mean(1)[1:])
         metric.plot(loss, error, ".-", color=color, label=name, linewidth=1.2, markersize=7)
-    metric.set(title="the loss is an indirect metric of the error", xlabel="cross-entropy (minimized), epoch 1 on")
-    metric.set_ylabel("wrong predictions (%)")
+    metric.set_title(_("the loss is an indirect metric of the error"))
+    metric.set(xlabel=_("cross-entropy (minimized), epoch 1 on"), ylabel=_("wrong predictions (%)"))
     metric.legend(loc="lower right")
     confidence, correct = main.confidence, main.correct
     edges = np.linspace(0.5, 1, 11)
     groups, colors = [confidence[~correct], confidence[correct]], [plotting.ORANGE, plotting.BLUE]
-    labels = [f"{name}: {len(group)}" for name, group in zip(("wrong", "right"), groups, strict=True)]
+    labels = [_("wrong: {count}", count=len(groups[0])), _("right: {count}", count=len(groups[1]))]
     histogram.hist(groups, edges, color=colors, label=labels, stacked=True)  # type: ignore[arg-type]
     confident = confidence > 0.9
-    wrong = f"{(~correct[confident]).mean():.0%} wrong" if confident.any() else "none"
-    histogram.set(title=f"confidence above 0.9: {wrong}; below: {(~correct[~confident]).mean():.0%} wrong")
-    histogram.set(xlabel="confidence: probability of the predicted class", ylabel="predictions, all splits")
+    below = (~correct[~confident]).mean()
+    if confident.any():
+        above = (~correct[confident]).mean()
+        title = _("confidence above 0.9: {above:.0%} wrong; below: {below:.0%} wrong", above=above, below=below)
+    else:
+        title = _("confidence above 0.9: none; below: {below:.0%} wrong", below=below)
+    histogram.set_title(title)
+    histogram.set(xlabel=_("confidence: probability of the predicted class"), ylabel=_("predictions, all splits"))
     histogram.grid(visible=False)
     histogram.legend(loc="upper left")
     bin_index = np.clip(np.digitize(confidence, edges) - 1, 0, 9)
     filled = [k for k in range(10) if (bin_index == k).sum() >= 20]  # the share among fewer is too uncertain
     predicted, actual = ([values[bin_index == k].mean() for k in filled] for values in (confidence, correct))
-    reliability.plot([0.5, 1], [0.5, 1], color="black", linestyle="--", label="confidence = accuracy")
-    reliability.plot(predicted, actual, "o-", color=plotting.BLUE, label="network")
+    reliability.plot([0.5, 1], [0.5, 1], color="black", linestyle="--", label=_("confidence = accuracy"))
+    reliability.plot(predicted, actual, "o-", color=plotting.BLUE, label=_("network"))
     gap = confidence.mean() - correct.mean()
-    reliability.set(title=f"confidence minus accuracy: {gap:+.3f}", xlabel="confidence (mean of a bin)")
-    reliability.set(ylabel="share that is right", ylim=(0.3, 1.03))
+    reliability.set(title=_("confidence minus accuracy: {gap:+.3f}", gap=gap), xlabel=_("confidence (mean of a bin)"))
+    reliability.set(ylabel=_("share that is right"), ylim=(0.3, 1.03))
     reliability.legend(loc="lower right")
-    mean, share = confidence.mean(), correct.mean()
-    figure.suptitle(f"The network's confidence can be believed: {mean:.0%} on average, and {share:.0%} are right")
+    title = _(
+        "The network's confidence can be believed: {mean:.0%} on average, and {share:.0%} are right",
+        mean=confidence.mean(),
+        share=correct.mean(),
+    )
+    figure.suptitle(title)
     return figure
 
 
@@ -587,42 +656,60 @@ def plot_p_id(trainings: dict[str, Training], majority: float) -> Figure:
     """A passenger's number as the only input: memorized in training, worthless for new passengers."""
     figure, (panel,) = new(1, 1)
     training = trainings[P_ID]
-    curve(panel, training.train["accuracy"], "training", plotting.BLUE)
-    curve(panel, training.validation["accuracy"], "validation: new passengers", plotting.ORANGE)
-    panel.axhline(majority, color="black", linestyle="--", linewidth=1.5, label=f"always the majority: {majority:.3f}")
+    curve(panel, training.train["accuracy"], _("training"), plotting.BLUE)
+    curve(panel, training.validation["accuracy"], _("validation: new passengers"), plotting.ORANGE)
+    label = _("always the majority: {value:.3f}", value=majority)
+    panel.axhline(majority, color="black", linestyle="--", linewidth=1.5, label=label)
     train, new_ones = (values.mean() for values in training.final)
-    panel.set_title(f"p_id alone: right for {train:.0%} of the training data, {new_ones:.0%} of new passengers")
-    panel.set(xlabel="epochs", ylabel="accuracy (mean, range of splits)", ylim=(0.2, 1.03))
+    title = _(
+        "p_id alone: right for {train:.0%} of the training data, {new_ones:.0%} of new passengers",
+        train=train,
+        new_ones=new_ones,
+    )
+    panel.set_title(title)
+    panel.set(xlabel=_("epochs"), ylabel=_("accuracy (mean, range of splits)"), ylim=(0.2, 1.03))
     panel.legend(loc="center right", bbox_to_anchor=(1.0, 0.7))
     return figure
 
 
 PAGE = Page(
-    question="Who survived the Titanic, judged by cabin class, sex and fare alone?",
+    question=_("Who survived the Titanic, judged by cabin class, sex and fare alone?"),
     formula=(
-        r"$\hat P(i|x) = \exp(\hat y_i) / \sum_c \exp(\hat y_c)$, the predicted class is $\arg\max_i \hat y_i$",
-        r"$L = -\log \hat P(c|x)$ for the true class $c$ (cross-entropy)",
+        _(r"$\hat P(i|x) = \exp(\hat y_i) / \sum_c \exp(\hat y_c)$, the predicted class is $\arg\max_i \hat y_i$"),
+        _(r"$L = -\log \hat P(c|x)$ for the true class $c$ (cross-entropy)"),
         r"$R(x, y) = \sum (x - \bar x)(y - \bar y) / (\sqrt{\sum (x - \bar x)^2} \sqrt{\sum (y - \bar y)^2})$",
         r"$x^{norm} = (x - \bar x) / \sigma_x$",
     ),
     captions={
-        "columns": "p_id has another value for each passenger, so it is a name and no information. "
-        "Sex separates survivors from victims in every class, and the fares are spread over a wide range.",
-        "correlation": "Pearson's r lies between -1 and 1; the matrix is symmetric and its diagonal is 1. "
-        "Survival goes with sex and class, and p_id goes with nothing.",
-        "normalization": "Normalization moves and scales the fares; the shape of their distribution stays. "
-        "The loss starts lower and falls faster, and class may stay a number because its order has a meaning.",
-        "learning": "The untrained network is right about as often as a coin. "
-        "After training it is right more often than a guess of the majority; sex alone gives almost as much.",
-        "confidence": "Softmax turns the outputs into probabilities; the loss is minus the log of the true class's. "
-        "Confident predictions are wrong less often, as they should be.",
-        "p_id": "Each passenger has an input of its own, so the network memorizes every outcome of the training data. "
-        "It knows nothing about a number that it has never seen.",
+        "columns": _(
+            "p_id has another value for each passenger, so it is a name and no information. "
+            "Sex separates survivors from victims in every class, and the fares are spread over a wide range."
+        ),
+        "correlation": _(
+            "Pearson's r lies between -1 and 1; the matrix is symmetric and its diagonal is 1. "
+            "Survival goes with sex and class, and p_id goes with nothing."
+        ),
+        "normalization": _(
+            "Normalization moves and scales the fares; the shape of their distribution stays. "
+            "The loss starts lower and falls faster, and class may stay a number because its order has a meaning."
+        ),
+        "learning": _(
+            "The untrained network is right about as often as a coin. "
+            "After training it is right more often than a guess of the majority; sex alone gives almost as much."
+        ),
+        "confidence": _(
+            "Softmax turns the outputs into probabilities; the loss is minus the log of the true class's. "
+            "Confident predictions are wrong less often, as they should be."
+        ),
+        "p_id": _(
+            "Each passenger has an input of its own, so the network memorizes every outcome of the training data. "
+            "It knows nothing about a number that it has never seen."
+        ),
     },
     what_if=(
-        ("balancier titanic --hidden 500 --epochs 500", "does a larger network beat the rule by more, or overfit?"),
-        ("balancier titanic --learning-rate 0.1", "the curves of the loss: do they still fall evenly?"),
-        ("balancier titanic --epochs 5", "normalized and raw inputs: which one needs more epochs?"),
+        ("balancier titanic --hidden 500 --epochs 500", _("does a larger network beat the rule by more, or overfit?")),
+        ("balancier titanic --learning-rate 0.1", _("the curves of the loss: do they still fall evenly?")),
+        ("balancier titanic --epochs 5", _("normalized and raw inputs: which one needs more epochs?")),
     ),
 )
 
@@ -633,7 +720,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="balancier titanic --hidden 500 --epochs 500, and see whether more is better",
+    next_command=_("balancier titanic --hidden 500 --epochs 500, and see whether more is better"),
     metrics=metrics,
     check=lambda flags: load(flags.data),
     page=PAGE,

@@ -34,6 +34,7 @@ from agents import Agent
 from agents.common import checkpoint
 from agents.common.make_env import CARTPOLE, has_native_batch
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
+from balancier import _, numeral
 from envs.optimum import optimal_returns
 from experiments.common import plotting
 from experiments.common.assignments import env_keywords, hyperparameters, network_name, with_widths
@@ -382,9 +383,13 @@ def train_session(session: Session, command: str, stack: contextlib.ExitStack) -
     assert env is not None
     run = folder_of_run(session, command)
     seconds = duration(forecast(name, left, len(agent), network_kind(agent)) + 5)
-    keywords = f" ({in_words(agent.env_kwargs)})" if agent.env_kwargs else ""
-    goes_on = f" from step {now:,}" if now else ""
-    console.print(f"train: {name} on {env}{keywords}, {len(agent)} seeds{goes_on}, about {seconds}", highlight=False)
+    place = f"{env} ({in_words(agent.env_kwargs, _)})" if agent.env_kwargs else env
+    words = {"agent": name, "env": place, "count": len(agent), "time": seconds}
+    if now:
+        line = _("train: {agent} on {env}, {count} seeds from step {now:,}, about {time}", now=now, **words)
+    else:
+        line = _("train: {agent} on {env}, {count} seeds, about {time}", **words)
+    console.print(line, highlight=False)
     board = stack.enter_context(closing(Board(run.folder, agent.seeds, now))) if flags.tensorboard else None
     live = stack.enter_context(closing(Broadcast(agent))) if flags.live else None
     began = time.process_time() - session.seconds
@@ -393,7 +398,7 @@ def train_session(session: Session, command: str, stack: contextlib.ExitStack) -
         for name, values in ({"evaluation": returns} | agent.metrics).items():
             run.log(agent.num_timesteps, name, values, agent.seeds)
             board.log(agent.num_timesteps, name, values) if board is not None else None
-        progress.advance(more, f"return {np.median(returns):.0f}")
+        progress.advance(more, _("return {value:.0f}", value=np.median(returns)))
 
     def notes() -> dict[str, Any]:
         """What this run needs to go on, besides the agent."""
@@ -406,7 +411,7 @@ def train_session(session: Session, command: str, stack: contextlib.ExitStack) -
     if session.evaluation is not None:
         callback.set_state(session.evaluation)
     autosave = Autosave(run.folder, flags.autosave, notes, session.start, total, now)
-    with ProgressBar(max(left, 1), "training", afterwards=DRAWING) as progress, waiting_interrupts() as interrupts:
+    with ProgressBar(max(left, 1), _("training"), afterwards=DRAWING) as progress, waiting_interrupts() as interrupts:
 
         def evaluate_and_save(agent: Agent) -> bool:
             callback(agent, agent.num_timesteps)
@@ -427,17 +432,18 @@ def train_session(session: Session, command: str, stack: contextlib.ExitStack) -
             save_last(agent, run.folder, notes())
     if interrupts.number:
         again = f"balancier train --resume {run.folder}{env_flag(env)}"
-        console.print(f"\nStopped at step {agent.num_timesteps:,}; {again} continues")
+        line = _("Stopped at step {step:,}; {command} continues", step=agent.num_timesteps, command=again)
+        console.print(f"\n{line}")
         signal.raise_signal(interrupts.number)
     seconds = time.process_time() - began
     if agent.env_kwargs and is_pendulum(env):
-        console.print("test, and the optimum of these parameters (about a minute when it is first computed)")
+        console.print(_("test, and the optimum of these parameters (about a minute when it is first computed)"))
     optimal, validation = (
         optimal_returns(env, range(first, first + count), **agent.env_kwargs)
         for first, count in ((TEST_SEED, flags.eval_episodes), (VALIDATION_SEED, STARTS))
     )
     if optimal is None and is_pendulum(env):
-        console.print("no optimum is known of these parameters: they are ranges, or its grid is too coarse for them")
+        console.print(_("no optimum is known of these parameters: they are ranges, or its grid is too coarse for them"))
     training = callback.finish(agent, flags.eval_episodes)
     write(run, Findings(name, env, agent, training, mean_or_none(validation), seconds, optimal))
 
@@ -491,12 +497,13 @@ def result(findings: Findings) -> dict[str, Any]:
 def table(findings: Findings) -> Table:
     numbers = result(findings)
     (low, high), optimum = numbers["ci95"], numbers["optimum"]
-    shown = Table("agent", "env", "seeds", "steps", "seconds", "IQM [95 %]", "worst seed", "optimum")
+    names = _("agent"), _("env"), _("seeds"), _("steps"), _("seconds"), _("IQM [95 %]"), _("worst seed"), _("optimum")
+    shown = Table(*names)
     shown.add_row(
         findings.name,
         findings.env,
         str(len(findings.agent)),
-        f"{findings.agent.num_timesteps:,}",
+        numeral(findings.agent.num_timesteps),
         f"{findings.seconds:.1f}",
         f"{numbers['iqm']:.1f} [{low:.1f}, {high:.1f}]",
         f"{numbers['returns'].min():.1f}",
@@ -513,17 +520,17 @@ def learning_curve(findings: Findings) -> Figure:
     """Every seed as a thin line, their interquartile mean as a thick one."""
     figure, (axes,) = plotting.new(width=10, height=6)
     steps, returns = findings.training.steps, findings.training.curve
-    one_seed, *_ = axes.plot(steps, returns, color=plotting.SKY, linewidth=1.2)
-    one_seed.set_label("one seed")
+    one_seed = axes.plot(steps, returns, color=plotting.SKY, linewidth=1.2)[0]
+    one_seed.set_label(_("one seed"))
     low, high = np.array([confidence_interval(values) for values in returns]).T
     iqm = [interquartile_mean(values) for values in returns]
-    label = f"interquartile mean of {returns.shape[1]} seeds, 95 % interval"
+    label = _("interquartile mean of {count} seeds, 95 % interval", count=returns.shape[1])
     plotting.band(axes, steps.tolist(), low, iqm, high, label, plotting.BLUE)
     optimum = findings.validation_optimum
     if optimum is not None:
-        axes.axhline(optimum, color="black", linestyle="--", label="optimum from the same starts")
-    axes.set_xlabel("steps of each seed")
-    axes.set_ylabel(f"mean return of {STARTS} validation episodes")
+        axes.axhline(optimum, color="black", linestyle="--", label=_("optimum from the same starts"))
+    axes.set_xlabel(_("steps of each seed"))
+    axes.set_ylabel(_("mean return of {count} validation episodes", count=STARTS))
     axes.set_title(title(findings.name, findings.env, returns[-1], optimum))
     figure.legend(loc="outside lower center", ncols=3)
     return figure
@@ -531,28 +538,38 @@ def learning_curve(findings: Findings) -> Figure:
 
 def title(name: str, env: str, returns: np.ndarray, optimum: float | None) -> str:
     """Where the seeds end, in a sentence, for their last evaluation (S,)."""
-    seeds = f"{len(returns)} seeds end between {returns.min():.0f} and {returns.max():.0f}"
-    ends = seeds if len(returns) > 1 else f"one seed ends at {returns[0]:.0f}"
-    best = f"; the optimum is {optimum:.0f}" if optimum is not None else ""
-    return f"{name.upper()} on {env.removeprefix('balancier/')}:\n{ends}{best}"
+    ends = _("one seed ends at {value:.0f}", value=returns[0])
+    if len(returns) > 1:
+        spread = {"count": len(returns), "low": returns.min(), "high": returns.max()}
+        ends = _("{count} seeds end between {low:.0f} and {high:.0f}", **spread)
+    known = {"agent": name.upper(), "env": env.removeprefix("balancier/"), "ends": ends}
+    if optimum is None:
+        return _("{agent} on {env}:\n{ends}", **known)
+    return _("{agent} on {env}:\n{ends}; the optimum is {optimum:.0f}", optimum=optimum, **known)
 
 
 PAGE = Page(
-    question="Can an agent learn to swing up a pendulum by trial and error, and does every seed learn it?",
+    question=_("Can an agent learn to swing up a pendulum by trial and error, and does every seed learn it?"),
     formula=(
-        r"$\mathrm{return} = \sum_{t=0}^{T-1} r_t$, what the agent learns to make large",
-        r"$r_t = -\left(\alpha_t^2 + 0.1\,\dot\alpha_t^2 + 0.001\,u_t^2\right)$, "
-        r"the pendulum's reward: angle from upright, speed, torque",
+        _(r"return $= \sum_{t=0}^{T-1} r_t$, what the agent learns to make large"),
+        _(
+            r"$r_t = -\left(\alpha_t^2 + 0.1\,\dot\alpha_t^2 + 0.001\,u_t^2\right)$, "
+            r"the pendulum's reward: angle from upright, speed, torque"
+        ),
     ),
     captions={
-        "learning_curve": "Each thin line is one seed: the same algorithm with other random numbers. The thick line is "
-        "the mean of the middle half of the seeds; the closer it comes to the dashed optimum, the less there is left "
-        "to learn."
+        "learning_curve": _(
+            "Each thin line is one seed: the same algorithm with other random numbers. The thick line is the mean of "
+            "the middle half of the seeds; the closer it comes to the dashed optimum, the less there is left to learn."
+        )
     },
     what_if=(
-        ("balancier watch runs/train/latest", "the trained agent acts: it swings to and fro, then balances"),
-        ("balancier train --agent ppo", "PPO uses each step once: it needs more steps, and each of them costs less"),
-        ("balancier train --observation angle --network gru", "without the speed: a recurrent network must remember"),
+        ("balancier watch runs/train/latest", _("the trained agent acts: it swings to and fro, then balances")),
+        ("balancier train --agent ppo", _("PPO uses each step once: it needs more steps, and each of them costs less")),
+        (
+            "balancier train --observation angle --network gru",
+            _("without the speed: a recurrent network must remember"),
+        ),
     ),
 )
 

@@ -25,6 +25,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from balancier import N_, _
 from envs.datasets import Standardize
 from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
@@ -35,7 +36,7 @@ from models import MLP, History, fit
 from models.fitting import drop
 
 NOISE = 0.1
-OUTPUTS = ("square root", "cube")
+OUTPUTS = (N_("square root"), N_("cube"))
 TEST_POINTS = 20_000
 LINE = np.linspace(1, 4, 200)  # x2 where the learned functions are drawn; x1 is 0
 
@@ -122,7 +123,7 @@ def measure(flags: VectorRegression) -> Findings:
     data, validation, test = (sample(generator, n) for n in (flags.points, flags.validation_points, TEST_POINTS))
     network = MLP(2, flags.hidden, 2, activation="tanh", seeds=flags.all_seeds)
     network = OnStandardized(network, *(standardizer(tensor) for tensor in data.tensors))
-    with ProgressBar(flags.epochs_to_run, "training") as progress:
+    with ProgressBar(flags.epochs_to_run, _("training")) as progress:
         history = fit(
             network,
             data,
@@ -131,7 +132,7 @@ def measure(flags: VectorRegression) -> Findings:
             schedule=drop({flags.drop_epoch: 0.2}),
             validation=validation,
             metrics={name: error_of(index) for index, name in enumerate(OUTPUTS)},
-            callback=lambda *_: progress.advance(),
+            callback=lambda *__: progress.advance(),
         )
     x, y = test.tensors
     with torch.no_grad():
@@ -151,7 +152,12 @@ def check(flags: VectorRegression) -> None:
 
 def forecast(flags: VectorRegression) -> str:
     seconds = 2 + 8e-5 * flags.epochs_to_run * flags.points / 32 * (5 + flags.seeds)
-    return f"{flags.seeds} seeds, {flags.epochs_to_run} epochs, about {duration(seconds)}"
+    return _(
+        "{seeds} seeds, {epochs} epochs, about {time}",
+        seeds=flags.seeds,
+        epochs=flags.epochs_to_run,
+        time=duration(seconds),
+    )
 
 
 def metrics(findings: Findings) -> Iterable[Metric]:
@@ -169,9 +175,10 @@ def result(findings: Findings) -> dict[str, Any]:
 
 
 def table(findings: Findings) -> Table:
-    table = Table("output", f"MSE / noise floor ({TEST_POINTS:,} test points)", "best seed", "worst seed")
+    columns = _("MSE / noise floor ({count:,} test points)", count=TEST_POINTS), _("best seed"), _("worst seed")
+    table = Table(_("output"), *columns)
     for name, ratio in zip(OUTPUTS, findings.ratio.T, strict=True):
-        table.add_row(name, f"{ratio.mean():.3f}", f"{ratio.min():.3f}", f"{ratio.max():.3f}")
+        table.add_row(_(name), f"{ratio.mean():.3f}", f"{ratio.min():.3f}", f"{ratio.max():.3f}")
     return table
 
 
@@ -184,24 +191,30 @@ def figures(findings: Findings) -> dict[str, Figure]:
 
 def plot_losses(findings: Findings) -> Figure:
     """Mean squared error of each output against epochs, on training and validation points, above the noise floor."""
-    ends = " and ".join(f"{ratio:.2f} ({name})" for name, ratio in zip(OUTPUTS, findings.ratio.mean(0), strict=True))
+    root, cube = findings.ratio.mean(0)
     figure, panels = plotting.slide(
-        f"Errors end at {ends} times the noise floor (test points);\n"
-        "after the drop of the learning rate they shake less",
+        _(
+            "Errors end at {root:.2f} (square root) and {cube:.2f} (cube) times the noise floor (test points);\n"
+            "after the drop of the learning rate they shake less",
+            root=root,
+            cube=cube,
+        ),
         2,
     )
     history = findings.history
     for panel, name in zip(panels, OUTPUTS, strict=True):
         for label, curves, color in (
-            ("training", history.train, plotting.BLUE),
-            ("validation", history.validation, plotting.ORANGE),
+            (_("training"), history.train, plotting.BLUE),
+            (_("validation"), history.validation, plotting.ORANGE),
         ):
             epochs = range(1, len(curves[name]) + 1)
             plotting.quantile_band(panel, epochs, curves[name], label, color, linewidth=1.8)
-        panel.axhline(NOISE**2, color="black", linestyle="--", label=f"noise floor, {NOISE**2:g}")
-        panel.axvline(findings.drop_epoch, color=plotting.GRAY, linestyle=":", label="learning rate 1e-3 to 2e-4")
-        panel.set(yscale="log", xlabel="epoch", title=f"{name} (median and range of {len(findings.seeds)} seeds)")
-    panels[0].set_ylabel("mean squared error")
+        panel.axhline(NOISE**2, color="black", linestyle="--", label=_("noise floor, {error:g}", error=NOISE**2))
+        label = _("learning rate 1e-3 to 2e-4")
+        panel.axvline(findings.drop_epoch, color=plotting.GRAY, linestyle=":", label=label)
+        title = _("{output} (median and range of {seeds} seeds)", output=_(name), seeds=len(findings.seeds))
+        panel.set(yscale="log", xlabel=_("epoch"), title=title)
+    panels[0].set_ylabel(_("mean squared error"))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
@@ -210,35 +223,45 @@ def plot_fit(findings: Findings) -> Figure:
     """Both functions of x2 at x1 = 0: the truth and the networks of all seeds."""
     distance = np.abs(findings.prediction - truth(line_inputs())).max((0, 1))  # (2,)
     figure, panels = plotting.slide(
-        f"One network learns both outputs: on this line, the {len(findings.seeds)} networks are wrong\n"
-        f"by {distance[0]:.2f} (square root) and {distance[1]:.2f} (cube) at most",
+        _(
+            "One network learns both outputs: on this line, the {count} networks are wrong\n"
+            "by {root:.2f} (square root) and {cube:.2f} (cube) at most",
+            count=len(findings.seeds),
+            root=distance[0],
+            cube=distance[1],
+        ),
         2,
     )
-    for index, (panel, name) in enumerate(zip(panels, ("sqrt(x1 + x2)", "x2 cubed"), strict=True)):
+    titles = _("y1 = sqrt(x1 + x2), at x1 = 0"), _("y2 = x2 cubed, at x1 = 0")
+    for index, (panel, title) in enumerate(zip(panels, titles, strict=True)):
         panel.plot(LINE, findings.prediction[..., index].T, color=plotting.BLUE, alpha=0.5, linewidth=1.5)
-        panel.plot([], [], color=plotting.BLUE, label=f"{len(findings.seeds)} networks")
-        panel.plot(LINE, truth(line_inputs())[:, index], color="black", linestyle="--", label="truth")
-        panel.set(xlabel="x2", ylabel=f"y{index + 1}", title=f"y{index + 1} = {name}, at x1 = 0")
+        panel.plot([], [], color=plotting.BLUE, label=_("{count} networks", count=len(findings.seeds)))
+        panel.plot(LINE, truth(line_inputs())[:, index], color="black", linestyle="--", label=_("truth"))
+        panel.set(xlabel="x2", ylabel=f"y{index + 1}", title=title)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
 PAGE = Page(
-    question="Can one network learn two functions of two inputs, as well as the noise of its data allows?",
+    question=_("Can one network learn two functions of two inputs, as well as the noise of its data allows?"),
     formula=(
         r"$x \in \mathbb{R}^2, \quad x_1 \in [-1, 1], \quad x_2 \in [1, 4]$",
         r"$y = \left[\sqrt{x_1 + x_2}, \; x_2^3\right] + \mathcal{N}(0, 0.1)$",
     ),
     captions={
-        "loss": "The axis is logarithmic (semilog), so that the last small steps toward the noise floor can be seen. "
-        "Where the learning rate falls, the bands become narrow: smaller steps stay near the minimum.",
-        "fit": "The learned cubes lie on the true one. The roots, small numbers beside the cubes, are off by a few "
-        "hundredths, less than the noise of 0.1 in a single point.",
+        "loss": _(
+            "The axis is logarithmic (semilog), so that the last small steps toward the noise floor can be seen. "
+            "Where the learning rate falls, the bands become narrow: smaller steps stay near the minimum."
+        ),
+        "fit": _(
+            "The learned cubes lie on the true one. The roots, small numbers beside the cubes, are off by a few "
+            "hundredths, less than the noise of 0.1 in a single point."
+        ),
     },
     what_if=(
-        ("balancier vector_regression --points 200", "the gap between training and validation error grows"),
-        ("balancier vector_regression --drop-at 500", "without the drop of the rate, errors shake until the end"),
-        ("balancier vector_regression --hidden 8", "eight hidden units in one layer are too few for the cube"),
+        ("balancier vector_regression --points 200", _("the gap between training and validation error grows")),
+        ("balancier vector_regression --drop-at 500", _("without the drop of the rate, errors shake until the end")),
+        ("balancier vector_regression --hidden 8", _("eight hidden units in one layer are too few for the cube")),
     ),
 )
 
@@ -249,7 +272,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="balancier vector_regression --points 200, and see the gap between the curves grow",
+    next_command=_("balancier vector_regression --points 200, and see the gap between the curves grow"),
     metrics=metrics,
     check=check,
     page=PAGE,

@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+os.environ["BALANCIER_LANG"] = "en"  # whatever the language of the system
 
 import pytest
 import torch

@@ -12,8 +12,8 @@ from experiments.common import command
 from experiments.common.catalog import EXPERIMENTS, LESSONS, duration
 
 HOME = Path(__file__).parents[1]
-PAGES = [HOME / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(HOME.glob("docs/*.md"))
-README = (HOME / "README.md").read_text()
+READMES = [HOME / "README.md", HOME / "README.fr.md"]
+PAGES = [*READMES, HOME / "CONTRIBUTING.md", HOME / "CHANGELOG.md", *sorted(HOME.glob("docs/*.md"))]
 
 
 def anchors(page):
@@ -33,15 +33,18 @@ def test_relative_links_lead_to_files(page):
             assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
 
 
-def test_what_sets_everything_up_is_one_line_each():
-    lines = README.splitlines()
+@pytest.mark.parametrize("page", READMES, ids=lambda page: page.name)
+def test_what_sets_everything_up_is_one_line_each(page):
+    lines = page.read_text().splitlines()
     assert "python -m pip install -e . && balancier compare" in lines
     assert "python -m pip install -e '.[test]' && pytest" in lines
 
 
-def test_the_course_table_is_the_catalog():
+@pytest.mark.parametrize("page", READMES, ids=lambda page: page.name)
+def test_the_course_table_is_the_catalog(page):
+    text = page.read_text().replace("| 3 à 6 |", "| 3 to 6 |")
     rows = re.findall(
-        r"^\| (.*?) \| \[.*\]\(experiments/(\w+)\.py\) \| `balancier (\w+)` \| (.*?) ?\|$", README, re.MULTILINE
+        r"^\| (.*?) \| \[.*\]\(experiments/(\w+)\.py\) \| `balancier (\w+)` \| (.*?) ?\|$", text, re.MULTILINE
     )
     shown = {name: (section, time) for section, file, name, time in rows if file == name}
     expected = {
@@ -51,6 +54,16 @@ def test_the_course_table_is_the_catalog():
     }
     assert shown == expected
     assert list(shown) == list(expected)
+
+
+def test_both_readmes_name_the_same_commands_and_links():
+    english, french = (page.read_text() for page in READMES)
+    blocks = [re.findall(r"```\w*\n(.*?)```", text, re.DOTALL) for text in (english, french)]
+    code = [[re.sub(r"  #.*", "", block) for block in each] for each in blocks]
+    assert [re.sub(r" +\n", "\n", block) for block in code[0]] == [re.sub(r" +\n", "\n", block) for block in code[1]]
+    assert set(commands(english)) == set(commands(french))
+    links = [set(re.findall(r"\]\(([^)\s]+)\)", text)) - {"README.md", "README.fr.md"} for text in (english, french)]
+    assert links[0] == links[1]
 
 
 def commands(text):
@@ -89,8 +102,9 @@ def check(line, monkeypatch):
     assert end.type is Understood or end.value.code == 0
 
 
-@pytest.mark.parametrize("page", [PAGES[0], *PAGES[3:]], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*READMES, *PAGES[4:]], ids=lambda page: page.name)
 def test_commands_that_a_page_names_are_understood(page, monkeypatch):
+    monkeypatch.setenv("BALANCIER_LANG", "en")  # some commands choose another
     for line in commands(page.read_text()):
         check(line, monkeypatch)
 

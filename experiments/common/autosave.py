@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import Agent
+from balancier import _
 from experiments.common.parallel import duration
 from experiments.common.runs import CHECKPOINTS, console
 
@@ -47,7 +48,8 @@ class Autosave:
                 self.save(agent)
         except OSError as error:
             self.saved = time.monotonic()
-            console.print(f"no checkpoint could be written ({error}); the training goes on", highlight=False)
+            line = _("no checkpoint could be written ({error}); the training goes on", error=error)
+            console.print(line, highlight=False)
 
     def save(self, agent: Agent) -> None:
         began = time.monotonic()
@@ -55,8 +57,9 @@ class Autosave:
         self.saved = time.monotonic()
         if self.saved - began > SHARE * self.seconds:
             self.seconds = (self.saved - began) / SHARE
-            words = f"a checkpoint takes {self.saved - began:.1f} s, so one is written every {duration(self.seconds)}"
-            console.print(words, highlight=False)
+            spent, every = self.saved - began, duration(self.seconds)
+            line = _("a checkpoint takes {spent:.1f} s, so one is written every {every}", spent=spent, every=every)
+            console.print(line, highlight=False)
 
 
 def save_newest(agent: Agent, folder: Path, notes: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from agents import AGENTS
+from balancier import N_
 from experiments.common.flags import UsageError
 from models import MLP
 
@@ -435,7 +436,7 @@ def left_out(agent: str, env: str) -> list[str]:
         names.append(f"noise_type {zoo['noise_type']}")
     names += [key for key in zoo.get("policy_kwargs", {}) if key != "net_arch"]
     if any(isinstance(value, str) and value.startswith("lin_") for value in zoo.values()):
-        names.append("the last twentieth of linear schedules")
+        names.append(N_("the last twentieth of linear schedules"))
     return names
 
 

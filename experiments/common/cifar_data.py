@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from balancier import N_, _
 from envs import raster
 from envs.cache import cache_folder
 from experiments.common.downloads import beside_of, digest, fetch
@@ -28,7 +29,10 @@ SUMS = "SHA256SUMS"  # of these files, beside them in the cache: what was unpack
 INSTEAD = "--data DIR with the unpacked binary version, or --data pendulum"
 RECORDS = 10_000  # in each file
 SHAPE = (3, 32, 32)
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CLASSES = (
+    *(_("airplane"), _("automobile"), _("bird"), _("cat"), _("deer")),
+    *(_("dog"), _("frog"), _("horse"), _("ship"), _("truck")),
+)
 
 
 class Images(NamedTuple):
@@ -38,8 +42,8 @@ class Images(NamedTuple):
     train_labels: np.ndarray
     test: np.ndarray
     test_labels: np.ndarray
-    classes: tuple[str, ...]
-    name: str  # of the data, for the figures
+    classes: tuple[str, ...]  # in the user's language
+    name: str  # of the data
     notes: tuple[str, ...] = ()  # for the user: why these are not CIFAR-10's
 
 
@@ -57,7 +61,7 @@ def load(data: str, quick: bool = False) -> Images:
     except UsageError as error:
         if data != "auto":
             raise
-        return load("pendulum", quick)._replace(notes=(str(error), "Going on with --data pendulum."))
+        return load("pendulum", quick)._replace(notes=(str(error), _("Going on with --data pendulum.")))
     if not quick:
         return images
     train, train_labels, test, test_labels = images[:4]
@@ -148,5 +152,5 @@ def checksums(folder: Path) -> str:
 def pendulums(train: int, test: int, seed: int = 0) -> Images:
     """Pictures of pendulums in ten classes of angle: for the same lesson without other data."""
     parts = [raster.labeled_frames(np.random.default_rng([seed, part]), n) for part, n in enumerate((train, test))]
-    classes = tuple(f"{sector * 36} deg" for sector in range(10))
-    return Images(*parts[0], *parts[1], classes, "pendulums")
+    classes = tuple(_("{angle} deg", angle=sector * 36) for sector in range(10))
+    return Images(*parts[0], *parts[1], classes, N_("pendulums"))

@@ -1,10 +1,13 @@
 """A command line: flags, their bounds, and how a run ends."""
 
+import ast
 import contextlib
 import dataclasses
+import inspect
 import io
 import itertools
 import json
+import os
 import re
 import shlex
 import signal
@@ -23,6 +26,7 @@ from rich.console import RenderableType
 
 import balancier
 from agents.common.make_env import is_registered
+from balancier import LANG, N_, _, language, take_language
 from experiments.common.catalog import time_words
 from experiments.common.cluster import connected
 from experiments.common.flags import UsageError, check_arguments, check_flags, flag_name
@@ -92,7 +96,7 @@ def launch(name: str, launched: Lesson, argv: Sequence[str] | None, description:
             folder = Run(name, flags, command, resumed)
             for file_name, text in lesson.inputs(flags).items():
                 balancier.write_file(folder.folder / file_name, text)
-            console.print(f"{name}: {forecast}", highlight=False)
+            console.print(_("{name}: {forecast}", name=name, forecast=forecast), highlight=False)
             drawing = DRAWING * len(lesson.page.captions if lesson.page else ())
             parts = folder.folder / PARTS_FOLDER if hasattr(flags, "resume") else None
             after.callback(AFTERWARDS.reset, AFTERWARDS.set(drawing))  # another run in this process has its own
@@ -248,13 +252,14 @@ def run_command(
 
 def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, description: str) -> FlagsType:
     """The flags; UsageError, in one line, for a command line that has no meaning."""
-    message, args = io.StringIO(), list(sys.argv[1:] if argv is None else argv)
+    message, args = io.StringIO(), without_language(name, sys.argv[1:] if argv is None else argv)
     check_arguments(args)
     if {"-h", "--help"} & set(args):
         print(f"{description}\n")
-        flags_class = with_plain_defaults(flags_class)
+        flags_class = for_help(flags_class)
+    shown = io.TextIOWrapper(io.BytesIO(), "utf-8") if language() != "en" else sys.stdout
     try:
-        with contextlib.redirect_stderr(message):
+        with contextlib.redirect_stderr(message), contextlib.redirect_stdout(shown):
             return tyro.cli(
                 flags_class,
                 args=args,
@@ -263,40 +268,138 @@ def parse(name: str, flags_class: type[FlagsType], argv: Sequence[str] | None, d
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as end:
-        if end.code in (0, None):
+        if not end.code:
+            if shown is not sys.stdout:
+                shown.seek(0)
+                print(in_our_words(shown.read()), end="")
             raise
         words = re.sub(r"[╭╮╰╯│─]+|-{5,}", " ", message.getvalue())
         words = re.sub(r"\s+", " ", words).replace("Parsing error", "").replace("Unrecognized options", "").strip()
         raise UsageError(reworded(words.partition(" For full helptext")[0])) from None
 
 
-def with_plain_defaults(flags_class: type[FlagsType]) -> type[FlagsType]:
-    """The same flags for --help: where the default is nothing, only the flag's own text speaks of it."""
-    hints, changed = typing.get_type_hints(flags_class, include_extras=True), {}
-    for field in dataclasses.fields(flags_class):  # type: ignore[arg-type]
-        notes = getattr(hints[field.name], "__metadata__", ())
+def without_language(name: str, argv: Sequence[str]) -> list[str]:
+    """The arguments without --lang; UsageError for a language that is not the one that texts were chosen in."""
+    before, given = language(), os.environ.get(LANG)
+    try:
+        rest = take_language(argv)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if language() != before:
+        found = os.environ.pop(LANG)
+        os.environ |= {LANG: given} if given else {}
+        raise UsageError(f"--lang: found {found} too late, expected balancier {name} --lang {found}, or {LANG}={found}")
+    return rest
+
+
+def for_help(flags_class: type) -> Any:
+    """The flags for --help, in the user's language; a default that is nothing is spoken of in the flag's own text alone.
+
+    A flag whose type is such a class, too, is treated likewise.
+    """
+    hints, texts, changed = typing.get_type_hints(flags_class, include_extras=True), flag_texts(flags_class), {}
+    fields = dataclasses.fields(flags_class)
+    for field in fields:
+        kind, *notes = typing.get_args(hints[field.name]) if is_annotated(hints[field.name]) else (hints[field.name],)
+        if dataclasses.is_dataclass(kind):
+            changed[field.name] = Annotated[(for_help(kind), *notes)]  # type: ignore[misc, arg-type]
+            continue
         said = any(getattr(note, "help_behavior_hint", None) is not None for note in notes)
-        if not said and (field.default is None or field.default is False or field.default == ()):
-            quiet = tyro.conf.arg(help_behavior_hint="", metavar=metavar(hints[field.name]))
-            changed[field.name] = Annotated[hints[field.name], quiet]
-    copied = {name: getattr(flags_class, name) for name in ("__module__", "__qualname__", "__doc__", *changed)}
-    shown: Any = type(flags_class.__name__, (flags_class,), copied | {"__annotations__": changed})
+        empty = field.default is None or field.default is False or field.default == ()
+        note = tyro.conf.arg(
+            help=next((note.help for note in notes if getattr(note, "help", None)), None) or _(texts[field.name]),
+            help_behavior_hint=None if said else "" if empty else lambda value: _("(default: {value})", value=value),
+            metavar=metavar(hints[field.name], empty and not said),
+        )
+        changed[field.name] = Annotated[(hints[field.name], note)]  # type: ignore[misc]
+    copied: dict[str, Any] = {name: getattr(flags_class, name) for name in ("__module__", "__qualname__")}
+    copied |= {"__doc__": flags_class.__doc__, "__annotations__": changed}
+    for field in fields:
+        if field.default_factory is not dataclasses.MISSING:
+            copied[field.name] = dataclasses.field(default_factory=typing.get_args(changed[field.name])[0])
+    shown: Any = type(flags_class.__name__, (flags_class,), copied)
     return dataclasses.dataclass(frozen=True)(shown)
 
 
-def metavar(hint: Any) -> str | None:
-    """INT for an optional int, and so on; None where tyro's own word is right."""
-    kinds = [kind for kind in (int, float, str, Path) if re.search(rf"\b{kind.__name__}\b", str(hint))]
+def is_annotated(hint: Any) -> bool:
+    return typing.get_origin(hint) is Annotated
+
+
+def flag_texts(flags_class: type) -> dict[str, str]:
+    """The text that stands below each flag in the source of its class and of those that it extends."""
+    texts: dict[str, str] = {}
+    for kind in reversed(flags_class.__mro__):
+        if dataclasses.is_dataclass(kind):
+            with contextlib.suppress(OSError):  # a class that was made while the program ran
+                texts |= texts_of(ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0])
+    return texts
+
+
+def texts_of(node: ast.AST) -> dict[str, str]:
+    """The same of one class as Python parsed it."""
+    return {
+        flag.target.id: " ".join(str(text.value.value).split())
+        for flag, text in itertools.pairwise(getattr(node, "body", []))
+        if isinstance(flag, ast.AnnAssign) and isinstance(flag.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }
+
+
+# tyro's own words in its help.
+TYRO = (
+    N_("usage:"),
+    N_("show this help message and exit"),
+    N_("positional arguments"),
+    N_("pendulum options"),
+    N_("options"),
+)
+
+
+def in_our_words(text: str) -> str:
+    """What tyro prints, with its own words in the user's language and its frames where they were."""
+    for word in TYRO:
+        if (new := _(word)) != word:
+            line = re.compile(rf"(?<=[ ─]){re.escape(word)}(?= )(.*?)( *│| ─*╮|$)|^{re.escape(word)}", re.MULTILINE)
+            text = line.sub(lambda found, new=new: replaced(found, new), text)
+    return text
+
+
+def replaced(found: re.Match[str], new: str) -> str:
+    """A word replaced, and the filling up to the frame made longer or shorter by as much."""
+    if found[2] is None:
+        return new
+    more = len(new) + len(found[1]) + len(found[2]) - len(found[0])
+    filling, frame = found[2][:-1], found[2][-1:]
+    fill = "─" if "─" in filling else " "
+    return new + found[1] + (filling[: len(filling) - more] if more > 0 else filling + fill * -more) + frame
+
+
+WORDS = {int: N_("INT"), float: N_("FLOAT"), str: N_("STR"), Path: N_("PATH")}  # tyro's, for the value of a flag
+
+
+def metavar(hint: Any, empty: bool) -> str | None:
+    """The word for the value of a flag in the user's language: INT for a whole number, optional or not, and so on.
+
+    None where a flag has a word of its own, or tyro's is right.
+    """
+    own = next((note.metavar for note in getattr(hint, "__metadata__", ()) if getattr(note, "metavar", None)), None)
+    if own or "Literal" in str(hint):
+        return _(str(own)) if own in WORDS.values() else None
+    kinds = [kind for kind in WORDS if re.search(rf"\b{kind.__name__}\b", str(hint))]
     several = " ..." if "tuple[" in str(hint) else ""
-    optional = several or re.search("None|Optional", str(hint))
-    return kinds[0].__name__.upper() + several if kinds and optional else None
+    if not kinds or not (language() != "en" or (empty and (several or re.search("None|Optional", str(hint))))):
+        return None
+    word = _(WORDS[kinds[0]])
+    fixed = len(re.findall(rf"\b{kinds[0].__name__}\b", str(hint))) if several and "..." not in str(hint) else 0
+    return " ".join([word] * fixed) if fixed else word + several
 
 
 def introduction(name: str, description: str, page: Page | None) -> str:
     """The first paragraph of a lesson's text and the example commands after it, its figures, and how long it takes."""
     first, *others = description.split("\n\n")
+    first = _(" ".join(first.split()))
     examples = list(itertools.takewhile(lambda paragraph: paragraph.startswith("balancier "), others))
-    figures = f"Figures: {', '.join(page.captions)}." if page and page.captions else ""
+    figures = _("Figures: {names}.", names=", ".join(page.captions)) if page and page.captions else ""
     first, figures = (textwrap.fill(" ".join(text.split()), 80) for text in (first, figures))
     examples = [" ".join(example.split()) for example in examples] or [f"balancier {name}"]
     return "\n\n".join(text for text in (first, *examples, figures, time_words(name)) if text)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from balancier import _
 from experiments.common import plotting
 from experiments.common.comparison import LIBRARIES, Findings, Row
 from experiments.common.statistics import interquartile_mean
@@ -29,8 +30,8 @@ def figures(findings: Findings) -> dict[str, Figure]:
 
 
 def label(row: Row) -> str:
-    seeds = f"{len(row.seeds)} seed" + ("s" if len(row.seeds) > 1 else "")
-    return f"{'ours' if row.entry.package == 'balancier' else 'SB3'}\n{seeds}"
+    seeds = _("{count} seeds", count=len(row.seeds)) if len(row.seeds) > 1 else _("1 seed")
+    return f"{_('ours') if row.entry.package == 'balancier' else 'SB3'}\n{seeds}"
 
 
 def seconds_of_most(row: Row) -> float:
@@ -45,19 +46,21 @@ def seconds_of_most(row: Row) -> float:
 
 def in_words(findings: Findings, agents: list[str], number: Any, unit: str = "") -> str:
     """One number of each row in words: "SAC 9.2 s, SB3's 66 s"."""
-    names = {"balancier": "", "sb3": "SB3's "}
     parts = []
     for agent in agents:
-        values = [(names[row.entry.package], number(row)) for row in findings.rows_of(agent)]
-        words = [f"{name}{value:.0f}{unit}" if np.isfinite(value) else f"{name}never" for name, value in values]
+        words = []
+        for row in findings.rows_of(agent):
+            value = number(row)
+            shown = f"{value:.0f}{unit}" if np.isfinite(value) else _("never")
+            words.append(shown if row.entry.package == "balancier" else _("SB3's {number}", number=shown))
         parts.append(f"{agent.upper()} {', '.join(words)}")
-    return "; ".join(parts)
+    return _("; ").join(parts)
 
 
 def plot_curves(findings: Findings, agents: list[str]) -> Figure:
     """Return against steps and processor seconds: interquartile mean with 95 % interval, and seeds as thin lines."""
-    title = "Return while learning, at the end: "
-    title += in_words(findings, agents, lambda row: interquartile_mean(row.curves[2][-1]))
+    ends = in_words(findings, agents, lambda row: interquartile_mean(row.curves[2][-1]))
+    title = _("Return while learning, at the end: {numbers}", numbers=ends)
     count = len(agents)
     figure, axes = plotting.slide(title, count, 2)
     for column, agent in enumerate(agents):
@@ -69,19 +72,19 @@ def plot_curves(findings: Findings, agents: list[str]) -> Figure:
                 color = COLORS[row.entry.package]
                 plotting.iqm_band(panel, x.tolist(), curve, LIBRARIES[row.entry.package], color)
                 panel.plot(x, curve, color=color, linewidth=0.8, alpha=0.5)
-        for panel, name in zip(panels, ("steps of each seed", "processor seconds"), strict=True):
+        for panel, name in zip(panels, (_("steps of each seed"), _("processor seconds")), strict=True):
             plot_references(panel, rows)
             panel.set_xlabel(name)
-        panels[0].set_title(f"{agent.upper()} on {rows[0].entry.env_name}")
+        panels[0].set_title(_("{agent} on {env}", agent=agent.upper(), env=rows[0].entry.env_name))
         panels[1].set_xscale("log")
         panels[1].xaxis.set_minor_formatter(NullFormatter())  # its numbers would lie on each other
-    axes[0].set_ylabel("validation return")
-    axes[count].set_ylabel("validation return")
-    axes[count].set_title("all seeds of ours, one of SB3's", fontsize=13, color=plotting.GRAY)
+    axes[0].set_ylabel(_("validation return"))
+    axes[count].set_ylabel(_("validation return"))
+    axes[count].set_title(_("all seeds of ours, one of SB3's"), fontsize=13, color=plotting.GRAY)
     handles: dict[str, Any] = {}
     for panel in axes:
         handles |= {text: handle for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)}
-    lines = "thick: interquartile mean    band: its 95 % interval    thin: seeds"
+    lines = _("thick: interquartile mean    band: its 95 % interval    thin: seeds")
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), title=lines)
     return figure
 
@@ -89,9 +92,9 @@ def plot_curves(findings: Findings, agents: list[str]) -> Figure:
 def plot_references(panel: Axes, rows: list[Row]) -> None:
     """The threshold and the optimum as lines."""
     if rows[0].entry.threshold is not None:
-        panel.axhline(rows[0].entry.threshold, color=plotting.GRAY, linestyle=":", linewidth=1.8, label="threshold")
+        panel.axhline(rows[0].entry.threshold, color=plotting.GRAY, linestyle=":", linewidth=1.8, label=_("threshold"))
     if rows[0].optimum is not None:
-        panel.axhline(rows[0].optimum, color="black", linestyle="--", linewidth=1.8, label="optimum")
+        panel.axhline(rows[0].optimum, color="black", linestyle="--", linewidth=1.8, label=_("optimum"))
 
 
 def plot_violin(panel: Axes, returns: np.ndarray, middle: float, place: int, color: str) -> None:
@@ -105,11 +108,12 @@ def plot_violin(panel: Axes, returns: np.ndarray, middle: float, place: int, col
 
 def plot_returns(findings: Findings, agents: list[str]) -> Figure:
     """The returns of the test: a dot for each seed, a shape for all episodes, and the optimum beside them."""
-    title = "Interquartile mean of the test: " + in_words(findings, agents, lambda row: interquartile_mean(row.returns))
+    means = in_words(findings, agents, lambda row: interquartile_mean(row.returns))
+    title = _("Interquartile mean of the test: {numbers}", numbers=means)
     figure, axes = plotting.slide(title, len(agents))
     for panel, agent in zip(axes, agents, strict=True):
         rows = findings.rows_of(agent)
-        ticks = [f"{label(row)}\n{row.entry.steps:,}\nsteps" for row in rows]
+        ticks = [_("{label}\n{steps:,}\nsteps", label=label(row), steps=row.entry.steps) for row in rows]
         for place, row in enumerate(rows):
             color = COLORS[row.entry.package]
             plot_violin(panel, row.test_returns.ravel(), interquartile_mean(row.returns), place, color)
@@ -119,18 +123,19 @@ def plot_returns(findings: Findings, agents: list[str]) -> Figure:
         if optimal is not None:
             plot_violin(panel, optimal, optimal.mean(), len(rows), plotting.GRAY)
             panel.axhline(optimal.mean(), color="black", linestyle="--", linewidth=1.8)
-            ticks.append("optimum\n(exact)")
+            ticks.append(_("optimum\n(exact)"))
         panel.set_xticks(range(len(ticks)), ticks, fontsize=13)
-        panel.set_title(f"{agent.upper()} on {rows[0].entry.env_name}")
+        panel.set_title(_("{agent} on {env}", agent=agent.upper(), env=rows[0].entry.env_name))
         panel.grid(axis="x", visible=False)
-    axes[0].set_ylabel("return of test episodes")
-    figure.supxlabel("dots: seeds    bar: interquartile mean    shape: all episodes", fontsize=13, color=plotting.GRAY)
+    axes[0].set_ylabel(_("return of test episodes"))
+    legend = _("dots: seeds    bar: interquartile mean    shape: all episodes")
+    figure.supxlabel(legend, fontsize=13, color=plotting.GRAY)
     return figure
 
 
 def plot_times(findings: Findings) -> Figure:
     """Processor seconds: of a step of a seed, and until the threshold."""
-    title = "Seconds to the threshold: ten seeds of ours, one of SB3's"
+    title = _("Seconds to the threshold: ten seeds of ours, one of SB3's")
     if len(findings.agents) <= ON_ONE:
         title += "\n" + in_words(findings, findings.agents, seconds_of_most, " s")
     figure, (whole, until) = plotting.slide(title, 2)
@@ -145,18 +150,18 @@ def plot_times(findings: Findings) -> Figure:
             text = until.text(place, height, f"{height:.1f}", ha="center", va="bottom", fontsize=13, zorder=4)
             text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5})  # above the dots
         else:
-            until.text(place, 0, "never", ha="center", va="bottom", fontsize=13, rotation=90, color=color)
+            until.text(place, 0, _("never"), ha="center", va="bottom", fontsize=13, rotation=90, color=color)
         seconds = [np.nan if value is None else value for value in row.to_threshold("seconds")]
         spread = place + np.linspace(-0.12, 0.12, len(seconds)) if len(seconds) > 1 else [place]
         until.plot(spread, seconds, "o", color="black", markersize=4)
-    whole.set_title("training one seed for a thousand steps", fontsize=15)
-    until.set_title("ours: nine of ten seeds, all trained;\nSB3's: its median seed (dots: seeds)", fontsize=15)
+    whole.set_title(_("training one seed for a thousand steps"), fontsize=15)
+    until.set_title(_("ours: nine of ten seeds, all trained;\nSB3's: its median seed (dots: seeds)"), fontsize=15)
     for axes in (whole, until):
         axes.set_xticks(range(len(findings.agents)), [agent.upper() for agent in findings.agents])
         axes.set_xlim(-0.5, len(findings.agents) - 0.5)
         axes.set_ylim(bottom=0)
         axes.grid(visible=False)
-    whole.set_ylabel("processor seconds")
+    whole.set_ylabel(_("processor seconds"))
     handles, labels = whole.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=len(unique))

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ from gymnasium.envs.registration import EnvSpec
 import balancier
 import envs  # noqa: F401  registers the pendulum
 from agents.common.make_env import is_registered, make_env
-from balancier import one_line, shown
+from balancier import N_, one_line, shown
 from envs.physics import Pendulum
 from experiments.common.flags import UsageError, flag_name
 
@@ -227,11 +228,11 @@ def check_env(env: str, env_kwargs: dict[str, Any], flag: str = "--env") -> None
         raise UsageError(f"{flag}: {env}{keywords} cannot {doing} ({in_a_line(error)})") from None
 
 
-def in_words(env_kwargs: dict[str, Any]) -> str:
-    """Keywords as in "length = 0.7, mass = 1 to 2"."""
+def in_words(env_kwargs: dict[str, Any], say: Callable[..., str] = str.format) -> str:
+    """Keywords as in "length = 0.7, mass = 1 to 2"; in the user's language where `say` is `_`."""
 
     def value(x: Any) -> str:
         is_range = isinstance(x, list | tuple) and len(x) == 2 and all(isinstance(end, int | float) for end in x)
-        return f"{x[0]:g} to {x[1]:g}" if is_range else one_line(x)
+        return say(N_("{low:g} to {high:g}"), low=x[0], high=x[1]) if is_range else one_line(x)
 
     return ", ".join(f"{name} = {value(x)}" for name, x in env_kwargs.items())

@@ -18,6 +18,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from balancier import _, language
+
 STYLE = """
 body { margin: 0; background: #fff; color: #1a1a1a; font: 1.15rem/1.5 system-ui, sans-serif; }
 main, nav { max-width: 62rem; margin: auto; padding: 1rem; }
@@ -59,7 +61,7 @@ class Page:
 def document(title: str, body: str) -> str:
     """A complete HTML document."""
     return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<!DOCTYPE html>\n<html lang="{language()}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
@@ -87,16 +89,17 @@ def section(
         kind = re.sub(r"_\d+$", "", each)  # the second figure of a kind ends in _2
         parts.append(figure(name, each, image, words.get(each, words.get(kind, ""))))
     if tables is not None:
-        parts.append(f'<h2>Numbers</h2>\n<div class="wide">\n{block(tables)}\n</div>')
+        parts.append(f'<h2>{_("Numbers")}</h2>\n<div class="wide">\n{block(tables)}\n</div>')
     if page and page.what_if:
         tries = [f"<dt><code>{escape(line)}</code></dt>\n<dd>{escape(look)}</dd>" for line, look in page.what_if]
-        parts.append("<h2>What if?</h2>\n<dl>\n" + "\n".join(tries) + "\n</dl>")
+        parts.append(f"<h2>{_('What if?')}</h2>\n<dl>\n" + "\n".join(tries) + "\n</dl>")
     if result is not None:
-        parts.append(f'<h2>All numbers</h2>\n<div class="wide">\n{numbers(result)}\n</div>')
+        parts.append(f'<h2>{_("All numbers")}</h2>\n<div class="wide">\n{numbers(result)}\n</div>')
     if files:
         links = [f'<li><a href="{escape(quote(file))}">{escape(file)}</a></li>' for file in files]
-        parts.append("<h2>Files of this run</h2>\n<ul>\n" + "\n".join(links) + "\n</ul>")
-    parts.append(f'<p class="command">Made by <code>{escape(command)}</code></p>\n</section>')
+        parts.append(f"<h2>{_('Files of this run')}</h2>\n<ul>\n" + "\n".join(links) + "\n</ul>")
+    made = _("Made by {command}", command=f"<code>{escape(command)}</code>")
+    parts.append(f'<p class="command">{made}</p>\n</section>')
     return "\n".join(parts)
 
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from balancier import one_line
+from balancier import _, one_line
 from experiments.common.catalog import duration as duration  # lessons take it from here
 from experiments.common.cluster import CLUSTER, address_here
 from experiments.common.flags import UsageError
@@ -132,13 +132,14 @@ class ProgressBar:
         done, now = self.pace.marks[-1]
         left = (self.total - done) * self.pace.seconds() if left is None else left
         ended = done >= self.total * (1 - 1e-9)
-        words = "" if ended else f"about {duration(left + self.afterwards)} left"
+        words = "" if ended else _("about {time} left", time=duration(left + self.afterwards))
         if self.bar is not None:
             self.bar.update(self.task, advance=amount, description=description or self.description, left=words)
         due = done - self.printed >= self.total / 10 or (ended and self.printed < self.total * (1 - 1e-9))
         if due and (self.bar is None or (self.printed == 0 and not ended)):
             self.printed = done
-            line = f"{description or self.description}: {done / self.total:4.0%} after {now - self.pace.began:.0f} s"
+            what, share, seconds = description or self.description, done / self.total, now - self.pace.began
+            line = _("{what}: {share:4.0%} after {seconds:.0f} s", what=what, share=share, seconds=seconds)
             console.print(f"{line}, {words}" if words else line, highlight=False)
 
 
@@ -188,7 +189,7 @@ def run_parallel(
     work: Work[ResultType],
     jobs: Sequence[Job],
     processes: int | None = None,
-    description: str = "training",
+    description: str = "",
     finished: "dict[Job, ResultType | Failure] | None" = None,
     kinds: Collection[type] = (),
 ) -> list[ResultType]:
@@ -234,10 +235,11 @@ def run_jobs(
         if (result := load_part(path, kinds)) is not None:
             finished[job] = result
     if finished:
-        console.print(f"{len(finished)} of {len(jobs)} parts are done already", highlight=False)
+        line = _("{done} of {all} parts are done already", done=len(finished), all=len(jobs))
+        console.print(line, highlight=False)
     waiting = [job for job in jobs if job not in finished]
     if waiting:
-        with ProgressBar(sum(job.cost for job in waiting), description) as progress:
+        with ProgressBar(sum(job.cost for job in waiting), description or _("training")) as progress:
             schedule = Schedule(waiting, processes, progress)
             workers = cluster or (Here(schedule, waiting) if processes == 1 else Processes(processes))
             submit_all(work, waiting, workers, schedule, keep)
@@ -481,7 +483,7 @@ def run_all(
     """
     finished: dict[Job, ResultType | Failure] = {}
     try:
-        run_jobs(work, jobs, processes, "training", finished, kinds)
+        run_jobs(work, jobs, processes, "", finished, kinds)
     except KeyboardInterrupt:
         if not finished:
             raise

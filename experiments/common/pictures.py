@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from balancier import _
 from envs.scene import Scene, between
 from envs.video import Video
 from envs.viewer import frame
@@ -57,7 +58,7 @@ def frames(
     if len(stage.acts) == 1 and not stage.is_pendulum:
         yield from own_frames(stage, seed, start, size or ONE)
         return
-    _, steps, parts = frame_rate(stage.seconds, smooth)
+    __, steps, parts = frame_rate(stage.seconds, smooth)
     before: list[Scene] | None = None
     longer = size or (ONE if len(stage.acts) == 1 else SEVERAL)
     for number, scenes in enumerate(stage.episode(seed, start)):
@@ -96,9 +97,8 @@ class Animation:
         self.content, self.kind, self.returns = content, kind, list(returns)
 
     def __repr__(self) -> str:
-        return (
-            f"Animation({len(self.content) // 1024} KiB of {self.kind}, returns {np.round(self.returns, 1).tolist()})"
-        )
+        size, returns = len(self.content) // 1024, np.round(self.returns, 1).tolist()
+        return _("Animation({size} KiB of {kind}, returns {returns})", size=size, kind=self.kind, returns=returns)
 
     def _repr_html_(self) -> str:
         data = base64.b64encode(self.content).decode()

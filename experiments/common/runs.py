@@ -23,10 +23,14 @@ import numpy as np
 import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from rich.console import Console, RenderableType
+from matplotlib.text import Text
+from matplotlib.ticker import Formatter
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
 
 import balancier
 from agents.common import checkpoint, pages
+from balancier import _, decimals, language
 from experiments.common.flags import Flags, UsageError
 from experiments.common.page import Page, document, section
 
@@ -69,6 +73,7 @@ class Run:
     def figure(self, figure: Figure, name: str) -> Path:
         """Save a figure in the format asked for; the page takes it as PNG."""
         path = self.folder / f"{name}.{self.flags.format}"
+        localize(figure)
         content = {kind: image(figure, kind) for kind in {self.flags.format, "png"}}
         balancier.write_file(path, content[self.flags.format])
         self.figures[name], self.images[name] = path, content["png"]
@@ -76,10 +81,11 @@ class Run:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the command, the folder, and the figures so far."""
-        known = {"command": self.command, "folder": self.folder, "files": ", ".join(sorted(os.listdir(self.folder)))}
+        files = ", ".join(sorted(os.listdir(self.folder)))
+        known = {_("command"): self.command, _("folder"): self.folder, _("files"): files}
         pictures = (base64.b64encode(content).decode() for content in self.images.values())
         figures = (f'<img src="data:image/png;base64,{data}" style="max-width: 100%">' for data in pictures)
-        return pages.facts(f"Run of balancier {self.name}", known) + "".join(figures)
+        return pages.facts(_("Run of balancier {name}", name=self.name), known) + "".join(figures)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write result.json."""
@@ -98,14 +104,16 @@ class Run:
         files = [path.relative_to(self.folder).as_posix() for path in paths if not path.name.startswith(".")]
         # What JSON cannot hold is text there, and here.
         numbers = json.loads(json.dumps(plain(self.result), default=str)) if report else None
+        localize_table(table)
         body = section(self.name, self.command, words, self.images, table, numbers, files)
         page = publish(self.name, self.folder, body, latest=self.flags.out is None)
         if table is not None:
             console.print(table)
-        names = ", ".join(path.name for path in self.figures.values()) or "none"
-        console.print(f"\nPage: [bold]{page}[/bold]", highlight=False, soft_wrap=True)
-        console.print(f"Figures: {names}; numbers: result.json, metrics.csv", highlight=False, soft_wrap=True)
-        console.print(f"Next: {next_command}", highlight=False)
+        names = ", ".join(path.name for path in self.figures.values()) or _("none")
+        console.print("\n" + _("Page: {path}", path=f"[bold]{page}[/bold]"), highlight=False, soft_wrap=True)
+        line = _("Figures: {names}; numbers: result.json, metrics.csv", names=names)
+        console.print(line, highlight=False, soft_wrap=True)
+        console.print(_("Next: {command}", command=next_command), highlight=False)
         if self.flags.show:
             show(page)
         self.unlock()
@@ -150,7 +158,7 @@ def newest_checkpoint(folder: Path) -> Path:
             checkpoint.load(path)
             return path
         except (OSError, checkpoint.CheckpointError) as error:
-            console.print(f"{error}; the one before it is used", highlight=False)
+            console.print(_("{error}; the one before it is used", error=error), highlight=False)
     return paths[-1] if paths else folder / CHECKPOINTS[0]
 
 
@@ -214,6 +222,53 @@ def publish(name: str, folder: Path, body: str, latest: bool) -> Path:
     return page
 
 
+class LocalDecimals(Formatter):
+    """The marks at an axis as another formatter writes them, in the user's language."""
+
+    def __init__(self, formatter: Formatter):
+        self.formatter = formatter
+
+    def set_axis(self, axis: Any) -> None:
+        super().set_axis(axis)
+        self.formatter.set_axis(axis)
+
+    def set_locs(self, locs: Any) -> None:
+        self.formatter.set_locs(locs)
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return decimals(self.formatter(x, pos))
+
+    def format_ticks(self, values: Any) -> list[str]:
+        return [decimals(text) for text in self.formatter.format_ticks(values)]
+
+    def get_offset(self) -> str:
+        return decimals(self.formatter.get_offset())
+
+
+def localize(figure: Figure) -> None:
+    """Write the numbers of a figure as the user's language writes them."""
+    if language() == "en":
+        return
+    for text in figure.findobj(Text):
+        text.set_text(decimals(text.get_text()))
+    for axis in (axis for axes in figure.axes for axis in axes._axis_map.values()):
+        for which in (axis.major, axis.minor):
+            if which.formatter is not None and not isinstance(which.formatter, LocalDecimals):
+                which.formatter = LocalDecimals(which.formatter)
+
+
+def localize_table(content: RenderableType | None) -> None:
+    """The same for the cells of tables."""
+    if isinstance(content, Group):
+        for part in content.renderables:
+            localize_table(part)
+    if isinstance(content, Table):
+        for column in content.columns:
+            for part in column._cells:
+                localize_table(part)
+            column._cells = [decimals(cell) if isinstance(cell, str) else cell for cell in column._cells]
+
+
 def image(figure: Figure, kind: str) -> bytes:
     """A figure as a file of this kind; the same figure gives the same bytes."""
     content = io.BytesIO()
@@ -246,7 +301,7 @@ def find_latest(path: Path) -> Path:
 def show(page: Path) -> None:
     """Open a page in the browser, or say that there is none."""
     if not webbrowser.open(page.resolve().as_uri()):
-        console.print(f"found no browser; open {page.resolve()}", highlight=False, soft_wrap=True)
+        console.print(_("found no browser; open {page}", page=page.resolve()), highlight=False, soft_wrap=True)
 
 
 def write_json(path: Path, content: Any) -> None:

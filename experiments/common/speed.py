@@ -16,6 +16,7 @@ from torch import nn
 
 import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS, Agent
+from balancier import N_
 from experiments.common.hyperparams import DISCRETE, PENDULUM, tuned
 from experiments.common.training import default_env
 from models import GRU, MLP, Adam
@@ -152,7 +153,7 @@ def memory_of_a_seed() -> dict[str, float]:
     }
     sizes = {}
     for name, agent in agents.items():
-        parts = {"replay": 0, "rollout": 0, "networks and optimizers": 0}
+        parts = {N_("replay"): 0, N_("rollout"): 0, N_("networks and optimizers"): 0}
         for key, tensor in agent.state_dict().items():
             part = key.partition(".")[0]
             parts[part if part in parts else "networks and optimizers"] += tensor.nbytes

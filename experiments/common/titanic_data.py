@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import beta
 
+from balancier import _
 from experiments.common.downloads import fetch
 from experiments.common.flags import UsageError
 from models.streams import stream
@@ -108,7 +109,7 @@ def load(data: str) -> Passengers:
     except UsageError as error:
         if data == "download":
             raise
-        return reconstruct([str(error), "Going on with reconstructed data; the table and every figure say so."])
+        return reconstruct([str(error), _("Going on with reconstructed data; the table and every figure say so.")])
 
 
 def read(path: Path, source: str | None = None) -> Passengers:
@@ -206,6 +207,6 @@ def fares_of(count: int, mean: float, std: float, low: float, high: float) -> np
         return np.array([low, low + m * span, high])
     concentration = m * (1 - m) / variance - 1
     share = beta.ppf((np.arange(inner) + 0.5) / inner, m * concentration, (1 - m) * concentration)
-    for _ in range(50):  # the clipping changes the moments a little, and less every time
+    for __ in range(50):  # the clipping changes the moments a little, and less every time
         share = np.clip(m + (share - share.mean()) / share.std() * variance**0.5, 0, 1)
     return low + span * np.concatenate([[0], share, [1]])

@@ -19,6 +19,7 @@ import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS, Agent
 from agents.common import pages
 from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
+from balancier import _
 from envs.optimum import optimal_returns
 from experiments.common.environments import check_env
 from experiments.common.flags import UsageError, one_of
@@ -100,14 +101,14 @@ class Training:
     def _repr_html_(self) -> str:
         """What a notebook shows: the numbers, the learning curve, and the test return of each seed."""
         (low, high), iqm = confidence_interval(self.returns), interquartile_mean(self.returns)
-        known = {"test return": f"IQM {iqm:.1f}, 95 % interval {low:.1f} to {high:.1f}"}
-        known |= {"training": f"{self.train_seconds:.1f} s of the processor"}
+        tested = _("IQM {iqm:.1f}, 95 % interval {low:.1f} to {high:.1f}", iqm=iqm, low=low, high=high)
+        trained = _("{seconds:.1f} s of the processor", seconds=self.train_seconds)
+        head = _("Training of {count} seeds", count=len(self.returns))
+        facts = pages.facts(head, {_("test return"): tested, _("training"): trained})
         middle = np.array([interquartile_mean(values) for values in self.curve])
-        drawn = pages.curves(
-            "return from the validation starts, each seed and their IQM", self.steps, self.curve, middle
-        )
-        shown = pages.bars("mean test return of each seed", range(len(self.returns)), self.returns)
-        return pages.facts(f"Training of {len(self.returns)} seeds", known) + drawn + shown
+        title = _("return from the validation starts, each seed and their IQM")
+        drawn = pages.curves(title, self.steps, self.curve, middle)
+        return facts + drawn + pages.bars(_("mean test return of each seed"), range(len(self.returns)), self.returns)
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments.exercises.texts import _
+from balancier import _
 
 SMALL = 12  # numbers of an array that a message shows completely
 
@@ -52,7 +52,7 @@ def words(value: Any, most: int = SMALL) -> str:
     if isinstance(value, np.ndarray) and value.ndim:
         if value.size <= most and value.dtype.kind in "fiub":
             return list_words(value.tolist())
-        return _("an array of shape {shape}").format(shape=shape_words(value.shape))
+        return _("an array of shape {shape}", shape=shape_words(value.shape))
     if isinstance(value, tuple | list):
         inner = ", ".join(words(each, most) for each in value[:SMALL])
         return f"[{inner}{', ...' if len(value) > SMALL else ''}]"
@@ -60,6 +60,10 @@ def words(value: Any, most: int = SMALL) -> str:
         return f"{value:.6g}"
     text = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split())
     return text if len(text) <= 100 else f"{text[:80]} ... {text[-10:]}"
+
+
+def typed_words(value: Any) -> str:
+    return words(None) if value is None else _("{value}, of type {type}", value=words(value), type=type(value).__name__)
 
 
 def list_words(values: Any) -> str:
@@ -88,12 +92,7 @@ def to_array(value: Any, expected: str, call: str) -> np.ndarray:
     except ValueError:  # lists of unequal lengths
         raise Wrong(_("lists of unequal lengths"), expected, call) from None
     if value is None or array.dtype.kind not in "fiub":
-        found = (
-            words(value)
-            if value is None
-            else _("{value}, of type {type}").format(value=words(value), type=type(value).__name__)
-        )
-        raise Wrong(found, expected, call)
+        raise Wrong(typed_words(value), expected, call)
     return array
 
 
@@ -103,8 +102,8 @@ def compare(call: str, found: Any, expected: Any, tolerance: float = 1e-4) -> No
     array = to_array(found, words(right if right.ndim else right.item()), call)
     if array.shape != right.shape and not (right.ndim == 0 and array.size == 1):
         raise Wrong(
-            _("the shape {shape}").format(shape=shape_words(array.shape)),
-            _("the shape {shape}").format(shape=shape_words(right.shape)),
+            _("the shape {shape}", shape=shape_words(array.shape)),
+            _("the shape {shape}", shape=shape_words(right.shape)),
             call,
         )
     array = array.reshape(right.shape).astype(np.float64)
@@ -114,10 +113,9 @@ def compare(call: str, found: Any, expected: Any, tolerance: float = 1e-4) -> No
     if right.size <= SMALL:
         raise Wrong(words(array if right.ndim else array.item()), words(right if right.ndim else right.item()), call)
     place = tuple(int(index) for index in np.argwhere(~near)[0])
-    text = _("{value} at index {index}")
     raise Wrong(
-        text.format(value=words(array[place]), index=list(place)),
-        text.format(value=words(right[place]), index=list(place)),
+        _("{value} at index {index}", value=words(array[place]), index=list(place)),
+        _("{value} at index {index}", value=words(right[place]), index=list(place)),
         call,
     )
 
@@ -151,16 +149,15 @@ def several(call: str, found: Any, count: int, returns: str) -> Any:
 def as_tensor(call: str, found: Any, returns: str) -> torch.Tensor:
     """The result where PyTorch has to go on with it; Wrong if it is no tensor."""
     if not isinstance(found, torch.Tensor):
-        text = _("{value}, of type {type}").format(value=words(found), type=type(found).__name__)
-        raise Wrong(words(None) if found is None else text, returns, call)
+        raise Wrong(typed_words(found), returns, call)
     return found
 
 
 def check_share(call: str, what: str, found: float, expected: float, margin: float) -> None:
     """A number measured on many random values, which may differ by `margin`; `what` names it."""
     if not abs(found - expected) <= margin:
-        text = _("{name} {value}")
-        raise Wrong(text.format(name=what, value=f"{found:.3f}"), text.format(name=what, value=f"{expected:.3f}"), call)
+        text = _("{name} {value:.3f}", name=what, value=found)
+        raise Wrong(text, _("{name} {value:.3f}", name=what, value=expected), call)
 
 
 def check_module(call: str, value: Any) -> torch.nn.Module:
@@ -181,7 +178,7 @@ def check_shapes(call: str, network: torch.nn.Module, expected: Sequence[Sequenc
         left = [each for each in left if each is not same[0]]
     if left or len(ordered) < len(expected):
         found = ", ".join(shape_words(each.shape) for each in network.parameters()) or _("none")
-        text = _("parameters of the shapes {shapes}")
         wanted = ", ".join(shape_words(shape) for shape in expected)
-        raise Wrong(text.format(shapes=found), text.format(shapes=wanted), call)
+        text = _("parameters of the shapes {shapes}", shapes=found)
+        raise Wrong(text, _("parameters of the shapes {shapes}", shapes=wanted), call)
     return ordered

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from balancier import _
 from experiments.exercises.checking import (
     Step,
     Wrong,
@@ -16,7 +17,6 @@ from experiments.exercises.checking import (
     results,
     words,
 )
-from experiments.exercises.texts import _
 
 RNG = np.random.default_rng(34)
 

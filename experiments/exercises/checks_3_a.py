@@ -5,8 +5,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
+from balancier import _
 from experiments.exercises.checking import Step, Wrong, check_call, check_share, compare, results, to_array
-from experiments.exercises.texts import _
 
 MANY = 20_000
 
@@ -14,16 +14,13 @@ MANY = 20_000
 def check_inputs(student: Any) -> None:
     for count in (30, 7, 1):
         call, x = results(student, "make_inputs", count)
-        compare(
-            call,
-            np.zeros_like(to_array(x, _("an array of shape ({count},)").format(count=count), call)),
-            np.zeros(count),
-        )
+        x = to_array(x, _("an array of shape ({count},)", count=count), call)
+        compare(call, np.zeros_like(x), np.zeros(count))
     call, x = results(student, "make_inputs", MANY)
     x = to_array(x, "", call)
     outside = x[(x < 0) | (x > 1)]
     if len(outside):
-        raise Wrong(_("the number {number}").format(number=f"{outside[0]:.3f}"), _("numbers between 0 and 1"), call)
+        raise Wrong(_("the number {number:.3f}", number=outside[0]), _("numbers between 0 and 1"), call)
     check_share(call, _("a mean of"), float(x.mean()), 0.5, 0.02)
     check_share(call, _("a standard deviation of"), float(x.std()), 12**-0.5, 0.01)
     if np.abs(np.sort(x) - (np.arange(MANY) + 0.5) / MANY).max() > 0.03:
@@ -63,13 +60,13 @@ def check_draw(student: Any) -> None:
     drawn = [each for each in axes if any(shows(artist, x, y) for artist in [*each.lines, *each.collections])]
     if not drawn:
         count = sum(len(each.lines) + len(each.collections) for each in axes)
-        expected = _("the {count} points as markers that no line joins: plt.plot with a marker, or plt.scatter")
-        raise Wrong(
-            _("{count} curves or clouds, none with these points").format(count=count), expected.format(count=23), call
+        expected = _(
+            "the {count} points as markers that no line joins: plt.plot with a marker, or plt.scatter", count=23
         )
+        raise Wrong(_("{count} curves or clouds, none with these points", count=count), expected, call)
     for name, label in (("x", drawn[0].get_xlabel()), ("y", drawn[0].get_ylabel())):
         if not label.strip():
-            raise Wrong(_("no label at the {name} axis").format(name=name), _("a label at each axis"), call)
+            raise Wrong(_("no label at the {name} axis", name=name), _("a label at each axis"), call)
     legend = drawn[0].get_legend()
     if legend is None or not any(text.get_text().strip() for text in legend.get_texts()):
         raise Wrong(_("no legend"), _("a legend that names the points (label=..., then plt.legend())"), call)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from balancier import _
 from experiments.exercises.checking import Step, Wrong, as_tensor, check_call, compare, results
-from experiments.exercises.texts import _
 
 
 def data(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from balancier import _
 from experiments.exercises.checking import (
     Step,
     Wrong,
@@ -22,7 +23,6 @@ from experiments.exercises.checking import (
     to_array,
     words,
 )
-from experiments.exercises.texts import _
 
 MANY = 20_000
 
@@ -38,26 +38,25 @@ def check_data(student: Any) -> None:
         for column, low, high in ((0, -1, 1), (1, 1, 4)):
             values = x[:, column]
             if values.min() < low or values.max() > high:
-                found = _("x{number} from {low} to {high}")
-                limits = f"{values.min():.3f}", f"{values.max():.3f}"
+                limits = {"low": values.min(), "high": values.max()}
                 raise Wrong(
-                    found.format(number=column + 1, low=limits[0], high=limits[1]),
-                    found.format(number=column + 1, low=low, high=high),
+                    _("x{number} from {low:.3f} to {high:.3f}", number=column + 1, **limits),
+                    _("x{number} from {low} to {high}", number=column + 1, low=low, high=high),
                     call,
                 )
             if count == MANY:
-                name = _("x{number} with a standard deviation of").format(number=column + 1)
+                name = _("x{number} with a standard deviation of", number=column + 1)
                 check_share(call, name, float(values.std()), (high - low) / 12**0.5, 0.03)
-                name = _("x{number} with a mean of").format(number=column + 1)
+                name = _("x{number} with a mean of", number=column + 1)
                 check_share(call, name, float(values.mean()), (high + low) / 2, 0.05)
         noise = y - np.stack([np.sqrt(x[:, 0] + x[:, 1]), x[:, 1] ** 3], 1)
         if std == 0:
             compare(call, noise + 1, np.ones_like(noise), 1e-3)
         elif count == MANY:
             for column in (0, 1):
-                name = _("noise in y{number} with a standard deviation of").format(number=column + 1)
+                name = _("noise in y{number} with a standard deviation of", number=column + 1)
                 check_share(call, name, float(noise[:, column].std()), std, 0.02)
-                name = _("noise in y{number} with a mean of").format(number=column + 1)
+                name = _("noise in y{number} with a mean of", number=column + 1)
                 check_share(call, name, float(noise[:, column].mean()), 0, 0.02)
             together = float(np.corrcoef(noise.T)[0, 1])
             check_share(call, _("noise with a correlation between y1 and y2 of"), together, 0, 0.06)
@@ -96,13 +95,13 @@ def check_minibatches(student: Any) -> None:
             raise Wrong(words(found), returns, call)
         parts = [to_array(part, returns, call) for part in found]
         sizes = [size] * (count // size) + ([count % size] if count % size else [])
-        text = _("minibatches of the sizes {sizes}")
-        if sorted(len(np.atleast_1d(part)) for part in parts) != sorted(sizes):
-            found_sizes = [len(np.atleast_1d(part)) for part in parts]
-            raise Wrong(text.format(sizes=found_sizes), text.format(sizes=sizes), call)
+        found_sizes = [len(np.atleast_1d(part)) for part in parts]
+        if sorted(found_sizes) != sorted(sizes):
+            text = _("minibatches of the sizes {sizes}", sizes=found_sizes)
+            raise Wrong(text, _("minibatches of the sizes {sizes}", sizes=sizes), call)
         together = sorted(float(index) for part in parts for index in part)
         if together != list(range(count)):
-            raise Wrong(_("the indices {indices}").format(indices=together), _("every index exactly once"), call)
+            raise Wrong(_("the indices {indices}", indices=together), _("every index exactly once"), call)
     call = call_words("minibatches", 200, 20)
     one, other = (
         np.concatenate([to_array(part, returns, call) for part in student.minibatches(200, 20)]) for _i in "12"
@@ -129,19 +128,19 @@ def check_epoch(student: Any) -> None:
         model = torch.nn.Linear(3, 2)
         right = copy.deepcopy(model)
         optimizer, exact = Counted(model.parameters(), 0.05), torch.optim.SGD(right.parameters(), 0.05)
-        call = _("train_epoch with 30 points and batch_size {size}").format(size=size)
+        call = _("train_epoch with 30 points and batch_size {size}", size=size)
         for _epoch in range(2):
             optimizer.updates = 0
             student.train_epoch(model, optimizer, x, y, size)
             if optimizer.updates != updates:
-                text = _("{count} updates in one epoch")
-                raise Wrong(text.format(count=optimizer.updates), text.format(count=updates), call)
+                text = _("{count} updates in one epoch", count=optimizer.updates)
+                raise Wrong(text, _("{count} updates in one epoch", count=updates), call)
             for batch in torch.arange(30).split(size) if size == 30 else ():
                 exact.zero_grad()
                 (right(x[batch]) - y[batch]).square().mean().backward()
                 exact.step()
         if size == 30:
-            compare(_("the weights of a linear model after {call}").format(call=call), model.weight, right.weight)
+            compare(_("the weights of a linear model after {call}", call=call), model.weight, right.weight)
     check_every_point(student)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from balancier import _
 from experiments.exercises.checking import (
     Step,
     Wrong,
@@ -17,7 +18,6 @@ from experiments.exercises.checking import (
     shape_words,
     words,
 )
-from experiments.exercises.texts import _
 
 SIZES = (4, 3, 5), (1, 6, 2)  # sequences, inputs, numbers in the state
 
@@ -58,9 +58,8 @@ def check_network(student: Any) -> None:
         count = sum(each.numel() for each in model.parameters())
         right = (inputs + hidden + 1) * hidden + (hidden + 1) * outputs
         if count not in (right, right + hidden):
-            text = _("{count} parameters")
-            both = _("{one} or, with two bias vectors, {two}").format(one=right, two=right + hidden)
-            raise Wrong(text.format(count=count), text.format(count=both), call)
+            both = _("{one} or, with two bias vectors, {two}", one=right, two=right + hidden)
+            raise Wrong(_("{count} parameters", count=count), _("{count} parameters", count=both), call)
         for steps in (6, 11):
             x = torch.randn(4, steps, inputs, requires_grad=True)
             check_reader(call, model, x, outputs)
@@ -69,16 +68,16 @@ def check_network(student: Any) -> None:
 
 
 def check_reader(call: str, model: torch.nn.Module, x: torch.Tensor, outputs: int) -> None:
-    call = _("{network} of x with the shape {shape}").format(network=call, shape=shape_words(x.shape))
+    call = _("{network} of x with the shape {shape}", network=call, shape=shape_words(x.shape))
     found = as_tensor(call, model(x), _("a tensor of shape (B, n_out)"))
     compare(call, torch.zeros_like(found), torch.zeros(len(x), outputs))
     alone = torch.cat([model(each[None]) for each in x])
-    compare(_("{call}, a sequence among others and alone").format(call=call), found, alone)
+    compare(_("{call}, a sequence among others and alone", call=call), found, alone)
     (gradient,) = torch.autograd.grad(found.sum(), x)
     if (gradient.abs().amax((0, 2)) == 0).any():
-        text = _("an answer that does not depend on x[:, {t}]")
         step = int((gradient.abs().amax((0, 2)) == 0).nonzero()[0])
-        raise Wrong(text.format(t=step), _("an answer that depends on every step"), call)
+        text = _("an answer that does not depend on x[:, {t}]", t=step)
+        raise Wrong(text, _("an answer that depends on every step"), call)
     if torch.allclose(found, model(x.flip(1)), atol=1e-6):
         raise Wrong(_("the same answer to a sequence in reverse"), _("an answer that depends on the order"), call)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from balancier import _
 from experiments.exercises.checking import (
     Step,
     Wrong,
@@ -16,7 +17,6 @@ from experiments.exercises.checking import (
     results,
     several,
 )
-from experiments.exercises.texts import _
 
 
 def check_windows(student: Any) -> None:
@@ -42,18 +42,17 @@ def check_forecaster(student: Any) -> None:
         model = check_module(call, student.Forecaster(hidden)).eval()
         count, right = sum(each.numel() for each in model.parameters()), 4 * hidden * (hidden + 3) + hidden + 1
         if count not in (right, right - 4 * hidden):
-            text = _("{count} parameters")
-            raise Wrong(text.format(count=count), text.format(count=right), call)
+            raise Wrong(_("{count} parameters", count=count), _("{count} parameters", count=right), call)
         x = torch.randn(4, 9, 1)
         call = f"{call}(x)"
         y, _state = several(call, model(x), 2, returns)
         y = as_tensor(call, y, returns)
         compare(call, torch.zeros_like(y), torch.zeros(4, 9, 1))
         alone = torch.cat([model(each[None])[0] for each in x])
-        compare(_("{call}, a sequence among others and alone").format(call=call), y, alone)
+        compare(_("{call}, a sequence among others and alone", call=call), y, alone)
         changed = torch.cat([x[:, :5], x[:, 5:] + 1], 1)
         later = model(changed)[0]
-        compare(_("y[:, :5] of {call}, where later angles are changed").format(call=call), later[:, :5], y[:, :5])
+        compare(_("y[:, :5] of {call}, where later angles are changed", call=call), later[:, :5], y[:, :5])
         if (later[:, 5:] - y[:, 5:]).abs().amax((0, 2)).min() < 1e-7:
             raise Wrong(_("predictions that do not depend on x"), _("y[:, t] that depends on x[:, t]"), call)
         _first, state = model(x[:, :4])
@@ -87,8 +86,11 @@ def check_roll_out(student: Any) -> None:
         for _step in range(steps):
             right.append(total + 0.1)
             total = total + right[-1]
-        call = _("roll_out of a model that adds up its inputs, past of {past} steps, {steps} predicted")
-        call = call.format(past=past_steps, steps=steps)
+        call = _(
+            "roll_out of a model that adds up its inputs, past of {past} steps, {steps} predicted",
+            past=past_steps,
+            steps=steps,
+        )
         compare(call, student.roll_out(model, past.clone(), steps), torch.cat(right, 1))
 
 

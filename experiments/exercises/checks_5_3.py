@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from balancier import _
 from experiments.exercises.checking import (
     Step,
     Wrong,
@@ -16,7 +17,6 @@ from experiments.exercises.checking import (
     check_shapes,
     compare,
 )
-from experiments.exercises.texts import _
 
 RNG = np.random.default_rng(53)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from balancier import _
 from experiments.exercises.checking import (
     Step,
     Wrong,
@@ -15,7 +16,6 @@ from experiments.exercises.checking import (
     to_array,
     words,
 )
-from experiments.exercises.texts import _
 
 RNG = np.random.default_rng(61)
 MANY = 20_000
@@ -63,7 +63,7 @@ def check_action(student: Any) -> None:
                 raise Wrong(words(min(drawn) if shares[0] else max(drawn)), _("an index from 0 to A - 1"), call)
             for action in range(count):
                 right = epsilon / count + (1 - epsilon) * (action == best)
-                name = _("action {action} in a share of").format(action=action)
+                name = _("action {action} in a share of", action=action)
                 check_share(call, name, shares[action + 1] / len(drawn), right, 0.025 if epsilon else 0)
 
 
@@ -77,7 +77,7 @@ def check_update(student: Any) -> None:
         returned = student.update(changed, 2, 1, -1.5, 3, terminated, 0.25, 0.9)
         if np.array_equal(changed, q) and returned is not None:  # a new table instead
             changed = returned
-        compare(_("q after {call}").format(call=call), changed, right)
+        compare(_("q after {call}", call=call), changed, right)
 
 
 def check_policy(student: Any) -> None:

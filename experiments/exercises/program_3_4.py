@@ -201,5 +201,5 @@ if __name__ == "__main__":
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    for name, part in (("training", training), ("validation", validation)):
-        print(name, "accuracy", accuracy(network(x[part]), y[part]))
+    for name, part in (("training accuracy", training), ("validation accuracy", validation)):
+        print(name, accuracy(network(x[part]), y[part]))

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import balancier
+from balancier import _
 from experiments.exercises.checking import Step
 from experiments.exercises.sources import Exercise
-from experiments.exercises.texts import _
 from experiments.exercises.worker import no_end
 
 LIMITS = (8.0, 3.0)  # seconds of the first step that does not end, and of those after it
@@ -92,7 +92,7 @@ class Checker:
         if line:
             return json.loads(line)
         self.over = True
-        found = _("the program ended its process, with status {status}").format(status=self.process.wait())
+        found = _("the program ended its process, with status {status}", status=self.process.wait())
         return {"found": found, "expected": _("a program without os._exit(), and not more memory than there is")}
 
     def end(self) -> None:

@@ -13,9 +13,9 @@ from typing import Annotated, Any, NamedTuple
 
 import tyro
 
+from balancier import _
 from experiments.common.flags import UsageError
 from experiments.exercises.checking import Step
-from experiments.exercises.texts import _
 
 HERE = Path(__file__).parent
 Id = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID", help_behavior_hint="")]  # of an exercise
@@ -75,14 +75,15 @@ def with_gaps(exercise: Exercise) -> str:
 
     def gap(found: re.Match[str]) -> str:
         indent, number = found[1], found[2]
-        instead = _("Step {number}: write your code here, instead of the next line.").format(number=number)
-        return f'{indent}# {instead}\n{indent}raise NotImplementedError("step {number}")\n'
+        instead = _("Step {number}: write your code here, instead of the next line.", number=number)
+        return f'{indent}# {instead}\n{indent}raise NotImplementedError("{_("step {number}", number=number)}")\n'
 
     lines = _(
-        "Fill the gaps: replace each `raise NotImplementedError`.\nThen `balancier check {id}` says what is right."
+        "Fill the gaps: replace each `raise NotImplementedError`.\nThen `balancier check {id}` says what is right.",
+        id=exercise.name,
     )
-    told = "".join(f"# {line}\n" for line in lines.format(id=exercise.name).splitlines())
-    return translated(GAP.sub(gap, read_source(exercise).replace("\n\n# %%\n", f"\n#\n{told}\n# %%\n", 1)))
+    told = "".join(f"# {line}\n" for line in lines.splitlines())
+    return GAP.sub(gap, translated(read_source(exercise))).replace("\n\n# %%\n", f"\n#\n{told}\n# %%\n", 1)
 
 
 def solution(exercise: Exercise) -> str:
@@ -96,13 +97,14 @@ def read_source(exercise: Exercise) -> str:
 
 COMMENT = re.compile(r"(?:^ *#(?! (?:%%|GAP|END)).*\n)+", re.MULTILINE)
 INLINE = re.compile(r"^(.*\S)  # (.*)$", re.MULTILINE)
-TEXT = re.compile(r'"""(.*?)"""|(?<!NotImplementedError\()(?<=[(\[ =])"([^"\n]*[^\W\d_]{2}[^"\n]*)"', re.DOTALL)
+TEXT = re.compile(r'"""(.*?)"""|(?<=[(\[ =])"([^"\n]*[^\W\d_]{2}[^"\n]*)"', re.DOTALL)
+SHOWN = re.compile(r"\b(?:print|label|xlabel|ylabel)[=(]")
 
 
 def translated(program: str, translate: Callable[[str], str] = _) -> str:
-    """A program whose comments, docstrings and other strings went through `translate`, without indents and marks.
+    """A program whose comments, docstrings and other texts went through `translate`, without indents and marks.
 
-    A string that is no text, such as the name of a column, is one that the translation does not have.
+    A string that is a single word may be the name of a column, or of a setting. It is a text where it is shown.
     """
 
     def comment(found: re.Match[str]) -> str:
@@ -111,9 +113,10 @@ def translated(program: str, translate: Callable[[str], str] = _) -> str:
         return "".join(f"{indent}# {line}".rstrip() + "\n" for line in text.split("\n"))
 
     def string(found: re.Match[str]) -> str:
-        if found[2] is not None:
-            return f'"{translate(found[2])}"'
         start = program.rfind("\n", 0, found.start()) + 1
+        if found[2] is not None:
+            is_text = not found[2].isidentifier() or SHOWN.search(program, start, found.start())
+            return f'"{translate(found[2])}"' if is_text else found[0]
         indent = " " * (found.start() - start)
         text, end, rest = found[1].rpartition(f"\n{indent}") if found[1].endswith(f"\n{indent}") else (found[1], "", "")
         lines = translate(re.sub(f"^{indent}", "", text, flags=re.MULTILINE)).split("\n")
@@ -123,6 +126,18 @@ def translated(program: str, translate: Callable[[str], str] = _) -> str:
     program = INLINE.sub(lambda found: f"{found[1]}  # {translate(found[2])}", program)
     program = COMMENT.sub(comment, program)
     return TEXT.sub(string, program)
+
+
+def texts(program: str) -> list[str]:
+    """The texts of a program that can be translated."""
+    found: list[str] = []
+
+    def keep(text: str) -> str:
+        found.append(text)
+        return text
+
+    translated(program, keep)
+    return found
 
 
 def to_notebook(program: str) -> str:

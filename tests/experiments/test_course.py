@@ -8,7 +8,7 @@ import pytest
 
 from experiments import __main__ as cli
 from experiments import course
-from experiments.common.catalog import LESSONS
+from experiments.common.catalog import EXPERIMENTS, LESSONS
 
 # What stands for a lesson: it writes what the files `value` and `status` in the current folder say.
 FAKE = """
@@ -100,7 +100,7 @@ def test_what_counts_as_moved(before, after, expected):
 def test_the_course_is_all_lessons_and_ends_in_fifteen_minutes():
     assert course.Course().lessons == LESSONS
     assert len(LESSONS) == 15
-    quick = [cli.EXPERIMENTS[name].quick for name in LESSONS]
+    quick = [EXPERIMENTS[name].quick for name in LESSONS]
     assert max(quick) <= 60
     assert sum(map(course.cost, LESSONS)) / 2 <= 15 * 60
 

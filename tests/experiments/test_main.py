@@ -7,13 +7,13 @@ import sys
 import pytest
 
 from experiments import __main__ as cli
-from experiments.common.catalog import LESSONS
+from experiments.common.catalog import EXPERIMENTS, LESSONS
 
 
 def test_the_list_names_every_experiment(capsys):
     assert cli.main([]) == 0
     listed = capsys.readouterr().out
-    for name in cli.EXPERIMENTS:
+    for name in EXPERIMENTS:
         assert f"balancier {name}" in listed
 
 
@@ -23,7 +23,7 @@ def help_of(name):
     assert end.value.code == 0
 
 
-@pytest.mark.parametrize("name", cli.EXPERIMENTS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_explains_itself(name, capsys):
     help_of(name)
     text = capsys.readouterr().out
@@ -39,7 +39,8 @@ def test_every_experiment_explains_itself(name, capsys):
 
 ALL_HELP = """
 import contextlib, io, sys
-from experiments.__main__ import EXPERIMENTS, main
+from experiments.__main__ import main
+from experiments.common.catalog import EXPERIMENTS
 for name in EXPERIMENTS:
     with contextlib.suppress(SystemExit):
         main([name, "--help"])
@@ -52,7 +53,7 @@ def test_help_without_the_heavy_packages_is_the_same(capsys):
     """A new process imports none of them; here torch is loaded, so `main` takes what is real."""
     done = subprocess.run([sys.executable, "-c", ALL_HELP], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for name in cli.EXPERIMENTS:
+    for name in EXPERIMENTS:
         help_of(name)
     assert words(done.stdout) == words(capsys.readouterr().out)
 
@@ -65,8 +66,8 @@ def words(text):
 def test_a_lesson_that_computes_at_its_import_still_has_its_help(tmp_path):
     """Stand-ins cannot add up; then the real packages are imported."""
     code = (
-        "import sys, experiments.__main__ as cli\n"
-        "cli.EXPERIMENTS['coins'] = None\n"
+        "import sys, experiments.__main__ as cli, experiments.common.catalog as catalog\n"
+        "catalog.EXPERIMENTS['coins'] = None\n"
         f"import experiments; experiments.__path__.append({str(tmp_path)!r})\n"
         "cli.main(['coins', '--help'])\n"
     )
