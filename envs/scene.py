@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from balancier import _
+
 PAST = 40  # steps of the past that the fading trace shows
 STEPS = 2_000  # steps of an episode that the panels show; of longer ones the last
 
@@ -129,5 +131,5 @@ def seen_of(env: Any, obs: np.ndarray) -> np.ndarray | dict[str, float]:
     if env.pixels:
         return obs[-3:].transpose(1, 2, 0)
     fastest = float(np.max(env.pendulum.max_speed))
-    names = ("cos", "sin", f"speed / {fastest:g}")
+    names = ("cos", "sin", _("speed / {fastest:g}", fastest=fastest))
     return {name: float(number) / scale for name, number, scale in zip(names, obs, (1, 1, fastest), strict=False)}

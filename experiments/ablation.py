@@ -24,6 +24,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from rich.table import Table
 
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
+from balancier import N_, _
 from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import ParallelFlags, at_least
@@ -46,13 +47,13 @@ STEPS = 15_000
 QUICK_STEPS, QUICK_SEEDS, QUICK_EVALUATIONS = 4_000, 5, 10
 PLAIN: dict[str, Any] = {"double": False, "dueling": False, "n_step": 1, "prioritized": False}
 SWITCHES: dict[str, dict[str, Any]] = {
-    "double": {"double": True},
-    "dueling": {"dueling": True},
-    "3 steps": {"n_step": 3},
-    "prioritized": {"prioritized": True},
+    N_("double"): {"double": True},
+    N_("dueling"): {"dueling": True},
+    N_("3 steps"): {"n_step": 3},
+    N_("prioritized"): {"prioritized": True},
 }
 ALL = {name: value for switch in SWITCHES.values() for name, value in switch.items()}
-VARIANTS: dict[str, dict[str, Any]] = {"plain": {}, **SWITCHES, "all four": ALL}
+VARIANTS: dict[str, dict[str, Any]] = {N_("plain"): {}, **SWITCHES, N_("all four"): ALL}
 BANDS = ("plain", "all four")
 LINES = "black", plotting.BLUE, plotting.SKY, plotting.PURPLE, plotting.GRAY, plotting.ORANGE
 COLORS = dict(zip(VARIANTS, LINES, strict=True))
@@ -101,7 +102,7 @@ def train(job: Job, report: Callable[[float], None]) -> Training:
     flags = job.settings
     steps, evaluations = flags.steps_to_train, QUICK_EVALUATIONS if flags.quick else None
     agent = make_variant(job.name, flags.env, job.seeds)
-    advance = lambda done, _: report(job.cost * done / steps)  # noqa: E731
+    advance = lambda done, __: report(job.cost * done / steps)  # noqa: E731
     return train_agent(agent, flags.env, steps, flags.eval_episodes, advance, evaluations)
 
 
@@ -116,8 +117,13 @@ def check(flags: Ablation) -> None:
 
 
 def forecast(flags: Ablation) -> str:
-    seconds = wall_seconds(plan(flags), flags.processes)
-    return f"DQN on {flags.env}, {len(VARIANTS)} variants x {len(flags.all_seeds)} seeds, about {duration(seconds)}"
+    return _(
+        "DQN on {env}, {variants} variants x {seeds} seeds, about {time}",
+        env=flags.env,
+        variants=len(VARIANTS),
+        seeds=len(flags.all_seeds),
+        time=duration(wall_seconds(plan(flags), flags.processes)),
+    )
 
 
 def measure(flags: Ablation) -> Findings:
@@ -164,14 +170,22 @@ def result(findings: Findings) -> dict[str, Any]:
 
 def table(findings: Findings) -> Table:
     flags = findings.flags
-    table = Table(title=f"DQN on {flags.env}, {flags.steps_to_train:,} steps, {len(flags.all_seeds)} seeds each")
-    for heading in ("variant", "seconds", "IQM [95 %]", "worst seed", "regret", "P(better than plain)"):
-        table.add_column(heading, justify="left" if heading == "variant" else "right")
+    table = Table(
+        title=_(
+            "DQN on {env}, {steps:,} steps, {seeds} seeds each",
+            env=flags.env,
+            steps=flags.steps_to_train,
+            seeds=len(flags.all_seeds),
+        )
+    )
+    table.add_column(_("variant"))
+    for heading in (_("seconds"), _("IQM [95 %]"), _("worst seed"), _("regret"), _("P(better than plain)")):
+        table.add_column(heading, justify="right")
     for name, row in findings.rows.items():
         (low, high), regret = row["ci95"], row["regret"]
         numbers = f"{row['seconds']:.1f}", f"{row['iqm']:.1f} [{low:.1f}, {high:.1f}]", f"{min(row['returns']):.1f}"
         better = "" if name == "plain" else f"{row['probability_of_improvement']:.2f}"
-        table.add_row(name, *numbers, "-" if regret is None else f"{regret:.1f}", better)
+        table.add_row(_(name), *numbers, "-" if regret is None else f"{regret:.1f}", better)
     return table
 
 
@@ -189,12 +203,12 @@ def plot_ablation(findings: Findings) -> Figure:
     for name, training in trainings.items():
         plot_curve(curves, training.steps, merit(training.curve, findings.validation_optimum), name)
     plot_finals(finals, {name: merit(training.returns, optimum) for name, training in trainings.items()})
-    label = "mean return" if optimum is None else "regret: optimum - mean return"
-    curves.set_xlabel("steps of each seed")
+    label = _("mean return") if optimum is None else _("regret: optimum - mean return")
+    curves.set_xlabel(_("steps of each seed"))
     curves.set_ylabel(label)
-    curves.set_title(f"{STARTS} validation episodes")
+    curves.set_title(_("{count} validation episodes", count=STARTS))
     finals.set_xlabel(label)
-    finals.set_title(f"{findings.flags.eval_episodes} test episodes")
+    finals.set_title(_("{count} test episodes", count=findings.flags.eval_episodes))
     if optimum is not None:
         curves.set_yscale("log")
         finals.set_xscale("log")
@@ -202,14 +216,18 @@ def plot_ablation(findings: Findings) -> Figure:
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_locator(NullLocator())
-    env = findings.flags.env.removeprefix("balancier/")
     better = clearly_better(findings.rows)
-    names = ", ".join(better) if better else "none of the refinements"
     figure.suptitle(
-        f"Clearly better than plain DQN (intervals lie apart): {names}\n"
-        f"(DQN on {env}, {findings.flags.steps_to_train:,} steps, {len(findings.flags.all_seeds)} seeds each)"
+        _(
+            "Clearly better than plain DQN (intervals lie apart): {names}\n"
+            "(DQN on {env}, {steps:,} steps, {seeds} seeds each)",
+            names=", ".join(map(_, better)) if better else _("none of the refinements"),
+            env=findings.flags.env.removeprefix("balancier/"),
+            steps=findings.flags.steps_to_train,
+            seeds=len(findings.flags.all_seeds),
+        )
     )
-    explanation = "line, square: interquartile mean      band, bar: its 95 % interval      dots: seeds"
+    explanation = _("line, square: interquartile mean      band, bar: its 95 % interval      dots: seeds")
     handles, labels = curves.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), title=explanation, title_fontsize=13)
     return figure
@@ -223,7 +241,7 @@ def merit(returns: np.ndarray, optimum: float | None) -> np.ndarray:
 def plot_curve(axes: Axes, steps: np.ndarray, values: np.ndarray, name: str) -> None:
     """Interquartile mean of (E, S); a band for two variants only, because six would hide each other."""
     middle, color = [interquartile_mean(returns) for returns in values], COLORS[name]
-    axes.plot(steps, middle, color=color, label=name)
+    axes.plot(steps, middle, color=color, label=_(name))
     if name in BANDS:
         low, high = np.array([confidence_interval(returns) for returns in values]).T
         axes.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
@@ -236,27 +254,29 @@ def plot_finals(axes: Axes, finals: dict[str, np.ndarray]) -> None:
         axes.plot(values, [place + 0.22] * len(values), "o", color=color, alpha=0.4, markersize=7)
         axes.errorbar(middle, place, xerr=[[middle - low], [high - middle]], fmt="s", color=color, capsize=6)
         axes.annotate(f"{middle:.1f}", (middle, place - 0.15), ha="center", va="bottom", fontsize=13, color=color)
-    axes.set_yticks(range(len(finals)), list(finals))
+    axes.set_yticks(range(len(finals)), [_(name) for name in finals])
     axes.set_ylim(len(finals) - 0.4, -0.7)
     axes.grid(axis="y", visible=False)
 
 
 PAGE = Page(
-    question="What is each refinement of deep Q-learning worth, alone and together?",
+    question=_("What is each refinement of deep Q-learning worth, alone and together?"),
     formula=(
-        r"plain: $y = r + \gamma \max_a Q_{target}(s', a)$",
-        r"double: $y = r + \gamma \, Q_{target}(s', \arg\max_a Q_\theta(s', a))$",
-        r"dueling: $Q(s, a) = V(s) + A(s, a) - \bar A(s)$",
-        r"three steps: $y = r_t + \gamma r_{t+1} + \gamma^2 r_{t+2} + \gamma^3 \max_a Q_{target}(s_{t+3}, a)$",
+        _(r"plain: $y = r + \gamma \max_a Q_{target}(s', a)$"),
+        _(r"double: $y = r + \gamma \, Q_{target}(s', \arg\max_a Q_\theta(s', a))$"),
+        _(r"dueling: $Q(s, a) = V(s) + A(s, a) - \bar A(s)$"),
+        _(r"three steps: $y = r_t + \gamma r_{t+1} + \gamma^2 r_{t+2} + \gamma^3 \max_a Q_{target}(s_{t+3}, a)$"),
     ),
     captions={
-        "ablation": "Left, learning curves; right, the test of every seed, with its interquartile mean and interval. "
-        "All hyper-parameters were tuned for plain DQN, so a refinement helps only where intervals lie apart.",
+        "ablation": _(
+            "Left, learning curves; right, the test of every seed, with its interquartile mean and interval. All "
+            "hyper-parameters were tuned for plain DQN, so a refinement helps only where intervals lie apart."
+        ),
     },
     what_if=(
-        ("balancier ablation --env CartPole-v1", "does the same refinement help in another environment?"),
-        ("balancier ablation --steps 30000", "do the differences stay when there is more time?"),
-        ("balancier ablation --seeds 30", "how do the intervals shrink with more seeds?"),
+        ("balancier ablation --env CartPole-v1", _("does the same refinement help in another environment?")),
+        ("balancier ablation --steps 30000", _("do the differences stay when there is more time?")),
+        ("balancier ablation --seeds 30", _("how do the intervals shrink with more seeds?")),
     ),
 )
 

@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor, nn
 
+from balancier import N_, _, numeral
 from envs import datasets
 from experiments.common import plotting, sequence_figures, sequences
 from experiments.common.command import Lesson, Page, launch
@@ -57,12 +58,12 @@ PAST, FUTURE, LONGER, SHORTEST = 50, 50, 100, 10  # angles: read in training, pr
 UNROLLED = 20  # predicted angles in the training loss
 AHEAD = 20  # angles ahead, 1 s, where errors are compared
 FIRST_STARTS = 80  # training windows begin up to this number of angles after the release
-QUANTITY = f"error {AHEAD} steps ahead"
+QUANTITY = _("error {count} steps ahead", count=AHEAD)
 SHORTER = 0.25  # share of the training's pasts that have SHORTEST to PAST angles; the others have PAST
 EVERY_STEP = 0.3  # weight of the errors of the next group after every group read
 LARGER = (128, 128, 128)  # hidden layers of a flat network with more parameters
-PHYSICS = "physics"
-REFERENCES = {"persistence": (plotting.GRAY, ":"), PHYSICS: ("black", "-.")}
+PHYSICS = N_("physics")
+REFERENCES = {N_("persistence"): (plotting.GRAY, ":"), PHYSICS: ("black", "-.")}
 PANELS = 3  # pendulums whose futures are drawn
 TEST_SEED = 20_000  # seed of the test pendulums
 
@@ -414,24 +415,29 @@ def result(findings: Findings) -> dict[str, Any]:
 
 
 def table(findings: Findings) -> Table:
-    title = "Networks that come with the package (one seed)" if findings.shipped else None
-    table = Table("forecast", "parameters", "s per seed", title=title)
-    for column in ("1 step", "20 steps (1 s)", "50 steps", "20, unequal", "20, past 100", "20, seeds"):
+    title = _("Networks that come with the package (one seed)") if findings.shipped else None
+    table = Table(_("forecast"), _("parameters"), _("s per seed"), title=title)
+    horizons = _("1 step"), _("20 steps (1 s)"), _("50 steps")
+    for column in (*horizons, _("20, unequal"), _("20, past 100"), _("20, seeds")):
         table.add_column(column, justify="right")
     for name, error in findings.error.items():
         cells = [f"{error[:, h - 1].mean():.4f}" for h in (1, AHEAD, 50)]
         if name in findings.networks:
             network, at = findings.networks[name], error[:, AHEAD - 1]
             cells += [f"{errors[name][:, AHEAD - 1].mean():.4f}" for errors in (findings.unequal, findings.longer)]
-            cells = [f"{network.parameters:,}", f"{network.seconds:.0f}", *cells, f"{at.min():.3f}-{at.max():.3f}"]
+            cells = [numeral(network.parameters), f"{network.seconds:.0f}", *cells, f"{at.min():.3f}-{at.max():.3f}"]
         else:
             cells = ["", "", *cells]
-        table.add_row(name, *cells)
-    table.caption = (
-        f"Errors in rad. {AHEAD} steps ahead, the error of mlp over that of the best recurrent network is "
-        f"{findings.ratios['equal']:.2f} from {PAST} angles, {findings.ratios['unequal']:.2f} from "
-        f"{SHORTEST} to {PAST}, {findings.ratios['longer']:.2f} from {LONGER}, of which mlp reads the last "
-        f"{PAST}."
+        table.add_row(_(name), *cells)
+    table.caption = _(
+        "Errors in rad. {ahead} steps ahead, the error of mlp over that of the best recurrent network is {equal:.2f} "
+        "from {past} angles, {unequal:.2f} from {shortest} to {past}, {longer:.2f} from {more}, of which mlp reads the "
+        "last {past}.",
+        **findings.ratios,
+        ahead=AHEAD,
+        past=PAST,
+        shortest=SHORTEST,
+        more=LONGER,
     )
     return table
 
@@ -440,11 +446,7 @@ def table(findings: Findings) -> Table:
 
 
 def figures(findings: Findings) -> dict[str, Figure]:
-    cases = dict(
-        zip(
-            (f"{PAST} angles", f"{SHORTEST} to {PAST} angles", f"{LONGER} angles"), findings.ahead.values(), strict=True
-        )
-    )
+    cases = dict(zip(sequence_figures.cases(SHORTEST, PAST, LONGER), findings.ahead.values(), strict=True))
     parameters = {name: network.parameters for name, network in findings.networks.items()}
     return {
         "futures": plot_futures(findings),
@@ -459,16 +461,22 @@ def plot_errors(findings: Findings) -> Figure:
     """Error against horizon, mean and range of the seeds."""
     error, best, horizons = findings.error, findings.best, range(1, FUTURE + 1)
     at = {name: error[name][:, AHEAD - 1].mean() for name in (best, *REFERENCES)}
-    figure, [panel] = plotting.slide(
-        f"{AHEAD} steps (1 s) ahead, {best} errs by {at[best]:.3f} rad: {at[best] / at['persistence']:.1%} of what\n"
-        f"persistence does. A fit of the physics errs by {at['physics']:.3f} rad"
+    title = _(
+        "{ahead} steps (1 s) ahead, {best} errs by {error:.3f} rad: {share:.1%} of what\n"
+        "persistence does. A fit of the physics errs by {physics:.3f} rad",
+        ahead=AHEAD,
+        best=best,
+        error=at[best],
+        share=at[best] / at["persistence"],
+        physics=at[PHYSICS],
     )
+    figure, [panel] = plotting.slide(title)
     draw_curves(panel, {name: (horizons, error[name].T) for name in findings.networks}, marked=False)
     for name, (color, style) in REFERENCES.items():
-        panel.plot(horizons, error[name][0], style, color=color, label=name)
+        panel.plot(horizons, error[name][0], style, color=color, label=_(name))
     panel.axvspan(UNROLLED, FUTURE, color=plotting.GRAY, alpha=0.12)
-    panel.set(xlabel="steps ahead, 0.05 s each (gray: farther than in training)")
-    log_error_axis(panel, "error, rad (RMS)")
+    panel.set(xlabel=_("steps ahead, 0.05 s each (gray: farther than in training)"))
+    log_error_axis(panel, _("error, rad (RMS)"))
     legend_below(figure, findings.shipped)
     return figure
 
@@ -486,7 +494,7 @@ def plot_lengths(findings: Findings) -> Figure:
         PAST,
     )
     persistence = findings.error["persistence"][0, AHEAD - 1]
-    panel.axhline(persistence, color=plotting.GRAY, linestyle=":", label="persistence")
+    panel.axhline(persistence, color=plotting.GRAY, linestyle=":", label=_("persistence"))
     legend_below(figure, findings.shipped)
     return figure
 
@@ -494,7 +502,7 @@ def plot_lengths(findings: Findings) -> Figure:
 def plot_training(findings: Findings) -> Figure:
     """Error against the processor seconds of training."""
     curves = {name: (network.curve[:, 0].tolist(), network.curve[:, 1:]) for name, network in findings.networks.items()}
-    figure, _ = sequence_figures.plot_training({f"{QUANTITY}, rad (RMS)": curves}, PAST, "rad")
+    figure, __ = sequence_figures.plot_training({f"{QUANTITY}, rad (RMS)": curves}, PAST, "rad")
     legend_below(figure, findings.shipped)
     return figure
 
@@ -503,51 +511,63 @@ def plot_futures(findings: Findings) -> Figure:
     """The measured past, the true future, and those that LSTM and MLP predict, of three pendulums."""
     figure, panels = plotting.new(PANELS, 2, width=5.0, height=4.4, sharex=True, sharey=True)
     before, after = np.arange(-PAST, 0) * 0.05, np.arange(FUTURE) * 0.05
-    drawn = [name for name in ("lstm", FLAT) for _ in range(PANELS)]
+    drawn = [name for name in ("lstm", FLAT) for __ in range(PANELS)]
     for index, (panel, name) in enumerate(zip(panels, drawn, strict=True)):
-        pendulum, (color, _) = index % PANELS, looks(findings.networks)[name]
-        panel.plot(before, findings.past[pendulum, -PAST:], ".", color=plotting.GRAY, markersize=4, label="measured")
-        panel.plot(after, findings.truth[pendulum], color="black", linewidth=5, alpha=0.3, label="truth")
+        pendulum, (color, __) = index % PANELS, looks(findings.networks)[name]
+        panel.plot(before, findings.past[pendulum, -PAST:], ".", color=plotting.GRAY, markersize=4, label=_("measured"))
+        panel.plot(after, findings.truth[pendulum], color="black", linewidth=5, alpha=0.3, label=_("truth"))
         panel.plot(after, findings.networks[name].future[pendulum], color=color, label=name)
         panel.axvline(0, color="black", linewidth=1)
         error = np.sqrt(((findings.networks[name].future - findings.truth)[pendulum] ** 2).mean())
-        panel.set_title(f"{name}, pendulum {pendulum + 1}: {error:.3f} rad")
+        title = _("{name}, pendulum {number}: {error:.3f} rad", name=name, number=pendulum + 1, error=error)
+        panel.set_title(title)
     for panel in panels[PANELS:]:
-        panel.set_xlabel("time, s")
+        panel.set_xlabel(_("time, s"))
     for panel in panels[::PANELS]:
-        panel.set_ylabel("angle, rad")
+        panel.set_ylabel(_("angle, rad"))
     named = {label: line for panel in panels for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-    errors = [findings.ahead["equal"][name].mean() for name in ("lstm", FLAT)]
-    figure.suptitle(f"1 s ahead, lstm errs by {errors[0]:.3f} rad and {FLAT} by {errors[1]:.3f} rad", fontsize=18)
+    lstm, flat = (findings.ahead["equal"][name].mean() for name in ("lstm", FLAT))
+    title = _("1 s ahead, lstm errs by {lstm:.3f} rad and mlp by {flat:.3f} rad", lstm=lstm, flat=flat)
+    figure.suptitle(title, fontsize=18)
     figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=4)
     return figure
 
 
 PAGE = Page(
-    question="Which network predicts a pendulum's next angles best, a flat or a recurrent one?",
+    question=_("Which network predicts a pendulum's next angles best, a flat or a recurrent one?"),
     formula=(
-        r"sequence in, sequence out: $y_{t+1} = f_2(h_t, x_t)$, $h_{t+1} = f_1(h_t, x_t)$",
-        r"each prediction is the next input: $x_{t+1} = \hat{y}_{t+1}$",
-        r"flat: $\hat{y}_{t+1} = f(x_{t-49}, \ldots, x_t)$",
-        r"Elman: $h_t = \tanh(W_x x_t + W_h h_{t-1} + b_h)$, $\hat{y}_t = W h_t + b_y$",
+        _(r"sequence in, sequence out: $y_{t+1} = f_2(h_t, x_t)$, $h_{t+1} = f_1(h_t, x_t)$"),
+        _(r"each prediction is the next input: $x_{t+1} = \hat{y}_{t+1}$"),
+        _(r"flat: $\hat{y}_{t+1} = f(x_{t-49}, \ldots, x_t)$"),
+        _(r"Elman: $h_t = \tanh(W_x x_t + W_h h_{t-1} + b_h)$, $\hat{y}_t = W h_t + b_y$"),
     ),
     captions={
-        "futures": "The gray line is the true future, the dots are the measured past. LSTM (above) and flat network "
-        "(below) follow it for about a second and drift off later, because each prediction is the next input.",
-        "error_against_horizon": "All networks err far less than persistence, and most beyond the training's 20 "
-        "steps. The fit of the physics, which knows the equation, stays below all of them.",
-        "lengths": "The flat networks (dashed) read the last 50 angles and leave out older ones, so their lines end "
-        "level. They win: the last 50 tell nearly all about the next second, and a recurrent network, which was never "
-        "trained to read on, gets worse.",
-        "networks": "From 50 angles or fewer, a recurrent network and the flat one of its size are equally good. From "
-        "100 angles the flat one is better, and a larger flat one is best everywhere.",
-        "training": "A flat network reaches the same error in less processor time. Each point is an epoch, "
-        "and the band is the range of the seeds.",
+        "futures": _(
+            "The gray line is the true future, the dots are the measured past. LSTM (above) and flat network "
+            "(below) follow it for about a second and drift off later, because each prediction is the next input."
+        ),
+        "error_against_horizon": _(
+            "All networks err far less than persistence, and most beyond the training's 20 "
+            "steps. The fit of the physics, which knows the equation, stays below all of them."
+        ),
+        "lengths": _(
+            "The flat networks (dashed) read the last 50 angles and leave out older ones, so their lines end "
+            "level. They win: the last 50 tell nearly all about the next second, and a recurrent network, which was "
+            "never trained to read on, gets worse."
+        ),
+        "networks": _(
+            "From 50 angles or fewer, a recurrent network and the flat one of its size are equally good. From "
+            "100 angles the flat one is better, and a larger flat one is best everywhere."
+        ),
+        "training": _(
+            "A flat network reaches the same error in less processor time. Each point is an epoch, "
+            "and the band is the range of the seeds."
+        ),
     },
     what_if=(
-        ("balancier forecast --sequences 4000", "with a tenth of the data, which network loses most?"),
-        ("balancier forecast --hidden 16", "small networks: how far ahead do they still beat persistence?"),
-        ("balancier identify", "the same pendulums, but the network tells their length and mass"),
+        ("balancier forecast --sequences 4000", _("with a tenth of the data, which network loses most?")),
+        ("balancier forecast --hidden 16", _("small networks: how far ahead do they still beat persistence?")),
+        ("balancier identify", _("the same pendulums, but the network tells their length and mass")),
     ),
 )
 
@@ -558,7 +578,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="balancier identify, which estimates length and mass of the same pendulums",
+    next_command=_("balancier identify, which estimates length and mass of the same pendulums"),
     metrics=metrics,
     check=check,
     page=PAGE,

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor, nn
 
+from balancier import _, numeral
 from envs import datasets
 from experiments.common import estimators, plotting, sequence_figures, sequences
 from experiments.common.command import Lesson, Page, launch
@@ -58,7 +59,7 @@ COUNTS = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 120, 140, 160, 180, 200)  # a
 MIDDLE, HALF = (HIGH + LOW)[:2] / 2, (HIGH - LOW)[:2] / 2  # the networks estimate values in [-1, 1]
 TARGETS = ("length", "mass")
 UNITS = ("m", "kg")
-QUANTITIES = [f"error of the {target}, {unit} (RMS)" for target, unit in zip(TARGETS, UNITS, strict=True)]
+QUANTITIES = [_("error of the length, m (RMS)"), _("error of the mass, kg (RMS)")]
 DAMPING = 0.2
 TEST_SEED = 10_000  # seed of the test pendulums; training takes the first seeds
 LARGER = (120, 120, 120), (256, 256, 256)  # hidden layers of flat networks with more parameters
@@ -416,9 +417,10 @@ def result(findings: Findings) -> dict[str, Any]:
 
 
 def table(findings: Findings) -> Table:
-    title = "Networks that come with the package (one seed)" if findings.shipped else None
-    table = Table("estimator", "parameters", "s per seed", title=title)
-    for column in ("length, m", "x limit", "mass, kg", "x limit", "length, m: unequal", "200 angles"):
+    title = _("Networks that come with the package (one seed)") if findings.shipped else None
+    table = Table(_("estimator"), _("parameters"), _("s per seed"), title=title)
+    limits = _("length, m"), _("x limit"), _("mass, kg"), _("x limit")
+    for column in (*limits, _("length, m: unequal"), _("{count} angles", count=LONGER)):
         table.add_column(column, justify="right")
     limit = findings.limit.error
 
@@ -430,20 +432,27 @@ def table(findings: Findings) -> Table:
 
     for name, network in findings.networks.items():
         others = [f"{errors[name][:, 0].mean():.4f}" for errors in (findings.unequal, findings.longer)]
-        add(name, findings.rmse[name].mean(0), f"{network.parameters:,}", f"{network.seconds:.0f}", *others)
-    add("least squares", findings.limit.expected_error(findings.limit.fits[:, :2]), "4")
-    add("limit (posterior mean)", limit)
-    add("prior (without angles)", PRIOR_STD[:2])
+        add(name, findings.rmse[name].mean(0), numeral(network.parameters), f"{network.seconds:.0f}", *others)
+    add(_("least squares"), findings.limit.expected_error(findings.limit.fits[:, :2]), "4")
+    add(_("limit (posterior mean)"), limit)
+    add(_("prior (without angles)"), PRIOR_STD[:2])
     elman = findings.networks["elman"].gradient["before"]
-    table.caption = (
-        f"Error of the length, mlp over the best recurrent network: {findings.ratios['equal']:.2f} from "
-        f"{STEPS} angles, {findings.ratios['unequal']:.2f} from {SHORTEST} to {STEPS} angles, "
-        f"{findings.ratios['longer']:.2f} from {LONGER} angles, of which mlp reads the last {STEPS} "
-        f"(from the first {STEPS} alone, its error stays {findings.rmse[FLAT][:, 0].mean():.3f} m).\n"
-        f"Vanishing gradient: in an untrained Elman network the first group of {LONGER} angles counts "
-        f"{elman[0] / elman[-1]:.0e} of what the last counts.\n"
-        f"Without damping and torque the angles do not depend on the mass: the error is {findings.undamped[1]:.3f} kg, "
-        f"the standard deviation of the prior {PRIOR_STD[1]:.3f} kg."
+    table.caption = _(
+        "Error of the length, mlp over the best recurrent network: {equal:.2f} from {steps} angles, {unequal:.2f} from "
+        "{shortest} to {steps} angles, {longer:.2f} from {more} angles, of which mlp reads the last {steps} (from the "
+        "first {steps} alone, its error stays {flat:.3f} m).\n"
+        "Vanishing gradient: in an untrained Elman network the first group of {more} angles counts {share:.0e} of what "
+        "the last counts.\n"
+        "Without damping and torque the angles do not depend on the mass: the error is {undamped:.3f} kg, the standard "
+        "deviation of the prior {prior:.3f} kg.",
+        **findings.ratios,
+        steps=STEPS,
+        shortest=SHORTEST,
+        more=LONGER,
+        flat=findings.rmse[FLAT][:, 0].mean(),
+        share=elman[0] / elman[-1],
+        undamped=findings.undamped[1],
+        prior=PRIOR_STD[1],
     )
     return table
 
@@ -452,17 +461,11 @@ def table(findings: Findings) -> Table:
 
 
 def figures(findings: Findings) -> dict[str, Figure]:
-    cases = dict(
-        zip(
-            (f"{STEPS} angles", f"{SHORTEST} to {STEPS} angles", f"{LONGER} angles"),
-            findings.length_errors.values(),
-            strict=True,
-        )
-    )
+    cases = dict(zip(sequence_figures.cases(SHORTEST, STEPS, LONGER), findings.length_errors.values(), strict=True))
     parameters = {name: network.parameters for name, network in findings.networks.items()}
     return {
         "lengths": plot_lengths(findings),
-        "networks": sequence_figures.plot_networks(cases, parameters, "error of the length", "m", findings.shipped),
+        "networks": sequence_figures.plot_networks(cases, parameters, _("error of the length"), "m", findings.shipped),
         "training": plot_training(findings),
         "memory": plot_memory(
             {name: findings.networks[name].gradient for name in ("elman", "lstm")},
@@ -490,8 +493,8 @@ def plot_lengths(findings: Findings) -> Figure:
     )
     steps = np.arange(GROUP, LONGER + 1)
     for index, panel in enumerate(panels):
-        panel.plot(steps, bound[steps - 1, index], "k-.", linewidth=1.8, label="limit, about")
-        panel.axhline(PRIOR_STD[index], color="black", linestyle=":", label="prior (knows no angle)")
+        panel.plot(steps, bound[steps - 1, index], "k-.", linewidth=1.8, label=_("limit, about"))
+        panel.axhline(PRIOR_STD[index], color="black", linestyle=":", label=_("prior (knows no angle)"))
     legend_below(figure, findings.shipped)
     return figure
 
@@ -504,10 +507,9 @@ def plot_training(findings: Findings) -> Figure:
     ]
     figure, panels = sequence_figures.plot_training(dict(zip(QUANTITIES, curves, strict=True)), STEPS, UNITS[0])
     for panel, limit in zip(panels, findings.limit.error, strict=True):
-        panel.axhline(limit, color="black", linestyle="-.", label="limit")
-    legend_below(
-        figure, findings.shipped, "noted when the networks of the package were trained: one seed, more test pendulums"
-    )
+        panel.axhline(limit, color="black", linestyle="-.", label=_("limit"))
+    origin = _("noted when the networks of the package were trained: one seed, more test pendulums")
+    legend_below(figure, findings.shipped, origin)
     return figure
 
 
@@ -517,45 +519,61 @@ def plot_estimates(findings: Findings) -> Figure:
     best = min(errors, key=lambda name: (errors[name].mean(0) / PRIOR_STD[:2]).sum())
     times = errors[best].mean(0) / findings.limit.error
     fit_times = findings.limit.expected_error(fits) / findings.limit.error
-    figure, panels = plotting.slide(
-        f"{best} has {times[0]:.1f} times the smallest possible error of the length and {times[1]:.1f} times\n"
-        f"that of the mass; a fit of the pendulum's equations has {fit_times[0]:.2f} and {fit_times[1]:.2f} times",
-        2,
+    title = _(
+        "{best} has {length:.1f} times the smallest possible error of the length and {mass:.1f} times\n"
+        "that of the mass; a fit of the pendulum's equations has {fit_length:.2f} and {fit_mass:.2f} times",
+        best=best,
+        length=times[0],
+        mass=times[1],
+        fit_length=fit_times[0],
+        fit_mass=fit_times[1],
     )
-    for index, panel in enumerate(panels):
+    figure, panels = plotting.slide(title, 2)
+    for index, (panel, name) in enumerate(zip(panels, (_("true length, m"), _("true mass, kg")), strict=True)):
         panel.plot([LOW[index], HIGH[index]], [LOW[index], HIGH[index]], "k-", lw=1)
         panel.plot(truth[:, index], findings.networks[best].estimate[0, :, index], ".", color=plotting.BLUE, label=best)
-        panel.plot(truth[:, index], fits[:, index], "x", color=plotting.ORANGE, label="least squares")
-        panel.set(xlabel=f"true {TARGETS[index]}, {UNITS[index]}", ylabel=f"estimate, {UNITS[index]}")
+        panel.plot(truth[:, index], fits[:, index], "x", color=plotting.ORANGE, label=_("least squares"))
+        panel.set(xlabel=name, ylabel=_("estimate, {unit}", unit=UNITS[index]))
     legend_below(figure, findings.shipped)
     return figure
 
 
 PAGE = Page(
-    question="Which network tells a pendulum's length and mass best from its angles, a flat or a recurrent one?",
+    question=_("Which network tells a pendulum's length and mass best from its angles, a flat or a recurrent one?"),
     formula=(
-        r"flat: $y = f(x_1, \ldots, x_T)$; one answer: $h_{t+1} = f_1(h_t, x_t)$, $y = f_2(h_{t+1}, x_{t+1})$",
-        r"Elman: $h_t = \tanh(W_x x_t + W_h h_{t-1} + b_h)$, $y_t = W h_t + b_y$",
-        r"LSTM gates: $i_t, f_t, o_t = \sigma(W x_t + U h_{t-1} + b)$ with $\sigma(z) = 1 / (1 + e^{-z})$",
-        r"LSTM state: $c_t = f_t \, c_{t-1} + i_t \tanh(W_g x_t + U_g h_{t-1} + b_g)$, $h_t = o_t \tanh(c_t)$",
-        r"vanishing gradient: $\partial h_T / \partial h_t = \prod_{k=t+1}^{T} \mathrm{diag}(1 - h_k^2) \, W_h$",
+        _(r"flat: $y = f(x_1, \ldots, x_T)$; one answer: $h_{t+1} = f_1(h_t, x_t)$, $y = f_2(h_{t+1}, x_{t+1})$"),
+        _(r"Elman: $h_t = \tanh(W_x x_t + W_h h_{t-1} + b_h)$, $y_t = W h_t + b_y$"),
+        _(r"LSTM gates: $i_t, f_t, o_t = \sigma(W x_t + U h_{t-1} + b)$ with $\sigma(z) = 1 / (1 + e^{-z})$"),
+        _(r"LSTM state: $c_t = f_t \, c_{t-1} + i_t \tanh(W_g x_t + U_g h_{t-1} + b_g)$, $h_t = o_t \tanh(c_t)$"),
+        _(r"vanishing gradient: $\partial h_T / \partial h_t = \prod_{k=t+1}^{T} \mathrm{diag}(1 - h_k^2) \, W_h$"),
     ),
     captions={
-        "lengths": "Up to 100 angles, the length of the training's sequences, the errors of all networks fall. Beyond, "
-        "the recurrent networks read on and lose little, while the flat ones (dashed) leave out all but the last 100.",
-        "networks": "From as many angles as in training, a larger flat network is best. From 200 angles the best "
-        "recurrent network beats the flat one of its size, and one of three times its size.",
-        "training": "A flat network is cheap: it reaches the error of a recurrent network in less processor time. Each "
-        "point is an epoch, and the band is the range of the seeds; --quick draws what was noted in that training.",
-        "memory": "Left: the gradient at early inputs of an untrained Elman network is almost zero: it learns "
-        "long times late; the LSTM loses less. Right: the forget gate stays open, so that the state lasts.",
-        "estimates": "The nearer to the line, the better the estimate. The least-squares fit knows the pendulum's "
-        "equations and finds the length almost exactly; the mass shows in the damping alone and stays uncertain.",
+        "lengths": _(
+            "Up to 100 angles, the length of the training's sequences, the errors of all networks fall. Beyond, "
+            "the recurrent networks read on and lose little, while the flat ones (dashed) leave out all but the last "
+            "100."
+        ),
+        "networks": _(
+            "From as many angles as in training, a larger flat network is best. From 200 angles the best "
+            "recurrent network beats the flat one of its size, and one of three times its size."
+        ),
+        "training": _(
+            "A flat network is cheap: it reaches the error of a recurrent network in less processor time. Each "
+            "point is an epoch, and the band is the range of the seeds; --quick draws what was noted in that training."
+        ),
+        "memory": _(
+            "Left: the gradient at early inputs of an untrained Elman network is almost zero: it learns "
+            "long times late; the LSTM loses less. Right: the forget gate stays open, so that the state lasts."
+        ),
+        "estimates": _(
+            "The nearer to the line, the better the estimate. The least-squares fit knows the pendulum's "
+            "equations and finds the length almost exactly; the mass shows in the damping alone and stays uncertain."
+        ),
     },
     what_if=(
-        ("balancier identify --hidden 16", "all networks get worse: which one loses least?"),
-        ("balancier identify --pendulums 5000", "with few pendulums, does the flat network overfit first?"),
-        ("balancier forecast", "the same pendulums, but the network predicts their next angles"),
+        ("balancier identify --hidden 16", _("all networks get worse: which one loses least?")),
+        ("balancier identify --pendulums 5000", _("with few pendulums, does the flat network overfit first?")),
+        ("balancier forecast", _("the same pendulums, but the network predicts their next angles")),
     ),
 )
 
@@ -566,7 +584,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="balancier forecast, which predicts the same pendulums",
+    next_command=_("balancier forecast, which predicts the same pendulums"),
     metrics=metrics,
     check=check_shipped,
     page=PAGE,

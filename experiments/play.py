@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 
 import balancier
 from agents.evaluation import VALIDATION_SEED, evaluate
+from balancier import N_, _
 from envs.optimum import PENDULUM_V1, Optimum
 from envs.scene import Field, Ghost, Scene, scene_of, seen_of
 from envs.viewer import Commands, Window
@@ -34,9 +35,9 @@ from experiments.common.command import run_command
 from experiments.common.environments import PendulumFlags, find_env, is_pendulum, pendulum_kwargs
 from experiments.common.flags import UsageError, above, at_least, flag_name
 from experiments.common.foreign_play import open_foreign, play_foreign
-from experiments.common.players import optimum_of, our_pendulum
+from experiments.common.players import OPTIMUM, optimum_of, our_pendulum
 from experiments.common.recording import need_display
-from experiments.common.runs import console
+from experiments.common.runs import console, localize
 from experiments.common.trained import load
 from experiments.train import shown
 
@@ -45,12 +46,13 @@ LOOK = 1 / 30  # s between two looks at the keys while the pendulum waits
 PAUSE = 1.5  # s after an episode, to see how it ended
 GAP = "   "  # between the returns in a line
 KEYS = {
-    "restart": "the same start again",
-    "hanging": "hanging start",
-    "push": "push the bob",
-    "turn": "turn left, turn right",
-    "drag": "pull the bob to the pointer",
+    "restart": _("the same start again"),
+    "hanging": _("hanging start"),
+    "push": _("push the bob"),
+    "turn": _("turn left, turn right"),
+    "drag": _("pull the bob to the pointer"),
 }
+YOU, AGENT = N_("you"), N_("agent")  # in returns, beside OPTIMUM
 PanelName = Literal["motion", "phase", "score", "seen"]
 
 
@@ -85,6 +87,7 @@ class Play:
     panels: tuple[PanelName, ...] = ()
     """What is shown beside the pendulum."""
     pendulum: Annotated[PendulumFlags, tyro.conf.OmitArgPrefixes] = field(default_factory=PendulumFlags)
+    """The pendulum itself: for each number one value, or two: then every episode draws its own from that range."""
 
 
 @dataclass
@@ -111,7 +114,7 @@ class Rival:
 
 @dataclass(frozen=True)
 class Round:
-    """The returns from one start, by name; the person's is called "you"."""
+    """The returns from one start, by name."""
 
     returns: dict[str, float]
 
@@ -141,19 +144,20 @@ def play(flags: Play) -> None:
     rivals = [] if flags.alone else best_rival(env_id, kwargs)
     value = value_of(rivals[0].model) if rivals else None
     if agent is not None:
-        rivals.append(Rival("agent", agent, gym.make(find_env(env_id), disable_env_checker=True, **kwargs)))
+        rivals.append(Rival(AGENT, agent, gym.make(find_env(env_id), disable_env_checker=True, **kwargs)))
     drawn: dict[str, Any] = kwargs | {"render_mode": "rgb_array"}
     env = gym.make(find_env(env_id), disable_env_checker=True, **drawn)
     keys = {name: words for name, words in KEYS.items() if not flags.challenge or name not in ("restart", "hanging")}
     window = Window(
-        "Balancier: play", theme=flags.theme, panels=flags.panels, handles=keys, gamepad=True, speed=flags.speed
+        _("Balancier: play"), theme=flags.theme, panels=flags.panels, handles=keys, gamepad=True, speed=flags.speed
     )
     game = Game(env, rivals, window, flags, value)
     count = ROUNDS if flags.challenge else flags.episodes
     try:
         while count is None or len(game.rounds) < count:
             game.rounds.append(play_round(game, len(game.rounds)))
-            console.print(f"{title(game, len(game.rounds) - 1)}: {words_of(game.rounds[-1].returns)}", highlight=False)
+            start, returns = title(game, len(game.rounds) - 1), words_of(game.rounds[-1].returns)
+            console.print(_("{start}: {returns}", start=start, returns=returns), highlight=False)
     except Quit:
         pass
     finally:
@@ -172,7 +176,9 @@ def play_another(env_id: str, kwargs: dict[str, Any], agent: Any, flags: Play) -
     need_display()
 
     def returns(start: int) -> str:
-        return "" if agent is None else f"{GAP}agent {evaluate(agent, env_id, [start], kwargs)[0, 0]:.1f}"
+        if agent is None:
+            return ""
+        return GAP + _("agent {value:.1f}", value=evaluate(agent, env_id, [start], kwargs)[0, 0])
 
     options: dict[str, Any] = {"speed": flags.speed, "seed": flags.seed, "episodes": flags.episodes}
     play_foreign(env, actions, title=env_id, returns=returns, **options)
@@ -217,15 +223,15 @@ def best_rival(env_id: str, kwargs: dict[str, Any]) -> list[Rival]:
     own = {name: value for name, value in kwargs.items() if name not in ("observation", "size")}
     env = gym.make(find_env(env_id), disable_env_checker=True, **own)
     try:
-        return [Rival("optimum", optimum_of(env), env)]
+        return [Rival(OPTIMUM, optimum_of(env), env)]
     except ValueError as error:
-        console.print(f"no optimum beside you: {error}", highlight=False)
+        console.print(_("no optimum beside you: {reason}", reason=_(str(error))), highlight=False)
         return []
 
 
 def value_of(best: Optimum) -> Field:
     """The highest return from each angle and speed, with the whole episode left."""
-    return Field(best.tables[-1].T, "highest return", float(best.pendulum.max_speed))  # type: ignore[arg-type]
+    return Field(best.tables[-1].T, _("highest return"), float(best.pendulum.max_speed))  # type: ignore[arg-type]
 
 
 def start_of(flags: Play, index: int) -> tuple[int, dict[str, Any] | None]:
@@ -235,7 +241,9 @@ def start_of(flags: Play, index: int) -> tuple[int, dict[str, Any] | None]:
 
 
 def title(game: Game, index: int) -> str:
-    return f"start {index + 1} of {ROUNDS}" if game.flags.challenge else f"episode {index + 1}"
+    if game.flags.challenge:
+        return _("start {number} of {count}", number=index + 1, count=ROUNDS)
+    return _("episode {number}", number=index + 1)
 
 
 def play_round(game: Game, index: int) -> Round:
@@ -244,25 +252,25 @@ def play_round(game: Game, index: int) -> Round:
     pendulum: Any = env.unwrapped
     seed, options = start_of(game.flags, index)
     while True:
-        obs, _ = env.reset(seed=seed, options=options)
+        obs, __ = env.reset(seed=seed, options=options)
         for rival in game.rivals:
             rival.reset(seed, options)
         total, over, idle = 0.0, False, 0
-        window.show([scene(game, index, obs, "push to begin")])
-        commands = wait_for_push(game, scene(game, index, obs, "push to begin"))
+        window.show([scene(game, index, obs, _("push to begin"))])
+        commands = wait_for_push(game, scene(game, index, obs, _("push to begin")))
         while not over and not (commands.restart or commands.hanging):
             action, idle = action_of(pendulum, share_of(commands, pendulum.angle), idle)
-            obs, reward, terminated, truncated, _ = env.step(action)
+            obs, reward, terminated, truncated, __ = env.step(action)
             total, over = total + float(reward), terminated or truncated
             for rival in game.rivals:
                 rival.step()
-            returns = {"you": total} | {rival.name: rival.total for rival in game.rivals}
+            returns = {YOU: total} | {rival.name: rival.total for rival in game.rivals}
             commands = look(game, scene(game, index, obs, words_of(returns)), float(pendulum.drawn.dt))
         if commands.hanging:
             options = {"state": (np.pi, 0.0)}
         if over:
             with contextlib.suppress(Quit):  # the episode counts; the next look at the window says it again
-                for _ in range(round(PAUSE / LOOK)):
+                for __ in range(round(PAUSE / LOOK)):
                     look(game, scene(game, index, obs, words_of(returns)), LOOK * window.speed)
             return Round(returns)
 
@@ -316,41 +324,44 @@ def scene(game: Game, index: int, obs: np.ndarray, note: str) -> Scene:
 
 
 def words_of(returns: dict[str, float]) -> str:
-    return GAP.join(f"{name} {value:.0f}" for name, value in returns.items())
+    return GAP.join(f"{_(name)} {value:.0f}" for name, value in returns.items())
 
 
 def finish(rounds: Sequence[Round], card: Path | None) -> None:
     """Write the card of a complete challenge, and say the result."""
     if len(rounds) < ROUNDS:
-        console.print(f"the challenge ended after {len(rounds)} of {ROUNDS} starts: no card", highlight=False)
-        return
+        words = _("the challenge ended after {done} of {count} starts: no card", done=len(rounds), count=ROUNDS)
+        return console.print(words, highlight=False)
     path = card or Path(f"balancier-card-{datetime.now():%Y%m%d-%H%M%S}.png")
     content = io.BytesIO()
-    card_figure(rounds).savefig(content, format="png")
+    figure = card_figure(rounds)
+    localize(figure)
+    figure.savefig(content, format="png")
     balancier.write_file(path, content.getvalue())
-    console.print(f"{verdict(rounds)}; {path}", highlight=False)
+    console.print(_("{verdict}; {path}", verdict=verdict(rounds), path=path), highlight=False)
 
 
 def verdict(rounds: Sequence[Round]) -> str:
     """The result in a sentence."""
     means = {name: np.mean([each.returns[name] for each in rounds]) for name in rounds[0].returns}
-    if "optimum" not in means:
-        return f"your mean return is {means['you']:.0f}"
-    return f"your mean return is {means['you']:.0f}, {means['optimum'] - means['you']:.0f} below the optimum"
+    if OPTIMUM not in means:
+        return _("your mean return is {mean:.0f}", mean=means[YOU])
+    missing = means[OPTIMUM] - means[YOU]
+    return _("your mean return is {mean:.0f}, {missing:.0f} below the optimum", mean=means[YOU], missing=missing)
 
 
 def card_figure(rounds: Sequence[Round]) -> Figure:
     """The result card: a bar for each start and player."""
-    figure, (axes,) = plotting.slide(f"Swing-up challenge: {verdict(rounds)}")
+    figure, (axes,) = plotting.slide(_("Swing-up challenge: {verdict}", verdict=verdict(rounds)))
     names = list(rounds[0].returns)
     width = 0.8 / len(names)
     for i, (name, color) in enumerate(zip(names, (plotting.ORANGE, plotting.BLUE, plotting.PURPLE), strict=False)):
         values = [each.returns[name] for each in rounds]
         places = np.arange(len(rounds)) + (i - (len(names) - 1) / 2) * width
-        bars = axes.bar(places, values, width * 0.92, color=color, label=name)
+        bars = axes.bar(places, values, width * 0.92, color=color, label=_(name))
         axes.bar_label(bars, fmt="%.0f", fontsize=14, padding=3)
-    axes.set_xticks(range(len(rounds)), [f"start {i + 1}" for i in range(len(rounds))])
-    axes.set_ylabel("return (0 is perfect)")
+    axes.set_xticks(range(len(rounds)), [_("start {number}", number=i + 1) for i in range(len(rounds))])
+    axes.set_ylabel(_("return (0 is perfect)"))
     axes.margins(y=0.12)
     figure.legend(loc="outside lower center", ncols=len(names))
     return figure

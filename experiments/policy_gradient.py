@@ -29,6 +29,7 @@ from agents import AGENTS, REINFORCE
 from agents.common.replay import Transitions
 from agents.common.returns import gae
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
+from balancier import N_, _, numeral
 from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import ParallelFlags, at_least
@@ -54,7 +55,7 @@ class Member(NamedTuple):
 
 FAMILY = {
     "REINFORCE": Member("reinforce", {"baseline": False}, plotting.ORANGE),
-    "with baseline": Member("reinforce", {}, plotting.SKY),
+    N_("with baseline"): Member("reinforce", {}, plotting.SKY),
     "A2C": Member("a2c", {}, plotting.PURPLE),
     "PPO": Member("ppo", {}, plotting.BLUE),
 }
@@ -106,7 +107,7 @@ def train(job: Job, report: Callable[[float], None]) -> Training:
     if hyperparameters["anneal_steps"]:
         hyperparameters["anneal_steps"] = steps
     agent = AGENTS[member.agent](flags.env, seeds=job.seeds, **hyperparameters)
-    advance = lambda done, _: report(job.cost * done / steps)  # noqa: E731
+    advance = lambda done, __: report(job.cost * done / steps)  # noqa: E731
     return train_agent(agent, flags.env, steps, TEST_EPISODES, advance, QUICK_EVALUATIONS if flags.quick else None)
 
 
@@ -133,10 +134,10 @@ def estimates(agent: REINFORCE, rollout: Transitions) -> dict[str, Tensor]:
     """How good each action of a rollout was, by every estimator: (S, T, N)."""
     zeros = torch.zeros_like(rollout.reward)
     return {
-        "return": gae(rollout.reward, rollout.discount, rollout.done, zeros, zeros, 1.0),
-        "return - V": agent.advantages(rollout, 1.0)[0],
-        "GAE, lambda 0.95": agent.advantages(rollout, 0.95)[0],
-        "GAE, lambda 0": agent.advantages(rollout, 0.0)[0],
+        N_("return"): gae(rollout.reward, rollout.discount, rollout.done, zeros, zeros, 1.0),
+        N_("return - V"): agent.advantages(rollout, 1.0)[0],
+        N_("GAE, lambda 0.95"): agent.advantages(rollout, 0.95)[0],
+        N_("GAE, lambda 0"): agent.advantages(rollout, 0.0)[0],
     }
 
 
@@ -179,7 +180,8 @@ def best_return(env: str, starts: Sequence[int]) -> float:
 
 
 def forecast(flags: PolicyGradient) -> str:
-    return f"{flags.env}, {flags.seeds} seeds each, about {duration(wall_seconds(plan(flags), flags.processes))}"
+    time = duration(wall_seconds(plan(flags), flags.processes))
+    return _("{env}, {seeds} seeds each, about {time}", env=flags.env, seeds=flags.seeds, time=time)
 
 
 def measure(flags: PolicyGradient) -> Findings:
@@ -225,14 +227,18 @@ def result(findings: Findings) -> dict[str, Any]:
 
 
 def table(findings: Findings) -> Table:
-    title = f"{findings.env}, {len(findings.seeds)} seeds, {TEST_EPISODES} test episodes; best possible return: "
-    table = Table(
-        "agent", "steps", "processor seconds", "IQM [95 %]", "regret", title=title + f"{findings.optimum:.1f}"
+    title = _(
+        "{env}, {seeds} seeds, {episodes} test episodes; best possible return: {optimum:.1f}",
+        env=findings.env,
+        seeds=len(findings.seeds),
+        episodes=TEST_EPISODES,
+        optimum=findings.optimum,
     )
+    table = Table(_("agent"), _("steps"), _("processor seconds"), _("IQM [95 %]"), _("regret"), title=title)
     for name, numbers in result(findings)["agents"].items():
         low, high = numbers["ci95"]
         iqm = f"{numbers['iqm']:.0f} [{low:.0f}, {high:.0f}]"
-        table.add_row(name, f"{numbers['steps']:,}", f"{numbers['seconds']:.1f}", iqm, f"{numbers['regret']:.1f}")
+        table.add_row(_(name), numeral(numbers["steps"]), f"{numbers['seconds']:.1f}", iqm, f"{numbers['regret']:.1f}")
     return table
 
 
@@ -248,19 +254,24 @@ def plot_curves(findings: Findings) -> Figure:
     figure, (axes,) = plotting.new(width=12.8, height=7.2)
     for name, training in findings.trainings.items():
         final = float(interquartile_mean(training.curve[-1]))
-        label = f"{name}: {final:.0f} after {training.steps[-1]:,}"
+        label = _("{name}: {final:.0f} after {steps:,}", name=_(name), final=final, steps=training.steps[-1])
         plotting.iqm_band(axes, training.steps.tolist(), training.curve, label, FAMILY[name].color)
     best = findings.validation_optimum
-    axes.axhline(best, color="black", linestyle="--", label=f"best possible: {best:.0f}")
-    axes.set_xlabel("steps of each seed")
-    axes.set_ylabel(f"mean return of {STARTS} validation episodes")
+    axes.axhline(best, color="black", linestyle="--", label=_("best possible: {best:.0f}", best=best))
+    axes.set_xlabel(_("steps of each seed"))
+    axes.set_ylabel(_("mean return of {count} validation episodes", count=STARTS))
     finals = {name: float(interquartile_mean(training.curve[-1])) for name, training in findings.trainings.items()}
-    a2c, reinforce, ppo = finals["A2C"], finals["with baseline"], finals["PPO"]
-    share = f"{findings.trainings['PPO'].steps[-1] / findings.trainings['A2C'].steps[-1]:.0%}"
     axes.set_title(
-        f"A critic helps: A2C reaches {a2c:.0f}, and REINFORCE with baseline {reinforce:.0f} in as many steps;\n"
-        f"PPO reaches {ppo:.0f} in {share} of them ({findings.env.removeprefix('balancier/')}, "
-        f"{len(findings.seeds)} seeds; IQM and its 95 % interval)"
+        _(
+            "A critic helps: A2C reaches {a2c:.0f}, and REINFORCE with baseline {reinforce:.0f} in as many steps;\n"
+            "PPO reaches {ppo:.0f} in {share:.0%} of them ({env}, {seeds} seeds; IQM and its 95 % interval)",
+            a2c=finals["A2C"],
+            reinforce=finals["with baseline"],
+            ppo=finals["PPO"],
+            share=findings.trainings["PPO"].steps[-1] / findings.trainings["A2C"].steps[-1],
+            env=findings.env.removeprefix("balancier/"),
+            seeds=len(findings.seeds),
+        )
     )
     figure.legend(loc="outside lower center", ncols=3)
     return figure
@@ -270,10 +281,10 @@ def plot_variance(findings: Findings) -> Figure:
     """The noise in the gradient of one rollout by estimator: its variance, and its ratio to the mean gradient."""
     figure, panels = plotting.new(2, width=6.4, height=6.4)
     colors = [plotting.ORANGE, plotting.SKY, plotting.PURPLE, plotting.BLUE]
-    labels = ["variance (of the return: 1)", "variance / squared mean gradient"]
+    labels = [_("variance (of the return: 1)"), _("variance / squared mean gradient")]
     for axes, values, label in zip(panels, (findings.variance, findings.noise_to_signal), labels, strict=True):
-        bars = axes.barh(list(values), list(values.values()), color=colors)
-        axes.bar_label(bars, fmt="{:,.3g}", padding=4)
+        bars = axes.barh([_(name) for name in values], list(values.values()), color=colors)
+        axes.bar_label(bars, fmt=lambda value: numeral(value, ",.3g"), padding=4)
         if max(values.values()) > 30 * min(values.values()):
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter(NullFormatter())
@@ -282,32 +293,42 @@ def plot_variance(findings: Findings) -> Figure:
         axes.set_xlabel(label)
         axes.grid(visible=False)
     panels[1].set_yticklabels([])
-    less = 1 / findings.variance["return - V"]
     figure.suptitle(
-        f"A baseline divides the variance of the gradient by {less:.1f}\n"
-        f"({findings.env.removeprefix('balancier/')}, one policy, {findings.rollouts} rollouts)"
+        _(
+            "A baseline divides the variance of the gradient by {less:.1f}\n({env}, one policy, {count} rollouts)",
+            less=1 / findings.variance["return - V"],
+            env=findings.env.removeprefix("balancier/"),
+            count=findings.rollouts,
+        )
     )
     return figure
 
 
 PAGE = Page(
-    question="How does an agent climb the gradient of its return, and how noisy is that gradient?",
+    question=_("How does an agent climb the gradient of its return, and how noisy is that gradient?"),
     formula=(
         r"$\nabla_\theta J = E[\nabla_\theta \log \pi_\theta(a|s) \, A(s, a)]$",
-        r"REINFORCE: $A = G = \sum_k \gamma^k r_{t+k}$;  with a baseline: $A = G - V(s)$",
-        r"A2C, PPO: $A = \sum_k (\gamma \lambda)^k \delta_{t+k}$, $\delta_t = r_t + \gamma V(s_{t+1}) - V(s_t)$ (GAE)",
+        _(r"REINFORCE: $A = G = \sum_k \gamma^k r_{t+k}$;  with a baseline: $A = G - V(s)$"),
+        _(
+            r"A2C, PPO: $A = \sum_k (\gamma \lambda)^k \delta_{t+k}$, "
+            r"$\delta_t = r_t + \gamma V(s_{t+1}) - V(s_t)$ (GAE)"
+        ),
     ),
     captions={
-        "learning_curves": "All four learn by the same gradient with different estimates of how good an action was. "
-        "A2C has a critic in place of the rest of the return, so it updates more often. PPO uses every step several "
-        "times.",
-        "variance": "One fixed policy plays many independent rollouts, and each estimator gives a gradient for each. "
-        "Bars show how much these gradients differ: less is better, as long as the mean gradient stays.",
+        "learning_curves": _(
+            "All four learn by the same gradient with different estimates of how good an action was. "
+            "A2C has a critic in place of the rest of the return, so it updates more often. PPO uses every step "
+            "several times."
+        ),
+        "variance": _(
+            "One fixed policy plays many independent rollouts, and each estimator gives a gradient for each. "
+            "Bars show how much these gradients differ: less is better, as long as the mean gradient stays."
+        ),
     },
     what_if=(
-        ("balancier policy_gradient --steps 1000000", "does REINFORCE come near the others with more steps?"),
-        ("balancier policy_gradient --quick --rollouts 256", "do the bars of the variance change?"),
-        ("balancier sweep --agent a2c --gae-lambda 0.5 0.9 1", "which lambda is best, and why not 1?"),
+        ("balancier policy_gradient --steps 1000000", _("does REINFORCE come near the others with more steps?")),
+        ("balancier policy_gradient --quick --rollouts 256", _("do the bars of the variance change?")),
+        ("balancier sweep --agent a2c --gae-lambda 0.5 0.9 1", _("which lambda is best, and why not 1?")),
     ),
 )
 

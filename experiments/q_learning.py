@@ -35,7 +35,7 @@ from rich.table import Table
 import envs  # noqa: F401  registers the pendulum
 from agents import DQN, tabular
 from agents.evaluation import TEST_SEED, evaluate
-from balancier import Bound
+from balancier import N_, Bound, _, numeral
 from envs.grid import Grid, pendulum_grid
 from envs.optimum import optimum
 from experiments.common import plotting
@@ -58,7 +58,7 @@ SWEEPS = (1, 5, 20, 60)  # of value iteration that are drawn, before the last
 PER_SECOND = 8.2e6  # steps of Q-learning in a processor second, only for the forecast
 QUICK = {"steps": 6_000, "episodes": 75_000, "angles": 20, "speeds": 17}  # at most
 FINER = (1, 2, 4)  # times as many angles and speeds, for the error of value iteration
-COLORS = {"value iteration": plotting.GRAY, "Q-learning": plotting.ORANGE, "DQN": plotting.BLUE}
+COLORS = {N_("value iteration"): plotting.GRAY, N_("Q-learning"): plotting.ORANGE, "DQN": plotting.BLUE}
 LINES = "black", plotting.BLUE, plotting.ORANGE, plotting.PURPLE
 
 
@@ -143,14 +143,14 @@ def panels(gamma: float) -> dict[str, dict[str, Setting]]:
     """Title -> label -> setting of Q-learning; the first of each panel is the same in all."""
     base = Setting(gamma)
     return {
-        "learning rate, nth visit": {
+        N_("learning rate, nth visit"): {
             f"1 / n^{base.decay:g}": base,
             "1 / n": replace(base, decay=1.0),
-            "always 0.1": replace(base, learning_rate=0.1, decay=0.0),
-            "always 1": replace(base, decay=0.0),
+            _("always {rate:g}", rate=0.1): replace(base, learning_rate=0.1, decay=0.0),
+            _("always {rate:g}", rate=1): replace(base, decay=0.0),
         },
-        "exploration": {f"epsilon {e:g}": replace(base, epsilon=e) for e in (base.epsilon, 1.0, 0.0)},
-        "discount": {f"gamma {g:g}": replace(base, gamma=g) for g in (gamma, 0.97, 0.9)},
+        N_("exploration"): {_("epsilon {e:g}", e=e): replace(base, epsilon=e) for e in (base.epsilon, 1.0, 0.0)},
+        N_("discount"): {_("gamma {gamma:g}", gamma=g): replace(base, gamma=g) for g in (gamma, 0.97, 0.9)},
     }
 
 
@@ -219,7 +219,7 @@ def learn_dqn(job: Job, report: Callable[[float], None]) -> tuple[Training, np.n
     flags = job.settings
     agent = DQN(ENV, seeds=job.seeds, **tuned("dqn", ENV) | {"gamma": flags.gamma})
     training = train_agent(
-        agent, ENV, flags.steps, len(TEST_SEEDS), lambda done, _: report(job.cost * done / flags.steps)
+        agent, ENV, flags.steps, len(TEST_SEEDS), lambda done, __: report(job.cost * done / flags.steps)
     )
     with torch.no_grad():
         obs = torch.as_tensor(OBS, dtype=torch.get_default_dtype()).expand(len(agent), -1, -1)
@@ -251,7 +251,7 @@ def finer_grids(flags: QLearning) -> list[tuple[int, int]]:
 
 def measure(flags: QLearning) -> Findings:
     flags = flags.reduced
-    results = run_parallel(work, plan(flags), flags.processes, "learning", kinds=[Training])
+    results = run_parallel(work, plan(flags), flags.processes, _("learning"), kinds=[Training])
     (steps, errors, tables, seconds), (dqn, dqn_q) = results
     settings, grid, fine = all_settings(flags.gamma), flags.grid, pendulum_grid(*FINE, TORQUES)
     reference = on_map(fine, solution(fine, flags.gamma)[None])[0]
@@ -292,9 +292,12 @@ def measure(flags: QLearning) -> Findings:
 
 def expected_time(flags: QLearning) -> str:
     flags = flags.reduced
-    seconds = duration(wall_seconds(plan(flags), flags.processes))
-    count = len(all_settings(flags.gamma))
-    return f"three methods, {count} settings of Q-learning, {flags.seeds} seeds, about {seconds}"
+    return _(
+        "three methods, {count} settings of Q-learning, {seeds} seeds, about {time}",
+        count=len(all_settings(flags.gamma)),
+        seeds=flags.seeds,
+        time=duration(wall_seconds(plan(flags), flags.processes)),
+    )
 
 
 # Output
@@ -328,29 +331,36 @@ def result(findings: Findings) -> dict[str, Any]:
 
 
 def table(findings: Findings) -> Table:
-    title = f"{findings.flags.seeds} seeds, {len(TEST_SEEDS)} test starts; processor seconds for all seeds"
     columns = (
-        "method",
-        "steps",
-        "seconds",
-        "IQM of returns [95 %]",
-        "regret",
-        "error of V",
-        "bias of V",
-        "on its own grid",
+        _("method"),
+        _("steps"),
+        _("seconds"),
+        _("IQM of returns [95 %]"),
+        _("regret"),
+        _("error of V"),
+        _("bias of V"),
+        _("on its own grid"),
+    )
+    title = _(
+        "{seeds} seeds, {starts} test starts; processor seconds for all seeds",
+        seeds=findings.flags.seeds,
+        starts=len(TEST_SEEDS),
     )
     table = Table(*columns, title=title)
     for name, row in result(findings)["methods"].items():
         (low, high), on_grid = row["ci95"], row["error_on_grid"]
-        cells = f"{row['steps']:,}" if row["steps"] else "-", f"{row['seconds']:.1f}"
+        cells = numeral(row["steps"]) if row["steps"] else "-", f"{row['seconds']:.1f}"
         numbers = f"{row['iqm']:.1f} [{low:.1f}, {high:.1f}]", f"{row['regret']:.1f}"
         errors = f"{row['error']:.1f}", f"{row['bias']:+.1f}", "-" if on_grid is None else f"{on_grid:.1f}"
-        table.add_row(name, *cells, *numbers, *errors)
-    table.add_row("optimum", "-", "-", f"{findings.optimum:.1f}", "0.0", "-", "-", "-")
-    grids = ", ".join(f"{a} x {b}: {error:.1f}" for (a, b), error in findings.grid_errors.items())
-    table.caption = (
-        f"Errors of V are RMS errors against value iteration on {FINE[0]} x {FINE[1]}. Value iteration is exact on its "
-        f"own grid; its error is the grid's, and falls on finer ones ({grids})."
+        table.add_row(_(name), *cells, *numbers, *errors)
+    table.add_row(_("optimum"), "-", "-", f"{findings.optimum:.1f}", "0.0", "-", "-", "-")
+    errors = findings.grid_errors.items()
+    table.caption = _(
+        "Errors of V are RMS errors against value iteration on {angles} x {speeds}. Value iteration is exact on its "
+        "own grid; its error is the grid's, and falls on finer ones ({grids}).",
+        angles=FINE[0],
+        speeds=FINE[1],
+        grids=_(", ").join(_("{a} x {b}: {error:.1f}", a=a, b=b, error=error) for (a, b), error in errors),
     )
     return table
 
@@ -372,9 +382,9 @@ def plot_map(axes: Axes, values: np.ndarray, title: str, **style: Any) -> Any:
     """A map of values (M,)."""
     place = {"origin": "lower", "aspect": "auto", "extent": (-180, 180, -8, 8), "interpolation": "none"}
     image = axes.imshow(values.reshape(MAP).T, **place, **style)
-    axes.set_xticks([-180, -90, 0, 90, 180], ["-180", "-90", "top", "90", ""])
-    axes.set_xlabel("angle (degrees)")
-    axes.set_ylabel("speed (rad/s)")
+    axes.set_xticks([-180, -90, 0, 90, 180], ["-180", "-90", _("top"), "90", ""])
+    axes.set_xlabel(_("angle (degrees)"))
+    axes.set_ylabel(_("speed (rad/s)"))
     axes.grid(visible=False)
     axes.set_title(title)
     axes.label_outer()
@@ -387,18 +397,24 @@ def plot_sweeps(findings: Findings) -> Figure:
     sweeps = findings.sweeps
     lowest = sweeps[max(sweeps)].min()
     for panel, (k, value) in zip(axes[:5], sweeps.items(), strict=False):
-        image = plot_map(panel, value, f"V after {k} sweep{'s' * (k > 1)}", cmap="viridis", vmin=lowest, vmax=0)
+        title = _("V after {count} sweeps", count=k) if k > 1 else _("V after 1 sweep")
+        image = plot_map(panel, value, title, cmap="viridis", vmin=lowest, vmax=0)
     for panel in axes[len(sweeps) : 5]:  # value iteration has ended earlier
         panel.set_visible(False)
-    figure.colorbar(image, ax=axes[2], label="discounted return")
+    figure.colorbar(image, ax=axes[2], label=_("discounted return"))
     for (gamma, residual), color in zip(findings.residuals.items(), LINES[1:], strict=False):
         k = np.arange(len(residual))
-        axes[5].semilogy(k + 1, residual, color=color, label=f"gamma {gamma:g}")
+        axes[5].semilogy(k + 1, residual, color=color, label=_("gamma {gamma:g}", gamma=gamma))
         axes[5].semilogy(k + 1, residual[0] * gamma**k, color=color, linestyle=":", linewidth=2)
-    axes[5].set(ylim=(1e-2, 2e3), xlabel="sweeps", ylabel="largest change of V")
-    axes[5].set_title("at least as fast as gamma^k (dotted)")
+    axes[5].set(ylim=(1e-2, 2e3), xlabel=_("sweeps"), ylabel=_("largest change of V"))
+    axes[5].set_title(_("at least as fast as gamma^k (dotted)"))
     axes[5].legend(loc="upper right")
-    figure.suptitle(f"Value iteration: values spread from the goal; after {max(sweeps)} sweeps they stand still")
+    figure.suptitle(
+        _(
+            "Value iteration: values spread from the goal; after {count} sweeps they stand still",
+            count=max(sweeps),
+        )
+    )
     return figure
 
 
@@ -417,19 +433,23 @@ def median_seeds(findings: Findings) -> dict[str, np.ndarray]:
     flags, maps = findings.flags, {}
     for name, method in findings.methods.items():
         index = method.median_seed
-        where = f"seed {flags.all_seeds[index]}" if method.steps else f"{flags.angles} x {flags.speeds}"
-        maps[f"{name}, {where}: regret {findings.optimum - method.returns[index]:.1f}"] = method.q[index]
+        seed = _("seed {seed}", seed=flags.all_seeds[index])
+        where = seed if method.steps else f"{flags.angles} x {flags.speeds}"
+        regret = findings.optimum - method.returns[index]
+        title = _("{method}, {where}: regret {regret:.1f}", method=_(name), where=where, regret=regret)
+        maps[title] = method.q[index]
     return maps
 
 
 def plot_values(findings: Findings) -> Figure:
     """V of the reference and of each method."""
-    maps = {f"value iteration on {FINE[0]} x {FINE[1]}": findings.reference} | median_seeds(findings)
+    reference = _("value iteration on {angles} x {speeds}", angles=FINE[0], speeds=FINE[1])
+    maps = {reference: findings.reference} | median_seeds(findings)
     values = {name: q.max(-1) for name, q in maps.items()}
     style = {"cmap": "viridis", "vmin": findings.reference.max(-1).min(), "vmax": 0}
-    errors = ", ".join(f"{interquartile_mean(each.error):.0f} ({name})" for name, each in findings.methods.items())
-    title = f"Three methods approximate the same V: off by {errors} (RMS)"
-    return plot_maps(values, title, "V: discounted return", {"extend": "both"}, **style)
+    errors = ", ".join(f"{interquartile_mean(each.error):.0f} ({_(name)})" for name, each in findings.methods.items())
+    title = _("Three methods approximate the same V: off by {errors} (RMS)", errors=errors)
+    return plot_maps(values, title, _("V: discounted return"), {"extend": "both"}, **style)
 
 
 def plot_policies(findings: Findings) -> Figure:
@@ -438,10 +458,10 @@ def plot_policies(findings: Findings) -> Figure:
     chosen = {name: torques[q.argmax(-1)] for name, q in median_seeds(findings).items()}
     style = {"cmap": ListedColormap(matplotlib.colormaps["PuOr"](np.linspace(0.05, 0.95, TORQUES)))}
     style |= {"vmin": torques[0] - 0.5, "vmax": torques[-1] + 0.5}
-    maps = {"optimal controller": findings.optimal_torque} | chosen
+    maps = {_("optimal controller"): findings.optimal_torque} | chosen
     worst = max(findings.optimum - method.returns[method.median_seed] for method in findings.methods.values())
-    title = f"Different actions where they matter little: the regret is at most {worst:.1f}"
-    return plot_maps(maps, title, "torque (N m)", {"ticks": torques}, **style)
+    title = _("Different actions where they matter little: the regret is at most {worst:.1f}", worst=worst)
+    return plot_maps(maps, title, _("torque (N m)"), {"ticks": torques}, **style)
 
 
 def plot_seeds(axes: Axes, row: float, seeds: np.ndarray, color: str) -> None:
@@ -456,18 +476,21 @@ def plot_errors(findings: Findings) -> Figure:
     figure, (regret, error) = plotting.new(2, width=7.2, height=7.2)
     for row, (name, method) in enumerate(findings.methods.items()):
         plot_seeds(regret, row, findings.optimum - method.returns, COLORS[name])
-    labels = {name: f"{m.steps:,} steps" if m.steps else "knows the model" for name, m in findings.methods.items()}
-    regret.set_yticks(range(len(labels)), [f"{name}\n{text}" for name, text in labels.items()])
+    labels = []
+    for name, method in findings.methods.items():
+        knowledge = _("{steps:,} steps", steps=method.steps) if method.steps else _("knows the model")
+        labels.append(f"{_(name)}\n{knowledge}")
+    regret.set_yticks(range(len(labels)), labels)
     rows = {
-        f"value iteration\n{a} x {b}": (np.array([value]), COLORS["value iteration"])
+        f"{_('value iteration')}\n{a} x {b}": (np.array([value]), COLORS["value iteration"])
         for (a, b), value in findings.grid_errors.items()
     }
     flags, learned = findings.flags, findings.methods["Q-learning"]
     assert learned.error_on_grid is not None
     color = COLORS["Q-learning"]
-    rows[f"Q-learning\n{flags.angles} x {flags.speeds}"] = learned.error, color
-    rows["Q-learning against\nvalue iteration\non its own grid"] = learned.error_on_grid, color
-    rows["DQN, no grid"] = findings.methods["DQN"].error, COLORS["DQN"]
+    rows[f"{_('Q-learning')}\n{flags.angles} x {flags.speeds}"] = learned.error, color
+    rows[_("Q-learning against\nvalue iteration\non its own grid")] = learned.error_on_grid, color
+    rows[_("DQN, no grid")] = findings.methods["DQN"].error, COLORS["DQN"]
     for row, (values, color) in enumerate(rows.values()):
         plot_seeds(error, row, values, color)
     error.set_yticks(range(len(rows)), list(rows))
@@ -475,14 +498,18 @@ def plot_errors(findings: Findings) -> Figure:
         panel.set_ylim(count - 0.5, -0.5)
         panel.set_xlim(left=0)
         panel.grid(axis="y", visible=False)
-    regret.set_xlabel("regret (return below the optimum)")
-    regret.set_title("the policy in the environment")
-    error.set_xlabel(f"RMS error of V against {FINE[0]} x {FINE[1]}")
-    error.set_title("the values: finer grids are nearer")
+    regret.set_xlabel(_("regret (return below the optimum)"))
+    regret.set_title(_("the policy in the environment"))
+    error.set_xlabel(_("RMS error of V against {angles} x {speeds}", angles=FINE[0], speeds=FINE[1]))
+    error.set_title(_("the values: finer grids are nearer"))
     first, last = (list(findings.grid_errors.values())[index] for index in (0, -1))
     figure.suptitle(
-        f"The coarse grid makes most of the error: with it, value iteration is off by {first:.0f}, with the finest "
-        f"by {last:.0f}\n(dots: seeds; squares: their interquartile mean and its 95 % interval)"
+        _(
+            "The coarse grid makes most of the error: with it, value iteration is off by {first:.0f}, with the finest "
+            "by {last:.0f}\n(dots: seeds; squares: their interquartile mean and its 95 % interval)",
+            first=first,
+            last=last,
+        )
     )
     return figure
 
@@ -492,43 +519,58 @@ def plot_replicas(findings: Findings) -> Figure:
     figure, axes = plotting.new(3, width=4.9, height=7.2, sharey=True)
     for panel, (title, settings) in zip(axes, panels(findings.flags.gamma).items(), strict=True):
         for (name, setting), color in zip(settings.items(), LINES, strict=False):
-            label = f"{name} (regret {findings.regret[setting]:.0f})"
+            label = _("{setting} (regret {regret:.0f})", setting=name, regret=findings.regret[setting])
             plotting.iqm_band(panel, findings.steps.tolist(), findings.errors[setting], label, color)
-        panel.set(xscale="log", yscale="log", xlabel="steps of each replica", title=title)
+        panel.set(xscale="log", yscale="log", xlabel=_("steps of each replica"), title=_(title))
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12))
-    axes[0].set_ylabel("RMS error of V on its own grid")
+    axes[0].set_ylabel(_("RMS error of V on its own grid"))
     rates = panels(findings.flags.gamma)["learning rate, nth visit"]
-    regrets = {label: findings.regret[setting] for label, setting in rates.items()}
+    regrets = (
+        _("regret {regret:.0f} with {setting}", regret=findings.regret[setting], setting=label)
+        for label, setting in rates.items()
+    )
     figure.suptitle(
-        "How far Q-learning comes in these steps depends on its learning rate:\n"
-        + ", ".join(f"regret {regret:.0f} with {label}" for label, regret in regrets.items())
+        _(
+            "How far Q-learning comes in these steps depends on its learning rate:\n{regrets}",
+            regrets=_(", ").join(regrets),
+        )
     )
     return figure
 
 
 PAGE = Page(
-    question="How do value iteration, Q-learning and DQN find the best action in every state?",
+    question=_("How do value iteration, Q-learning and DQN find the best action in every state?"),
     formula=(
         r"$Q(s, a) = r + \gamma \, \max_{a'} Q(s', a')$ (Bellman)",
         r"Q-learning: $Q(s, a) \leftarrow Q(s, a) + \eta \, (r + \gamma \max_{a'} Q(s', a') - Q(s, a))$",
         r"DQN: $L = (r + \gamma \max_{a'} Q_{target}(s', a') - Q_\theta(s, a))^2$",
     ),
     captions={
-        "value_iteration": "Each sweep carries the rewards one step further, so high values spread from the upright "
-        "position along the ways that lead to it. The largest change falls at least as fast as gamma^k.",
-        "values": "All maps have the same bright band: the states from which the pendulum gets up at once. "
-        "On the coarse grid it is blurred and too dark, because a step ends between grid points.",
-        "policies": "The methods agree near the upright position and along the swing. "
-        "Elsewhere they differ, mostly where two actions are worth nearly the same.",
-        "errors": "Left, all policies are close to the optimum. Right, value iteration knows the model and still has "
-        "an error: it is exact for its grid, and the grid is coarse; the error falls on finer grids.",
-        "replicas": "A learning rate that falls as 1 / n stops too early, and one that stays at 1 never averages. "
-        "A small discount is learned sooner, but its policy looks less far ahead and has a higher regret.",
+        "value_iteration": _(
+            "Each sweep carries the rewards one step further, so high values spread from the upright position along "
+            "the ways that lead to it. The largest change falls at least as fast as gamma^k."
+        ),
+        "values": _(
+            "All maps have the same bright band: the states from which the pendulum gets up at once. On the coarse "
+            "grid it is blurred and too dark, because a step ends between grid points."
+        ),
+        "policies": _(
+            "The methods agree near the upright position and along the swing. Elsewhere they differ, mostly where two "
+            "actions are worth nearly the same."
+        ),
+        "errors": _(
+            "Left, all policies are close to the optimum. Right, value iteration knows the model and still has an "
+            "error: it is exact for its grid, and the grid is coarse; the error falls on finer grids."
+        ),
+        "replicas": _(
+            "A learning rate that falls as 1 / n stops too early, and one that stays at 1 never averages. A small "
+            "discount is learned sooner, but its policy looks less far ahead and has a higher regret."
+        ),
     },
     what_if=(
-        ("balancier q_learning --angles 40 --speeds 25 --episodes 1000000", "a finer grid: which error falls?"),
-        ("balancier q_learning --gamma 0.9", "why are the values learned sooner, and the regret higher?"),
-        ("balancier ablation", "what do the refinements of DQN add?"),
+        ("balancier q_learning --angles 40 --speeds 25 --episodes 1000000", _("a finer grid: which error falls?")),
+        ("balancier q_learning --gamma 0.9", _("why are the values learned sooner, and the regret higher?")),
+        ("balancier ablation", _("what do the refinements of DQN add?")),
     ),
 )
 
@@ -539,7 +581,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=expected_time,
-    next_command="balancier q_learning --angles 40 --speeds 25 --episodes 1000000, a finer grid; balancier ablation",
+    next_command=_("balancier q_learning --angles 40 --speeds 25 --episodes 1000000, a finer grid; balancier ablation"),
     metrics=metrics,
     page=PAGE,
 )

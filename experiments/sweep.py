@@ -35,7 +35,7 @@ from rich.table import Table
 from agents import AGENTS
 from agents.common.config import SHARE, check_config, hyperparameter
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
-from balancier import Bound
+from balancier import N_, Bound, _
 from experiments.common import plotting, sweep_report
 from experiments.common.cluster import CLUSTER
 from experiments.common.command import FREE, Lesson, Page, launch, words_of
@@ -63,6 +63,7 @@ from experiments.common.training import (
 from experiments.common.training import forecast as training_seconds
 
 FACTORS = 0.1, 1.0, 10.0  # of the tuned learning rate, where no values are given
+SHOWN = N_("learning rate"), N_("gamma"), N_("entropy weight"), N_("gae lambda")  # hyper-parameters that may differ
 Point = dict[str, float]  # one value of each hyper-parameter given
 Grid = dict[str, tuple[float, ...]]
 
@@ -133,7 +134,8 @@ def with_grid() -> type[Sweep]:
     """The flags above and one more for every hyper-parameter that may differ from seed to seed."""
     fields = []
     for name, agents in varied().items():
-        text = f"Values of {name.replace('_', ' ')} to try, a number or several ({', '.join(agents)})."
+        words = {"name": _(name.replace("_", " ")), "agents": ", ".join(agents)}
+        text = _("Values of {name} to try, a number or several ({agents}).", **words)
         kind = Annotated[tuple[float, ...], tyro.conf.arg(help=text)]
         fields.append((name, kind, dataclasses.field(default=())))
     flags = dataclasses.make_dataclass("Sweep", fields, bases=(Sweep,), frozen=True)
@@ -192,11 +194,13 @@ def points_of(grid: Grid) -> list[Point]:
 
 def per_replica(points: Sequence[Point], seeds: int) -> dict[str, Any]:
     """Keywords for one agent of `len(points) * seeds` replicas: the seeds of a point are neighbors."""
-    return {name: [point[name] for point in points for _ in range(seeds)] for name in points[0]}
+    return {name: [point[name] for point in points for __ in range(seeds)] for name in points[0]}
 
 
-def in_words(point: Point) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in point.items())
+def in_words(point: Point, say: Callable[..., str] = str.format) -> str:
+    """A point as in "learning rate 0.001, gamma 0.9"; in the user's language where `say` is `_`."""
+    names = {name: say(name.replace("_", " ")) for name in point}
+    return say(N_(", ")).join(say(N_("{name} {value:g}"), name=names[name], value=point[name]) for name in point)
 
 
 # The lesson
@@ -213,16 +217,22 @@ def forecast(flags: Sweep) -> str:
     points = len(points_of(grid_of(flags)))
     replicas = points * flags.seeds
     steps = budget(flags.agent, flags.env_id, flags.steps, flags.quick)
-    size = f"{points} points x {flags.seeds} seeds = {replicas} replicas of one agent"
-    seconds = training_seconds(flags.agent, steps, replicas) + 5
-    return f"{flags.agent} on {flags.env_id}, {size}, about {duration(seconds)}"
+    return _(
+        "{agent} on {env}, {points} points x {seeds} seeds = {replicas} replicas of one agent, about {time}",
+        agent=flags.agent,
+        env=flags.env_id,
+        points=points,
+        seeds=flags.seeds,
+        replicas=replicas,
+        time=duration(training_seconds(flags.agent, steps, replicas) + 5),
+    )
 
 
 def train_replicas(job: Job, report: Callable[[float], None]) -> Training:
     """Of a worker: the agent of all points and seeds."""
     name, env, keywords, steps, episodes = job.settings
     agent = make(name, env, job.seeds, keywords)
-    return train_agent(agent, env, steps, episodes, lambda done, _: report(job.cost * done / steps))
+    return train_agent(agent, env, steps, episodes, lambda done, __: report(job.cost * done / steps))
 
 
 def measure(flags: Sweep) -> Findings:
@@ -230,8 +240,11 @@ def measure(flags: Sweep) -> Findings:
     steps = budget(flags.agent, env, flags.steps, flags.quick)
 
     def train() -> Training:
-        with ProgressBar(steps, "training") as progress:
-            advance = lambda done, returns: progress.advance(done, f"best return {returns.max():.0f}")  # noqa: E731
+        with ProgressBar(steps, _("training")) as progress:
+
+            def advance(done: float, returns: np.ndarray) -> None:
+                progress.advance(done, _("best return {value:.0f}", value=returns.max()))
+
             return train_agent(agent, env, steps, flags.eval_episodes, advance)
 
     if CLUSTER.get() is None:
@@ -269,10 +282,15 @@ def result(findings: Findings) -> dict[str, Any]:
 
 def table(findings: Findings) -> Table:
     """Every point of the grid, the best first."""
-    steps, seconds = int(findings.training.steps[-1]), findings.training.train_seconds
-    title = f"{findings.agent} on {findings.env}, {steps:,} steps, {seconds:.1f} processor seconds in all"
-    columns = [name.replace("_", " ") for name in findings.grid]
-    table = Table(*columns, "IQM [95 %]", "worst seed", "regret", title=title)
+    title = _(
+        "{agent} on {env}, {steps:,} steps, {seconds:.1f} processor seconds in all",
+        agent=findings.agent,
+        env=findings.env,
+        steps=int(findings.training.steps[-1]),
+        seconds=findings.training.train_seconds,
+    )
+    columns = [_(name.replace("_", " ")) for name in findings.grid]
+    table = Table(*columns, _("IQM [95 %]"), _("worst seed"), _("regret"), title=title)
     for row in sorted(findings.rows, key=lambda row: -row["iqm"]):
         (low, high), regret = row["ci95"], row["regret"]
         numbers = [f"{row['iqm']:.1f} [{low:.1f}, {high:.1f}]", f"{min(row['returns']):.1f}"]
@@ -334,15 +352,24 @@ def plot_sweep(findings: Findings) -> Figure:
         if optimum is not None:
             panel.axhline(optimum, color="black", linestyle=":")
     add_legend(figure, grid, (name, other), None not in optima)
-    panels[0].set_title(f"{STARTS} validation episodes")
-    panels[1].set_title(f"{training.test_returns.shape[1]} test episodes")
+    panels[0].set_title(_("{count} validation episodes", count=STARTS))
+    panels[1].set_title(_("{count} test episodes", count=training.test_returns.shape[1]))
     best, worst = (find(findings.rows, key=lambda row: row["iqm"]) for find in (max, min))
     varied_names = [name for name, values in grid.items() if len(values) > 1]
-    ends = [f"{in_words({key: row[key] for key in varied_names})} returns {row['iqm']:.0f}" for row in (best, worst)]
-    size = f"{sides[0] * sides[1]} points x {returns.shape[2]} seeds"
+    points = [in_words({key: row[key] for key in varied_names}, _) for row in (best, worst)]
     figure.suptitle(
-        f"Best: {ends[0]}; worst: {ends[1]}\n"
-        f"({findings.agent.upper()} on {findings.env.removeprefix('balancier/')}, {size})"
+        _(
+            "Best: {best} returns {most:.0f}; worst: {worst} returns {least:.0f}\n"
+            "({agent} on {env}, {points} points x {seeds} seeds)",
+            best=points[0],
+            most=best["iqm"],
+            worst=points[1],
+            least=worst["iqm"],
+            agent=findings.agent.upper(),
+            env=findings.env.removeprefix("balancier/"),
+            points=sides[0] * sides[1],
+            seeds=returns.shape[2],
+        )
     )
     return figure
 
@@ -356,8 +383,8 @@ def plot_curves(axes: Axes, steps: np.ndarray, curve: np.ndarray, colors: Sequen
             if curve.shape[2] == 1:
                 low, high = np.array([confidence_interval(row) for row in returns]).T
                 axes.fill_between(steps, low, high, color=color, alpha=0.2, linewidth=0)
-    axes.set_xlabel("steps of each replica")
-    axes.set_ylabel("mean return")
+    axes.set_xlabel(_("steps of each replica"))
+    axes.set_ylabel(_("mean return"))
 
 
 def plot_finals(axes: Axes, name: str, values: Sequence[float], returns: np.ndarray) -> None:
@@ -380,8 +407,8 @@ def plot_finals(axes: Axes, name: str, values: Sequence[float], returns: np.ndar
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.margins(x=0.1)
-    axes.set_xlabel(name.replace("_", " "))
-    axes.set_ylabel("mean return")
+    axes.set_xlabel(_(name.replace("_", " ")))
+    axes.set_ylabel(_("mean return"))
 
 
 def plot_map(figure: Figure, axes: Axes, grid: Grid, names: tuple[str, str], returns: np.ndarray) -> None:
@@ -394,9 +421,9 @@ def plot_map(figure: Figure, axes: Axes, grid: Grid, names: tuple[str, str], ret
         axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=color, fontsize=16)
     for name, axis in zip(names, (axes.xaxis, axes.yaxis), strict=True):
         axis.set_ticks(range(len(grid[name])), labels=[f"{value:g}" for value in grid[name]])
-        axis.set_label_text(name.replace("_", " "))
+        axis.set_label_text(_(name.replace("_", " ")))
     axes.grid(visible=False)
-    axes.set_title("Interquartile mean of test returns")
+    axes.set_title(_("Interquartile mean of test returns"))
     figure.colorbar(image, ax=axes)
 
 
@@ -404,33 +431,36 @@ def add_legend(figure: Figure, grid: Grid, names: tuple[str, str | None], optimu
     """Below all panels: colors are values of the first hyper-parameter, dashes of the second."""
     name, other = names
     handles = [
-        Line2D([], [], color=color, marker="s", label=in_words({name: value}))
+        Line2D([], [], color=color, marker="s", label=in_words({name: value}, _))
         for value, color in zip(grid[name], colors_of(grid[name]), strict=True)
     ]
     for j, value in enumerate(grid[other] if other else ()):
-        handles.append(Line2D([], [], color=plotting.GRAY, linestyle=dashes(j), label=in_words({str(other): value})))
+        label = in_words({str(other): value}, _)
+        handles.append(Line2D([], [], color=plotting.GRAY, linestyle=dashes(j), label=label))
     if optimum:
-        handles.append(Line2D([], [], color="black", linestyle=":", label="optimum"))
-    explanation = "line, square: interquartile mean      band, bar: its 95 % interval      dots: seeds"
+        handles.append(Line2D([], [], color="black", linestyle=":", label=_("optimum")))
+    explanation = _("line, square: interquartile mean      band, bar: its 95 % interval      dots: seeds")
     columns = min(len(handles), 6 if other else 5)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=explanation, title_fontsize=13)
 
 
 PAGE = Page(
-    question="How much do the hyper-parameters of an agent matter, and how sure can we be with a few seeds?",
+    question=_("How much do the hyper-parameters of an agent matter, and how sure can we be with a few seeds?"),
     formula=(
-        r"$\theta^{k+1} = \theta^k - \eta \, \nabla_\theta L$: the learning rate $\eta$",
-        r"$G = \sum_k \gamma^k r_{t+k}$: the discount $\gamma$",
+        _(r"$\theta^{k+1} = \theta^k - \eta \, \nabla_\theta L$: the learning rate $\eta$"),
+        _(r"$G = \sum_k \gamma^k r_{t+k}$: the discount $\gamma$"),
     ),
     captions={
-        "sweep": "Every point of the grid is a group of seeds of one agent, so all points learn in one run. "
-        "Too low a learning rate is too slow for the budget; where the dots of a point lie far apart, one seed would "
-        "not tell.",
+        "sweep": _(
+            "Every point of the grid is a group of seeds of one agent, so all points learn in one run. "
+            "Too low a learning rate is too slow for the budget; where the dots of a point lie far apart, "
+            "one seed would not tell."
+        ),
     },
     what_if=(
-        ("balancier sweep --gamma 0.5 0.9 0.985", "the discount: which one looks far enough ahead?"),
-        ("balancier sweep --agent ppo --learning-rate 0.0001 0.001 0.01", "is PPO less sensitive to the rate?"),
-        ("balancier sweep --learning-rate 0.001 0.01 --gamma 0.9 0.98", "two at once: a map of the grid"),
+        ("balancier sweep --gamma 0.5 0.9 0.985", _("the discount: which one looks far enough ahead?")),
+        ("balancier sweep --agent ppo --learning-rate 0.0001 0.001 0.01", _("is PPO less sensitive to the rate?")),
+        ("balancier sweep --learning-rate 0.001 0.01 --gamma 0.9 0.98", _("two at once: a map of the grid")),
     ),
 )
 
@@ -441,7 +471,7 @@ LESSON = Lesson(
     table=table,
     result=result,
     forecast=forecast,
-    next_command="more values around the best, or more --seeds; then balancier compare",
+    next_command=_("more values around the best, or more --seeds; then balancier compare"),
     metrics=metrics,
     check=make_replicas,
     page=PAGE,
@@ -489,7 +519,7 @@ def of_file(flags: Sweep) -> Lesson | None:
         table=sweep_report.table,
         result=sweep_report.result,
         forecast=lambda flags: forecast_of_file(plan, flags),
-        next_command="more values around the best, or more seeds",
+        next_command=_("more values around the best, or more seeds"),
         metrics=sweep_report.metrics,
         files=sweep_report.files,
         inputs=lambda flags: {PLAN: plan.text},
@@ -501,11 +531,18 @@ def of_file(flags: Sweep) -> Lesson | None:
 def forecast_of_file(plan: Plan, flags: Sweep) -> str:
     trials = [Trial(i, agent, env, {}) for env in plan.envs for agent in plan.agents for i in range(plan.count)]
     jobs = [job for trial in trials for job in jobs_of(plan, trial, ())]
-    size = f"{len(trials)} setting{'s' * (len(trials) > 1)} x {plan.seeds} seeds = {len(jobs)} jobs"
+    size = _("1 setting x {seeds} seeds = {jobs} jobs", seeds=plan.seeds, jobs=len(jobs))
+    if len(trials) > 1:
+        counts = {"settings": len(trials), "seeds": plan.seeds, "jobs": len(jobs)}
+        size = _("{settings} settings x {seeds} seeds = {jobs} jobs", **counts)
     workers = flags.processes if flags.scheduler == "local" else flags.jobs or 1
-    kind = "process" if workers == 1 else "processes"
-    kind = kind if flags.scheduler == "local" else f"workers of {flags.scheduler}"
-    return f"{size}, about {duration(wall_seconds(jobs, workers))} with {workers} {kind}"
+    words = {"size": size, "time": duration(wall_seconds(jobs, workers))}
+    if flags.scheduler != "local":
+        words |= {"scheduler": flags.scheduler}
+        return _("{size}, about {time} with {workers} workers of {scheduler}", workers=workers, **words)
+    if workers == 1:
+        return _("{size}, about {time} with 1 process", **words)
+    return _("{size}, about {time} with {workers} processes", workers=workers, **words)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -27,6 +27,7 @@ import tyro
 
 from agents import Agent, Replica
 from agents.evaluation import VALIDATION_SEED
+from balancier import _, numeral
 from envs.sources import SWINGING
 from envs.viewer import Window
 from experiments import forecast
@@ -148,7 +149,8 @@ def players(flags: Watch) -> list[Player]:
         else:
             found.append(function(word, env, env_kwargs))
     if len(found) > MOST_SHOWN:
-        console.print(f"{MOST_SHOWN} of {len(found)} are shown: more nobody can tell apart", highlight=False)
+        words = _("{most} of {count} are shown: more nobody can tell apart", most=MOST_SHOWN, count=len(found))
+        console.print(words, highlight=False)
     return found[:MOST_SHOWN]
 
 
@@ -170,8 +172,13 @@ def agent_players(agent: Agent, run: Path, label: str, flags: Watch) -> list[Pla
     if index is None:
         returns = validation_returns(agent, path_of(str(run)))
         index = best_of(returns)
-        best = f"the best of {len(agent)} by its validation return, {returns[index]:.0f}"
-        console.print(f"{f'{label}: ' if label else ''}seed {agent.seeds[index]} acts, {best}", highlight=False)
+        words = _(
+            "seed {seed} acts, the best of {count} by its validation return, {value:.0f}",
+            seed=agent.seeds[index],
+            count=len(agent),
+            value=returns[index],
+        )
+        console.print(_("{name}: {words}", name=label, words=words) if label else words, highlight=False)
     if flags.before_after:
         return snapshots(run, index, lambda path: load(path, "run", flags.env))
     return replicas(agent, label or type(agent).__name__, [index])
@@ -191,7 +198,7 @@ def forecaster(word: str) -> Player:
         past = np.pad(past, ((0, 0), (forecast.PAST - past.shape[1], 0)), "edge")  # of these, `count` groups are read
         return forecast.futures(name, network, past, torch.tensor([count]))[0, 0]
 
-    label = f"forecast of {'the flat network' if 'mlp' in name else name.upper()}"
+    label = _("forecast of the flat network") if "mlp" in name else _("forecast of {name}", name=name.upper())
     return Player(label, Function(lambda obs: np.zeros(1, np.float32)), PENDULUM, SWINGING | LONG, future)
 
 
@@ -209,11 +216,12 @@ def say(number: int, stage: Stage) -> None:
     """The returns of an episode that has ended."""
     if stage.acts[0].player.forecast is not None:
         return
-    totals = [f"{act.total:.1f}" for act in stage.acts]
-    if len(totals) == 1:
-        return console.print(f"episode {number}: return {totals[0]}", highlight=False)
-    pairs = (f"{act.player.label} {total}" for act, total in zip(stage.acts, totals, strict=True))
-    console.print(f"episode {number}: {', '.join(pairs)}", highlight=False)
+    if len(stage.acts) == 1:
+        words = _("episode {number}: return {value:.1f}", number=number, value=stage.acts[0].total)
+    else:
+        returns = ", ".join(f"{act.player.label} {numeral(act.total, '.1f')}" for act in stage.acts)
+        words = _("episode {number}: {returns}", number=number, returns=returns)
+    console.print(words, highlight=False)
 
 
 def show_window(stage: Stage, flags: Watch) -> None:
@@ -269,7 +277,8 @@ def record(stage: Stage, flags: Watch) -> None:
                     video.add(picture)
             say(number, stage)
     for video in videos:
-        words = f"{video.path.name}: {video.frames} frames, {video.path.stat().st_size / 1024:.0f} KiB"
+        name, size = video.path.name, video.path.stat().st_size / 1024
+        words = _("{name}: {frames} frames, {size:.0f} KiB", name=name, frames=video.frames, size=size)
         console.print(words, highlight=False, soft_wrap=True)
 
 

@@ -19,7 +19,8 @@ NAMES = """
     relu mlp gru lstm elman cnn ppo sac dqn td3 a2c reinforce png svg pdf cpu cuda local slurm auto euler rk4
 """
 CODE = re.compile(
-    r"balancier [\w.-]+(?: +(?:--?[\w-]+|[\w./:=+-]+))*"  # a command with its flags
+    r"\w+://\S+"  # an address
+    r"|balancier [\w.-]+(?: +(?:--?[\w-]+|[\w./:=+-]+))*"  # a command with its flags
     r"|--?[a-z][\w-]*(?:[ =]\[?[A-Z][A-Z|=.\] ]*)?"  # a flag, with the word for its value
     r"|[\w.-]*/[\w./-]*|\b\w+\.(?:png|svg|json|csv|html|py|ipynb|toml|gif|mp4|safetensors|zip|onnx)\b"  # a file
     r"|\b[\w/:]*-v\d+\b|\b\w+=\S+|\b\w*_\w*\b|\{[^}]*\}|\b\w*\d\w*\b"  # ids, settings, names in code

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pygame
 
+from balancier import _, numeral
 from envs.scene import PAST, Ghost, Scene
 from envs.viewer import panels as panel_module
 from envs.viewer.brush import Point, box, ready, smooth, words
@@ -121,10 +122,10 @@ def pivot(cell: pygame.Rect) -> tuple[Point, float]:
 
 def pointed(scenes: Sequence[Scene], size: tuple[int, int], panels: bool, place: Point) -> tuple[int, float] | None:
     """The scene at a place of the picture, and the angle (rad) at which the place lies around its pivot."""
-    room, _ = split(pygame.Rect(0, 0, *size), len(scenes), panels)
+    room, __ = split(pygame.Rect(0, 0, *size), len(scenes), panels)
     for index, cell in enumerate(cells(room, len(scenes))[: len(scenes)]):
         if cell.collidepoint(place):
-            (x, y), _ = pivot(cell)
+            (x, y), __ = pivot(cell)
             return index, math.atan2(x - place[0], y - place[1])
     return None
 
@@ -276,9 +277,9 @@ def draw_words(
     lines = [(scene.title, colors.ink, 1.15)]
     if single:
         lines += [
-            (f"angle {math.degrees(math.remainder(scene.angle, TURN)):+.0f}°", colors.ink, 1),
-            (f"speed {scene.speed:+.1f} rad/s", colors.ink, 1),
-            (f"torque {scene.torque:+.2f} N m", colors.torque, 1),
+            (_("angle {angle:+.0f}°", angle=math.degrees(math.remainder(scene.angle, TURN))), colors.ink, 1),
+            (_("speed {speed:+.1f} rad/s", speed=scene.speed), colors.ink, 1),
+            (_("torque {torque:+.2f} N m", torque=scene.torque), colors.torque, 1),
         ]
     for ghost in scene.ghosts:
         lines.append((ghost.name, mix(colors.ghosts[ghost.color % len(colors.ghosts)], colors.ink, 0.25), 1))
@@ -308,4 +309,4 @@ def draw_scale(surface: pygame.Surface, place: Point, size: float, unit: float, 
     pygame.draw.line(surface, colors.soft, (x, y), (end, y), width)
     for mark in (x, end):
         pygame.draw.line(surface, colors.soft, (mark, y - 5 * unit), (mark, y + 5 * unit), width)
-    words(surface, f"{length:g} m", (end + 8 * unit, place[1]), size * 0.9, colors.soft)
+    words(surface, f"{numeral(length, 'g')} m", (end + 8 * unit, place[1]), size * 0.9, colors.soft)

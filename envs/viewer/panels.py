@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pygame
 
+from balancier import _, numeral
 from envs.scene import Field, Scene
 from envs.viewer.brush import smooth, words
 from envs.viewer.themes import BLUE, ORANGE, YELLOW, Color, Theme, mix
@@ -87,10 +88,10 @@ def motion(surface: pygame.Surface, scene: Scene, room: pygame.Rect, text: float
     upper, lower = (pygame.Rect(room.x, room.y + part * room.h / 2, room.w, room.h / 2) for part in (0, 1))
     angles = np.array([math.remainder(angle, 2 * math.pi) / math.pi for angle in track.angles[-count:]])
     speeds = np.array(track.speeds[-count:]) / fastest
-    of_angle, of_speed = ("-180°", "0°", "180°"), (f"{-fastest:g}", "0", f"{fastest:g}")
+    of_angle, of_speed = ("-180°", "0°", "180°"), (numeral(-fastest, "g"), "0", numeral(fastest, "g"))
     for half, name, labels, values, color in (
-        (upper, "angle", of_angle, angles, colors.bob),
-        (lower, "speed, rad/s", of_speed, speeds, colors.torque),
+        (upper, _("angle"), of_angle, angles, colors.bob),
+        (lower, _("speed, rad/s"), of_speed, speeds, colors.torque),
     ):
         body = pygame.Rect(half.x, half.y + 1.4 * text, half.w, half.h - 1.9 * text)
         plot = axes(surface, body, text, colors, list(zip((0, 0.5, 1), labels, strict=True)))
@@ -111,10 +112,10 @@ def phase(surface: pygame.Surface, scene: Scene, room: pygame.Rect, text: float,
     fastest = highest_speed(scene)
     head = round(text * 1.4)
     body = pygame.Rect(room.x, room.y + head, room.w, room.h - head - round(text * 1.2))
-    plot = axes(surface, body, text, colors, [(0, f"{-fastest:g}"), (0.5, "0"), (1, f"{fastest:g}")])
-    words(surface, "speed, rad/s", (room.x, room.y), text, colors.soft)
+    plot = axes(surface, body, text, colors, [(0, numeral(-fastest, "g")), (0.5, "0"), (1, numeral(fastest, "g"))])
+    words(surface, _("speed, rad/s"), (room.x, room.y), text, colors.soft)
     if scene.field is None:
-        words(surface, "phase portrait", (room.right, room.y), text, colors.ink, "right", limit=room.w - 7 * text)
+        words(surface, _("phase portrait"), (room.right, room.y), text, colors.ink, "right", limit=room.w - 7 * text)
     elif plot.w > 1 and plot.h > 1:
         draw_legend(surface, scene.field, room, text, colors)
         surface.blit(field_picture(scene.field, plot.size, colors), plot)
@@ -160,7 +161,7 @@ def draw_legend(surface: pygame.Surface, field: Field, room: pygame.Rect, text: 
     """The field's name and its extreme values, each beside its color; to the right."""
     stops, x, (low, high) = field_colors(field.diverging, colors), float(room.right), limits(field)
     for value, color in zip((high, low), (stops[-1], stops[0]), strict=True):
-        label = f"{value if abs(value) > 1e-3 * (high - low) else 0:.3g}"
+        label = numeral(value if abs(value) > 1e-3 * (high - low) else 0, ".3g")
         x = words(surface, label, (x, room.y), text, colors.ink, "right").x - 1.2 * text
         pygame.draw.rect(surface, color.tolist(), pygame.Rect(x, room.y, 0.9 * text, 0.9 * text))
         x -= 0.5 * text
@@ -179,16 +180,17 @@ def score(surface: pygame.Surface, scene: Scene, room: pygame.Rect, text: float,
     """The reward over the last seconds; the return so far, the episode and the step in numbers."""
     track = scene.track
     head = round(text * 1.6)
-    episode = "" if scene.episode is None else f"episode {scene.episode}  "
-    words(surface, f"return {track.total:.1f}", (room.x, room.y), text * 1.15, colors.ink)
-    words(surface, f"{episode}step {track.steps}", (room.right, room.y), text, colors.soft, "right", limit=room.w * 0.5)
+    words(surface, _("return {value:.1f}", value=track.total), (room.x, room.y), text * 1.15, colors.ink)
+    now = _("episode {episode}  step {step}", episode=scene.episode, step=track.steps)
+    now = _("step {step}", step=track.steps) if scene.episode is None else now
+    words(surface, now, (room.right, room.y), text, colors.soft, "right", limit=room.w * 0.5)
     body = pygame.Rect(room.x, room.y + head + text, room.w, room.h - head - 1.6 * text)
     rewards = np.array(track.rewards) if track.rewards else np.zeros(1)
     low, high = min(0.0, float(rewards.min())), max(0.0, float(rewards.max()))
     low, high = math.floor(low) if low < -1 else low, math.ceil(high) if high > 1 else high
     low = low if high > low else -1.0
-    plot = axes(surface, body, text, colors, [(0, f"{low:.3g}"), (1, f"{high:.3g}")])
-    words(surface, "reward of a step", (plot.x, body.y - text * 1.25), text, colors.soft)
+    plot = axes(surface, body, text, colors, [(0, numeral(low, ".3g")), (1, numeral(high, ".3g"))])
+    words(surface, _("reward of a step"), (plot.x, body.y - text * 1.25), text, colors.soft)
     xs, count = recent(scene)
     ys = (rewards[-count:] - low) / (high - low)
     curve(surface, plot, xs[1:], ys[1:], colors.bob, text / 7)
@@ -196,7 +198,7 @@ def score(surface: pygame.Surface, scene: Scene, room: pygame.Rect, text: float,
 
 def seen(surface: pygame.Surface, scene: Scene, room: pygame.Rect, text: float, colors: Theme) -> None:
     """The observation: pixels, enlarged, or numbers as bars between -1 and 1."""
-    words(surface, "what the network sees", (room.x, room.y), text, colors.soft, limit=room.w)
+    words(surface, _("what the network sees"), (room.x, room.y), text, colors.soft, limit=room.w)
     body = pygame.Rect(room.x, room.y + 1.5 * text, room.w, room.h - 1.5 * text)
     if isinstance(scene.seen, Mapping):
         bars(surface, scene.seen, body, text, colors)
@@ -213,7 +215,7 @@ def bars(surface: pygame.Surface, numbers: Mapping[str, float], room: pygame.Rec
     for line, (name, number) in enumerate(numbers.items()):
         y = room.y + line * height
         words(surface, name, (room.x, y + height / 2 - text / 2), text, colors.ink, limit=0.28 * room.w)
-        words(surface, f"{number:+.2f}", (room.right, y + height / 2 - text / 2), text, colors.ink, "right")
+        words(surface, numeral(number, "+.2f"), (room.right, y + height / 2 - text / 2), text, colors.ink, "right")
         width = room.right - 3 * text - left
         middle = left + width / 2
         end = middle + min(max(number, -1), 1) * width / 2

@@ -15,6 +15,7 @@ import pygame
 from PIL import Image
 from pygame._sdl2 import video
 
+from balancier import _
 from envs.scene import Scene, between, continues
 from envs.viewer.brush import ready, smooth, words
 from envs.viewer.drawing import PANELS, canvas, draw, pointed, split, to_array
@@ -38,23 +39,23 @@ ARROWS = {
 }
 TURNS = {pygame.K_a: 1.0, pygame.K_d: -1.0}
 HELP = (  # keys, meaning, and what the owner of the window has to handle for them
-    ("space", "pause, and go on", None),
-    (".", "one step", None),
-    ("+  -", "faster, slower", None),
-    ("R", "restart", "restart"),
-    ("H", "hanging start", "hanging"),
-    ("arrows", "push the bob", "push"),
-    ("A  D", "turn left, turn right", "turn"),
-    ("mouse", "drag the bob", "drag"),
-    ("P  1 to 4", "panels", None),
-    ("T", "light or dark", None),
-    ("F", "full screen", None),
-    ("S", "save a picture", None),
-    ("V", "record, and stop", None),
-    ("?", "this help", None),
-    ("Q  Esc", "quit", None),
+    (_("space"), _("pause, and go on"), None),
+    (".", _("one step"), None),
+    ("+  -", _("faster, slower"), None),
+    ("R", _("restart"), "restart"),
+    ("H", _("hanging start"), "hanging"),
+    (_("arrows"), _("push the bob"), "push"),
+    ("A  D", _("turn left, turn right"), "turn"),
+    (_("mouse"), _("drag the bob"), "drag"),
+    (_("P  1 to 4"), _("panels"), None),
+    ("T", _("light or dark"), None),
+    ("F", _("full screen"), None),
+    ("S", _("save a picture"), None),
+    ("V", _("record, and stop"), None),
+    ("?", _("this help"), None),
+    (_("Q  Esc"), _("quit"), None),
 )
-HANDLED = tuple(name for _, _, name in HELP if name)
+HANDLED = tuple(name for *__, name in HELP if name)
 
 
 class NoDisplay(RuntimeError):
@@ -265,15 +266,15 @@ class Window:
         colors, (width, height) = THEMES[self.theme], surface.get_size()
         text = max(12.0, min(width, height) / 28)
         signs = [
-            "recording" if self.recorder is not None else "",
-            "pause" if self.paused else "",
-            f"speed x {self.speed:g}" if self.speed != 1 else "",
+            _("recording") if self.recorder is not None else "",
+            _("pause") if self.paused else "",
+            _("speed x {speed:g}", speed=self.speed) if self.speed != 1 else "",
         ]
         line = "   ".join(sign for sign in signs if sign)
         if time.perf_counter() < self.toast_until:
             line = self.toast
         if line:
-            room, _ = split(surface.get_rect(), len(self.shown), bool(self.panels))
+            room, __ = split(surface.get_rect(), len(self.shown), bool(self.panels))
             place = (room.centerx, room.bottom - 1.5 * text)
             words(surface, line, place, text, mix(colors.ink, colors.bob, 0.4), "middle", limit=0.9 * room.w)
         if self.help:
@@ -389,8 +390,8 @@ class Window:
         try:
             Image.fromarray(to_array(self.surface)).save(path)  # pygame would keep an alpha channel that means nothing
         except OSError as error:
-            return self.say(f"cannot write {path} ({error})")
-        self.say(f"saved {path.name}")
+            return self.say(_("cannot write {path} ({error})", path=path, error=error))
+        self.say(_("saved {name}", name=path.name))
 
     def record(self) -> None:
         """Begin to record, or end it: the file is there then."""
@@ -399,14 +400,14 @@ class Window:
             try:
                 self.recorder = Recorder(path)
             except (OSError, ValueError) as error:
-                self.say(f"cannot write {path} ({error})")
+                self.say(_("cannot write {path} ({error})", path=path, error=error))
             return
         recorder, self.recorder = self.recorder, None
         try:
             recorder.close()
         except OSError as error:
-            return self.say(f"cannot write {recorder.path} ({error.strerror})")
-        self.say(f"saved {recorder.path.name}")
+            return self.say(_("cannot write {path} ({error})", path=recorder.path, error=error.strerror))
+        self.say(_("saved {name}", name=recorder.path.name))
 
     def close(self) -> None:
         if self.closed:

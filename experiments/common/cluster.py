@@ -22,7 +22,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
-from balancier import one_line
+from balancier import _, one_line
 from experiments.common.flags import UsageError
 from experiments.common.runs import console
 
@@ -131,12 +131,13 @@ class Cluster:
         if first and self.refused and not self.good:
             raise UsageError(f"--scheduler: {next(iter(self.refused.values()))}")
         for line in {self.refused[address] for address in new & self.refused.keys()} - self.told:
-            console.print(f"{line}; it gets no job", highlight=False, soft_wrap=True)
+            console.print(_("{line}; it gets no job", line=line), highlight=False, soft_wrap=True)
             self.told.add(line)
         if not self.good and not self.waits and not self.refused:
-            how = f"dask worker {self.client.scheduler.address} --nthreads 1 starts one"
-            how = "Slurm starts them" if self.scheduler == "slurm" else how
-            console.print(f"waiting for workers; {how}", highlight=False, soft_wrap=True)
+            command = f"dask worker {self.client.scheduler.address} --nthreads 1"
+            line = _("waiting for workers; {command} starts one", command=command)
+            line = _("waiting for workers; Slurm starts them") if self.scheduler == "slurm" else line
+            console.print(line, highlight=False, soft_wrap=True)
         self.waits = not self.good
         self.looked = time.monotonic()
 

@@ -293,7 +293,7 @@ def without_language(name: str, argv: Sequence[str]) -> list[str]:
 
 
 def for_help(flags_class: type) -> Any:
-    """The flags for --help, in the user's language; a default that is nothing is spoken of in the flag's own text alone.
+    """The flags for --help in the user's language; of a default that is nothing, the flag's own text alone speaks.
 
     A flag whose type is such a class, too, is treated likewise.
     """
@@ -302,7 +302,8 @@ def for_help(flags_class: type) -> Any:
     for field in fields:
         kind, *notes = typing.get_args(hints[field.name]) if is_annotated(hints[field.name]) else (hints[field.name],)
         if dataclasses.is_dataclass(kind):
-            changed[field.name] = Annotated[(for_help(kind), *notes)]  # type: ignore[misc, arg-type]
+            note = tyro.conf.arg(help=_(texts[field.name]))
+            changed[field.name] = Annotated[(for_help(kind), *notes, note)]  # type: ignore[misc, arg-type]
             continue
         said = any(getattr(note, "help_behavior_hint", None) is not None for note in notes)
         empty = field.default is None or field.default is False or field.default == ()
@@ -380,11 +381,13 @@ WORDS = {int: N_("INT"), float: N_("FLOAT"), str: N_("STR"), Path: N_("PATH")}  
 def metavar(hint: Any, empty: bool) -> str | None:
     """The word for the value of a flag in the user's language: INT for a whole number, optional or not, and so on.
 
-    None where a flag has a word of its own, or tyro's is right.
+    None where tyro's is right.
     """
     own = next((note.metavar for note in getattr(hint, "__metadata__", ()) if getattr(note, "metavar", None)), None)
-    if own or "Literal" in str(hint):
-        return _(str(own)) if own in WORDS.values() else None
+    if own:
+        return re.sub(rf"\b({'|'.join(WORDS.values())})\b", lambda found: _(found[0]), own)
+    if "Literal" in str(hint):
+        return None
     kinds = [kind for kind in WORDS if re.search(rf"\b{kind.__name__}\b", str(hint))]
     several = " ..." if "tuple[" in str(hint) else ""
     if not kinds or not (language() != "en" or (empty and (several or re.search("None|Optional", str(hint))))):
@@ -400,7 +403,7 @@ def introduction(name: str, description: str, page: Page | None) -> str:
     first = _(" ".join(first.split()))
     examples = list(itertools.takewhile(lambda paragraph: paragraph.startswith("balancier "), others))
     figures = _("Figures: {names}.", names=", ".join(page.captions)) if page and page.captions else ""
-    first, figures = (textwrap.fill(" ".join(text.split()), 80) for text in (first, figures))
+    first, figures = (textwrap.fill(text, 80, break_on_hyphens=False) for text in (first, figures))
     examples = [" ".join(example.split()) for example in examples] or [f"balancier {name}"]
     return "\n\n".join(text for text in (first, *examples, figures, time_words(name)) if text)
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pooch
 import requests
 
+from balancier import _
 from envs.cache import cache_folder
 from experiments.common.flags import UsageError
 
@@ -47,14 +48,17 @@ def fetch(
             return path
         problem = f"a {name} at {url} that fails its SHA-256 (nothing was kept)"
     except requests.exceptions.RequestException as error:
-        problem = f"no download of {name} ({reason(error)} from {urlsplit(url).netloc}){purpose}"
-        instead = f"a network (`balancier fetch` downloads all data ahead), or {instead}"
+        why, host = reason(error), urlsplit(url).netloc
+        problem = _(
+            "no download of {name} ({why} from {host}){purpose}", name=name, why=why, host=host, purpose=purpose
+        )
+        instead = _("a network (`balancier fetch` downloads all data ahead), or {instead}", instead=instead)
     except OSError as error:
         problem = f"no place for {name} in the cache {folder} ({error.strerror or error})"
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()
-    raise UsageError(f"--data: found {problem}, expected {instead}")
+    raise UsageError(_("--data: found {problem}, expected {instead}", problem=problem, instead=instead))
 
 
 def beside_of(path: Path) -> Path:
@@ -76,7 +80,7 @@ def digest(path: Path) -> str:
 def reason(error: requests.exceptions.RequestException) -> str:
     """The reason why a request failed, in a few words."""
     if error.response is not None:
-        return f"status {error.response.status_code}"
+        return _("status {code}", code=error.response.status_code)
     if isinstance(error, requests.exceptions.Timeout | requests.exceptions.ConnectionError):
-        return "no answer"
+        return _("no answer")
     return type(error).__name__

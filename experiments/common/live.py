@@ -26,6 +26,7 @@ import torch
 
 from agents import Agent
 from agents.common.checkpoint import policy_part
+from balancier import _
 from envs.scene import Scene
 from envs.viewer import NoDisplay, Window
 from envs.viewer.window import check_display
@@ -107,8 +108,9 @@ class Broadcast:
         if time.monotonic() < self.due:
             return
         if self.process is not None and self.process.poll() is not None:
-            words = "the window was closed" if self.process.returncode == 0 else "the window failed"
-            console.print(f"{words}; the training goes on", highlight=False)
+            words = _("the window was closed; the training goes on")
+            words = _("the window failed; the training goes on") if self.process.returncode else words
+            console.print(words, highlight=False)
             self.process, self.every = None, float("inf")
         began = time.process_time()
         if self.process is not None:
@@ -181,7 +183,7 @@ def act(folder: Path, env: str) -> None:
             scenes = labeled(scenes, newest)
             if window is None:
                 window = Window("", window_size(scenes), handles=("restart",))
-            window.window.title = f"{name} is learning: step {newest.steps:,} of each seed"
+            window.window.title = _("{name} is learning: step {step:,} of each seed", name=name, step=newest.steps)
             commands = window.show(scenes)  # none in between: they would take processor time of the training
             if window.closed:
                 return
@@ -195,7 +197,7 @@ def labeled(scenes: Sequence[Scene], newest: Newest) -> list[Scene]:
     """Each with the return of the seed's newest episodes in training; the first also with the step."""
     shown = []
     for index, (scene, value) in enumerate(zip(scenes, newest.newest_returns, strict=False)):
-        title = scene.title if index else f"{scene.title}, step {newest.steps:,}"
-        note = f"return {value:.0f}" if np.isfinite(value) else "no episode yet"
+        title = scene.title if index else _("{title}, step {step:,}", title=scene.title, step=newest.steps)
+        note = _("return {value:.0f}", value=value) if np.isfinite(value) else _("no episode yet")
         shown.append(dataclasses.replace(scene, title=title, note=note))
     return shown

@@ -106,11 +106,11 @@ def section(
 def numbers(content: Any) -> str:
     """What result.json holds, with the digits that it has there: tables in tables; rows of one form are one table."""
     if isinstance(content, dict):
-        rows = [f"<tr><th>{escape(str(name))}</th><td>{numbers(value)}</td></tr>" for name, value in content.items()]
+        rows = [f"<tr><th>{word(name)}</th><td>{numbers(value)}</td></tr>" for name, value in content.items()]
         return "<table>\n" + "\n".join(rows) + "\n</table>"
     if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
         heads = list(dict.fromkeys(name for row in content for name in row))
-        lines = [f"<thead>{cells(['', *heads], 'th')}</thead>"]
+        lines = ["<thead><tr><th></th>" + "".join(f"<th>{word(name)}</th>" for name in heads) + "</tr></thead>"]
         for index, row in enumerate(content):
             values = "".join(f"<td>{numbers(row[name]) if name in row else ''}</td>" for name in heads)
             lines.append(f"<tr><th>{index}</th>{values}</tr>")
@@ -118,8 +118,14 @@ def numbers(content: Any) -> str:
     if isinstance(content, list):
         return " ".join(map(numbers, content))
     if isinstance(content, str):
-        return f"<pre>{escape(content)}</pre>" if "\n" in content else escape(content)
-    return escape(json.dumps(content))
+        return f"<pre>{escape(content)}</pre>" if "\n" in content else word(content)
+    text = json.dumps(content)
+    return word(text) if content is None or isinstance(content, bool) else escape(text)
+
+
+def word(text: Any) -> str:
+    """A word as the file has it, whatever the language of the page."""
+    return f"<code>{escape(str(text))}</code>"
 
 
 def figure(lesson: str, name: str, image: bytes, caption: str) -> str:

@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from balancier import _, one_line
+from balancier import N_, _, one_line
 from experiments.common.catalog import duration as duration  # lessons take it from here
 from experiments.common.cluster import CLUSTER, address_here
 from experiments.common.flags import UsageError
@@ -52,7 +52,7 @@ class Failure:
     error: Exception | None = field(default=None, compare=False)  # None for one that cannot go to another process
 
 
-INTERRUPTED, DIED = "interrupted", "a process of the run died"
+INTERRUPTED, DIED = "interrupted", N_("a process of the run died")
 AFTERWARDS: ContextVar[float] = ContextVar("AFTERWARDS", default=0.0)  # seconds of a run after its last bar
 
 
@@ -310,8 +310,10 @@ def submit_all(
                     if result.message == DIED:
                         suspects.add(job)
                     waiting.appendleft(job) if job in suspects else waiting.append(job)
-                    place = f" on {result.where}" if result.where else ""
-                    console.print(f"{job.name}: {result.message}{place}; tried again", highlight=False, soft_wrap=True)
+                    words = {"name": job.name, "message": _(result.message), "where": result.where}
+                    line = _("{name}: {message}; tried again", **words)
+                    line = _("{name}: {message} on {where}; tried again", **words) if result.where else line
+                    console.print(line, highlight=False, soft_wrap=True)
                     continue
                 if isinstance(result, Failure) and not is_usage(result):
                     tell(job, result)

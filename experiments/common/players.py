@@ -18,6 +18,7 @@ from agents.common import checkpoint
 from agents.common.make_env import has_native_batch
 from agents.evaluation import VALIDATION_SEED, evaluate
 from agents.sb3 import from_sb3
+from balancier import N_, _
 from envs.controllers import Energy
 from envs.optimum import PENDULUM_V1, Optimum, even_torques, optimum
 from experiments.common.environments import find_env, import_module, in_a_line, is_pendulum
@@ -26,7 +27,7 @@ from experiments.common.hyperparams import DISCRETE, PENDULUM
 from experiments.common.runs import CHECKPOINTS, console, newest_checkpoint
 from experiments.common.training import STARTS
 
-OPTIMUM, ENERGY = "optimum", "energy"  # words of the command line for players that need no file
+OPTIMUM, ENERGY = N_("optimum"), "energy"  # words of the command line for players that need no file
 FEW_STARTS = 3  # validation starts of an environment that is slow, where a checkpoint does not say which seed is best
 
 
@@ -101,7 +102,7 @@ def replicas(agent: Agent, label: str, indices: Sequence[int]) -> list[Player]:
     """Some replicas of an agent as players; the label says which, where there are several."""
     assert agent.env_id is not None
     env, env_kwargs = our_pendulum(agent.env_id, agent.env_kwargs)
-    names = [f"{label} seed {agent.seeds[index]}".strip() for index in indices]
+    names = [_("{label} seed {seed}", label=label, seed=agent.seeds[index]).strip() for index in indices]
     return [Player(name, agent[index], env, env_kwargs) for name, index in zip(names, indices, strict=True)]
 
 
@@ -115,8 +116,8 @@ def snapshots(run: Path, index: int, load: Callable[[Path], Agent]) -> list[Play
     for path in paths:
         share, agent = int(path.stem.rpartition("-")[2]), load(path)
         (player,) = replicas(agent, "", [index])
-        label = "before training" if share == 0 else f"after {share} % ({agent.num_timesteps:,} steps)"
-        players.append(replace(player, label=label))
+        label = _("after {share} % ({steps:,} steps)", share=share, steps=agent.num_timesteps)
+        players.append(replace(player, label=_("before training") if share == 0 else label))
     return players
 
 
@@ -147,9 +148,9 @@ def controller(word: str, env: str, env_kwargs: dict[str, Any]) -> Player:
         raise UsageError(f"run: found {word} with the range of {next(iter(pendulum.ranges))}, expected {expected}")
     if word == ENERGY:
         torques = even_torques(pendulum, num_torques) if num_torques else None
-        return Player("energy controller", Energy(pendulum, torques), env, seen)
+        return Player(_("energy controller"), Energy(pendulum, torques), env, seen)
     try:
-        return Player(OPTIMUM, optimum_of(single), env, seen)
+        return Player(_(OPTIMUM), optimum_of(single), env, seen)
     except ValueError as error:
         raise UsageError(f"run: found {word} in {env}, expected a pendulum that has one ({error})") from None
 
@@ -159,19 +160,19 @@ def optimum_of(env: gym.Env) -> Optimum:
     single: Any = env.unwrapped
     steps = env.spec.max_episode_steps if env.spec is not None else None
     if single.pendulum.ranges:
-        raise ValueError("every episode has another pendulum")
+        raise ValueError(N_("every episode has another pendulum"))
     if not steps or steps < 0:
-        raise ValueError("an episode has no end")
-    console.print("looking for the optimum of this pendulum (once; up to a minute) ...", highlight=False)
+        raise ValueError(N_("an episode has no end"))
+    console.print(_("looking for the optimum of this pendulum (once; up to a minute) ..."), highlight=False)
     best = optimum(num_torques=single.num_torques, num_steps=steps, **asdict(single.pendulum))
     if not best.settled:
-        raise ValueError("the finest grid is too coarse for it")
+        raise ValueError(N_("the finest grid is too coarse for it"))
     return best
 
 
 def function(word: str, env: str, env_kwargs: dict[str, Any]) -> Player:
     """A user's own controller, module:function, which makes an action of an observation."""
-    module, _, name = word.partition(":")
+    module, __, name = word.partition(":")
     import_module(module, "run")
     act = getattr(importlib.import_module(module), name, None)
     if not callable(act):

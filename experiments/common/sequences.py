@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from agents.common import checkpoint
+from balancier import _
 from experiments.common.flags import UsageError
 from experiments.common.parallel import Job, duration
 from models import LSTM, MLP, Adam, Readout, fit, replica
@@ -231,6 +232,9 @@ def check_shipped(flags: Any) -> None:
 def forecast_words(flags: Any, jobs: Sequence[Job], afterwards: float) -> str:
     """A lesson's first line: which networks, about how long, and in how many processes."""
     processes = 1 if flags.quick else flags.processes
-    seconds = sum(job.cost for job in jobs) / processes + afterwards
-    shipped = "networks that come with the package, " if flags.quick else ""
-    return f"{shipped}about {duration(seconds)}, {processes} process{'es' * (processes > 1)}"
+    about = duration(sum(job.cost for job in jobs) / processes + afterwards)
+    if flags.quick:
+        return _("networks that come with the package, about {time}, 1 process", time=about)
+    if processes == 1:
+        return _("about {time}, 1 process", time=about)
+    return _("about {time}, {count} processes", time=about, count=processes)

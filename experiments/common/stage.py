@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from balancier import _
 from envs.scene import Ghost, Scene, Track, scene_of
 from envs.sources import SWING_RANGE
 from experiments.common.environments import find_env, in_a_line
@@ -21,7 +22,7 @@ HANGING = (np.pi, 0.0)  # angle and speed
 UPRIGHT = (0.0, 0.0)
 STARTS = {"hanging": HANGING, "upright": UPRIGHT}
 MAX_STEPS = 100_000  # of an episode, as `agents.evaluation.evaluate` waits
-AHEAD = {5: "in 0.25 s", 10: "in 0.5 s", 20: "in 1 s"}  # steps that forecasts are drawn ahead
+AHEAD = {5: _("in 0.25 s"), 10: _("in 0.5 s"), 20: _("in 1 s")}  # steps that forecasts are drawn ahead
 
 
 class Act:
@@ -48,7 +49,7 @@ class Act:
         return float(dt)
 
     def reset(self, seed: int, options: dict[str, Any] | None) -> None:
-        self.obs, _ = self.calling(lambda: self.env.reset(seed=seed, options=options))
+        self.obs, __ = self.calling(lambda: self.env.reset(seed=seed, options=options))
         self.state, self.first = None, np.ones(1, np.bool_)
         self.track.clear()
         self.episode, self.ended, self.ghosts, self.note = self.episode + 1, False, (), ""
@@ -66,7 +67,9 @@ class Act:
         action, self.state = self.calling(
             lambda: self.player.model.predict(self.obs, self.state, self.first, deterministic=True)
         )
-        self.obs, reward, terminated, truncated, _ = self.calling(lambda: self.env.step(action))
+        if isinstance(action, np.ndarray):
+            action = action[()]  # a discrete action as a number: environments look it up in dictionaries
+        self.obs, reward, terminated, truncated, __ = self.calling(lambda: self.env.step(action))
         self.first = np.zeros(1, np.bool_)
         if self.is_pendulum:
             env: Any = self.env.unwrapped
@@ -95,7 +98,7 @@ class Act:
 
     def scene(self) -> Scene:
         """What is drawn now."""
-        note = self.note or (f"return {self.total:.0f}" if self.player.forecast is None else "")
+        note = self.note or (_("return {value:.0f}", value=self.total) if self.player.forecast is None else "")
         others: dict[str, Any] = {
             "title": self.player.label,
             "note": note,

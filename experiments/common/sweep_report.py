@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from balancier import _
 from experiments.common import plotting
 from experiments.common.page import Page
 from experiments.common.runs import Metric, plain
@@ -67,8 +68,10 @@ def table(findings: Findings) -> Table:
     """Every row, the best of each task first."""
     plan = findings.plan
     names = list(plan.spaces)
-    title = f"{plan.name}: {len(findings.rows)} settings, {plan.seeds} seeds each"
-    table = Table("row", "env", "agent", *names, "seeds", "IQM [95 %]", "worst seed", "regret", "", title=title)
+    counts = {"count": len(findings.rows), "seeds": plan.seeds}
+    title = _("{file}: {count} settings, {seeds} seeds each", file=plan.name, **counts)
+    columns = _("row"), _("env"), _("agent"), *names, _("seeds"), _("IQM [95 %]"), _("worst seed"), _("regret"), ""
+    table = Table(*columns, title=title)
     table.caption, table.caption_justify = "\n".join(notes(findings)) or None, "left"
     for task in findings.tasks:
         for row in sorted(findings.rows_of(task), key=lambda row: -row.validation):
@@ -78,14 +81,17 @@ def table(findings: Findings) -> Table:
             numbers.append("-" if regret is None else f"{regret - iqm:.1f}")
             settings = [value_words(row.trial.setting[name]) for name in names]
             place = str(findings.rows.index(row)), row.trial.env.removeprefix("balancier/"), row.trial.agent
-            table.add_row(*place, *settings, str(len(row.seeds)), *numbers, "pruned" if row.pruned else "")
+            table.add_row(*place, *settings, str(len(row.seeds)), *numbers, _("pruned") if row.pruned else "")
     return table
 
 
 def notes(findings: Findings) -> list[str]:
-    lines = ["Best first, by the interquartile mean (IQM) of the last validation; the numbers are those of the test."]
+    lines = [
+        _("Best first, by the interquartile mean (IQM) of the last validation; the numbers are those of the test.")
+    ]
     for job, failure in findings.failures.items():
-        lines.append(f"{job.name}, seeds {min(job.seeds)} to {max(job.seeds)}: did not finish ({failure.message}).")
+        words = {"job": job.name, "first": min(job.seeds), "last": max(job.seeds), "message": _(failure.message)}
+        lines.append(_("{job}, seeds {first} to {last}: did not finish ({message}).", **words))
     return lines
 
 
@@ -165,10 +171,12 @@ def plot_intervals(rows: list[Row], env: str) -> Figure:
         )
     axes.set_yticks(range(len(shown)), [row.label for row in shown], fontsize=14 if len(shown) < 15 else 10)
     axes.invert_yaxis()
-    axes.set_xlabel("mean test return (square: interquartile mean, bar: 95 % interval, dots: seeds)")
-    more = f", the best {len(shown)} of {len(rows)}" if len(rows) > len(shown) else ""
-    first = shown[0]
-    axes.set_title(f"{env}: best in validation is {first.label},\nwith {interquartile_mean(first.returns):.1f}{more}")
+    axes.set_xlabel(_("mean test return (square: interquartile mean, bar: 95 % interval, dots: seeds)"))
+    first = {"env": env, "row": shown[0].label, "iqm": interquartile_mean(shown[0].returns)}
+    title = _("{env}: best in validation is {row},\nwith {iqm:.1f}", **first)
+    if len(rows) > len(shown):
+        title = _("{title}, the best {shown} of {all}", title=title, shown=len(shown), all=len(rows))
+    axes.set_title(title)
     return figure
 
 
@@ -177,8 +185,8 @@ def plot_profiles(best: list[Row], env: str) -> Figure:
     figure, (axes,) = plotting.new(width=12, height=7)
     for row, color in zip(best, plotting.COLORS, strict=False):
         axes.plot(*profile(row, best), color=color, label=row.label, drawstyle="steps-post")
-    axes.set(xlabel="return", ylabel="share of seeds with at least this return", ylim=(-0.03, 1.03))
-    axes.set_title(f"{env}: a line that lies further to the right is better")
+    axes.set(xlabel=_("return"), ylabel=_("share of seeds with at least this return"), ylim=(-0.03, 1.03))
+    axes.set_title(_("{env}: a line that lies further to the right is better", env=env))
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -188,8 +196,8 @@ def plot_curves(best: list[Row], env: str) -> Figure:
     for row, color in zip(best, plotting.COLORS, strict=False):
         steps, curve = row.curve
         plotting.iqm_band(axes, steps.tolist(), curve, row.label, color)
-    axes.set(xlabel="steps of each seed", ylabel="validation return")
-    axes.set_title(f"{env}: interquartile mean while learning, with its 95 % interval")
+    axes.set(xlabel=_("steps of each seed"), ylabel=_("validation return"))
+    axes.set_title(_("{env}: interquartile mean while learning, with its 95 % interval", env=env))
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -202,10 +210,11 @@ def plot_improvement(best: list[Row], env: str) -> Figure:
     for (row, column), value in np.ndenumerate(values):
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="black" if value > 0.5 else "white")
     letters = "ABCDEF"[: len(best)]
-    axes.set_yticks(range(len(best)), [f"{letter}: {row.label}" for letter, row in zip(letters, best, strict=True)])
+    labels = [_("{letter}: {row}", letter=letter, row=row.label) for letter, row in zip(letters, best, strict=True)]
+    axes.set_yticks(range(len(best)), labels)
     axes.set_xticks(range(len(best)), list(letters))
     axes.grid(visible=False)
-    axes.set_title(f"{env}: how often a seed of the line\nis better than one of the column")
+    axes.set_title(_("{env}: how often a seed of the line\nis better than one of the column", env=env))
     figure.colorbar(image, ax=axes)
     return figure
 
@@ -236,9 +245,10 @@ def plot_sensitivity(findings: Findings, rows: list[Row], env: str) -> Figure:
         if space.values:
             panel.minorticks_off()
             panel.set_xticks(values if numbers else range(len(values)), [value_words(value) for value in values])
-        panel.set_xlabel(name.replace("_", " "))
-    panels[0].set_ylabel("interquartile mean of test returns")
-    figure.suptitle(f"{env}: what each setting reaches (line: the best of each value)", fontsize=18)
+        panel.set_xlabel(_(name.replace("_", " ")))
+    panels[0].set_ylabel(_("interquartile mean of test returns"))
+    title = _("{env}: what each setting reaches (line: the best of each value)", env=env)
+    figure.suptitle(title, fontsize=18)
     if len(findings.plan.agents) > 1:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=6)
@@ -246,25 +256,37 @@ def plot_sensitivity(findings: Findings, rows: list[Row], env: str) -> Figure:
 
 
 CAPTIONS = {
-    "intervals": "Each line is a setting: its seeds are dots, and the square is the mean of the middle half of them. "
-    "Where two bars overlap widely, more seeds are needed to tell the settings apart.",
-    "profiles": "A curve shows which share of the seeds reaches at least a return. "
-    "It shows more than a mean: a few seeds that failed are a step at the left.",
-    "efficiency": "The best settings while they learn, on the validation starts. "
-    "The steeper a line rises, the fewer steps are needed.",
-    "improvement": "A number above one half says that the setting of the line is better more often than not. "
-    "0.50 is a draw.",
-    "sensitivity": "Every dot is a setting. "
-    "A flat line says that this field matters little; a peak says that it has to be chosen well.",
+    "intervals": _(
+        "Each line is a setting: its seeds are dots, and the square is the mean of the middle half of them. "
+        "Where two bars overlap widely, more seeds are needed to tell the settings apart."
+    ),
+    "profiles": _(
+        "A curve shows which share of the seeds reaches at least a return. "
+        "It shows more than a mean: a few seeds that failed are a step at the left."
+    ),
+    "efficiency": _(
+        "The best settings while they learn, on the validation starts. "
+        "The steeper a line rises, the fewer steps are needed."
+    ),
+    "improvement": _(
+        "A number above one half says that the setting of the line is better more often than not. 0.50 is a draw."
+    ),
+    "sensitivity": _(
+        "Every dot is a setting. "
+        "A flat line says that this field matters little; a peak says that it has to be chosen well."
+    ),
 }
 
 PAGE = Page(
-    question="Which setting is best, and how sure is that?",
-    formula=(r"$P(X > Y)$: how often a seed of one setting is better than a seed of another",),
+    question=_("Which setting is best, and how sure is that?"),
+    formula=(_("$P(X > Y)$: how often a seed of one setting is better than a seed of another"),),
     captions=CAPTIONS,
     what_if=(
-        ("balancier sweep FILE.toml --jobs 8", "the same numbers in less time: they do not depend on where jobs run"),
-        ("balancier sweep --resume RUN", "a run that was stopped goes on; what is finished is not done again"),
-        ("balancier sweep FILE.toml --scheduler tcp://HOST:8786", "the same on the workers of a Dask cluster"),
+        (
+            "balancier sweep FILE.toml --jobs 8",
+            _("the same numbers in less time: they do not depend on where jobs run"),
+        ),
+        ("balancier sweep --resume RUN", _("a run that was stopped goes on; what is finished is not done again")),
+        ("balancier sweep FILE.toml --scheduler tcp://HOST:8786", _("the same on the workers of a Dask cluster")),
     ),
 )

@@ -21,9 +21,7 @@ from models.streams import stream
 URL = "https://raw.githubusercontent.com/datasciencedojo/datasets/f0ccab6a7ceafdff780052166fb6fab3311398eb/titanic.csv"
 SHA256 = "4a437fde05fe5264e1701a7387ac6fb75393772ba38bb2c9c566405af5af4bd7"
 HERE = Path("titanic.csv")  # in the current folder
-INSTEAD = (
-    "a network, a titanic.csv in the current folder, or --data FILE (the course's columns), or --data reconstructed"
-)
+INSTEAD = _("a titanic.csv in the current folder, or --data FILE (the course's columns), or --data reconstructed")
 
 PASSENGERS = 891
 COLUMNS = ("p_id", "survived", "cabin_class", "female", "fare")

@@ -15,7 +15,7 @@ from agents.evaluation import VALIDATION_SEED
 from envs.optimum import optimum
 from envs.viewer import Commands, Window, window
 from envs.viewer.gamepad import PADS, stick
-from experiments import play
+from experiments import play, watch
 from experiments.common.hyperparams import tuned
 from tests.screens import bob, needs_screen, new_screen, wait_for
 
@@ -149,7 +149,7 @@ def test_a_challenge_that_was_left_has_no_card(hands, tmp_path, monkeypatch, cap
 @pytest.mark.parametrize(("flags", "words"), [
     (["nowhere"], "run: found no checkpoint at nowhere"),
     (["--env", "CartPole-v1"], "--env: found CartPole-v1, which names no keys, expected a pendulum"),
-    (["--env", "balancier/Curve-v0"], "--env: "),
+    (["--env", "balancier/Curve-v0"], "--env: found balancier/Curve-v0, which draws no frames (render_modes: none)"),
     (["--env", "MountainCar-v0", "--challenge"], "--challenge: found with MountainCar-v0, expected one of our"),
     (["--env", "CartPole-v1", "--length", "2"], "--length: found with CartPole-v1, expected one of our pendulums"),
     (["--replica", "1"], "--replica: found 1 without a run"),
@@ -163,6 +163,14 @@ def test_what_cannot_be_played_is_refused_in_one_line(flags, words, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert words in error
+
+
+def test_an_agent_whose_environment_draws_nothing_is_refused_as_by_watch(tmp_path, capsys):
+    agents.PPO("balancier/Recall-v0", seeds=1).save(tmp_path / "agent.safetensors")
+    for main, flags in ((play.main, ["--alone"]), (watch.main, [])):
+        assert main([str(tmp_path), *flags]) == 2
+        found = "run: found balancier/Recall-v0, which draws no frames (render_modes: none)"
+        assert f"{found}, expected an environment with rgb_array or human\n" in capsys.readouterr().err
 
 
 def test_without_a_screen_one_line_names_the_gif(monkeypatch, capsys):

@@ -21,6 +21,28 @@ from experiments.common.stage import HANGING, Stage
 from tests.screens import bob, needs_screen, new_screen, wait_for
 
 PENDULUM = "balancier/Pendulum-v0"
+# A choice and a place in one action.
+HYBRID = """
+import gymnasium as gym, numpy as np
+class Hybrid(gym.Env):
+    metadata = {"render_modes": ["rgb_array"]}
+    observation_space = gym.spaces.Box(-9, 9, (1,))
+    action_space = gym.spaces.Tuple((gym.spaces.Discrete(2), gym.spaces.Box(-1, 1, (2,))))
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+    def reset(self, *, seed=None, options=None):
+        self.t = 0
+        return np.zeros(1, np.float32), {}
+    def step(self, action):
+        kind, place = action
+        self.t += 1
+        return np.zeros(1, np.float32), float(kind + place.sum()), self.t == 5, False, {}
+    def render(self):
+        return np.full((40, 60, 3), 5 * self.t, np.uint8)
+gym.register("Hybrid-v0", Hybrid)
+def act(obs):
+    return 1, np.ones(2)
+"""
 
 
 def new_agent(seeds=(3, 11)):
@@ -192,6 +214,25 @@ def test_environments_of_others_are_shown_side_by_side(tmp_path, capsys):
     assert "--start: found hanging for CartPole-v1, expected it with a pendulum" in capsys.readouterr().err
     assert watch.main([str(tmp_path), "optimum", "--gif", str(gif)]) == 2
     assert "run: found optimum in CartPole-v1, expected it with a pendulum alone" in capsys.readouterr().err
+
+
+def test_an_environment_whose_table_is_a_dictionary(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    agents.DQN("FrozenLake-v1", seeds=1).save("agent.safetensors")
+    assert watch.main(["agent.safetensors", "--gif", "a.gif", "--size", "100"]) == 0
+    assert "episode 0: return " in capsys.readouterr().out
+    assert Image.open("a.gif").size[0] == 100
+    walk = "import numpy as np\n\ndef act(obs):\n    return np.array({36: 0, 35: 2}.get(int(obs), 1))\n"
+    (tmp_path / "cliff.py").write_text(walk)  # up, along the cliff, and down
+    assert watch.main(["cliff:act", "--env", "CliffWalking-v1", "--gif", "b.gif", "--size", "100"]) == 0
+    assert "episode 0: return -13.0" in capsys.readouterr().out
+
+
+def test_an_action_of_several_parts_stays_a_tuple(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hybrid.py").write_text(HYBRID)
+    assert watch.main(["hybrid:act", "--env", "hybrid:Hybrid-v0", "--gif", "a.gif"]) == 0
+    assert "episode 0: return 15.0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("flags", "words"), [
