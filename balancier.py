@@ -326,13 +326,17 @@ def numeral(value: float, format_spec: str = ",") -> str:
     return french(text) if language() == "fr" else text
 
 
+INTERVAL = re.compile(r"\[(-?[\d.]+), (-?[\d.]+)\]")
 DECIMAL = re.compile(r"(?<![\w.,])\d+(?:\.\d+)?%?(?!\w*\.\d)")
 
 
 def decimals(text: str) -> str:
     """A text whose decimals and percentages are written as the user's language writes them; for cells of tables and
     marks at axes. Thousands are left to `numeral`: 1,234 may be French already."""
-    return DECIMAL.sub(lambda found: french(found[0]), text) if language() == "fr" else text
+    if language() != "fr":
+        return text
+    text = INTERVAL.sub(r"[\1 ; \2]", text)
+    return DECIMAL.sub(lambda found: french(found[0]), text)
 
 
 def main() -> int:

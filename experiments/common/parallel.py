@@ -52,7 +52,7 @@ class Failure:
     error: Exception | None = field(default=None, compare=False)  # None for one that cannot go to another process
 
 
-INTERRUPTED, DIED = "interrupted", N_("a process of the run died")
+INTERRUPTED, DIED = N_("interrupted"), N_("a process of the run died")
 AFTERWARDS: ContextVar[float] = ContextVar("AFTERWARDS", default=0.0)  # seconds of a run after its last bar
 
 

@@ -245,7 +245,7 @@ def plot_sensitivity(findings: Findings, rows: list[Row], env: str) -> Figure:
         if space.values:
             panel.minorticks_off()
             panel.set_xticks(values if numbers else range(len(values)), [value_words(value) for value in values])
-        panel.set_xlabel(_(name.replace("_", " ")))
+        panel.set_xlabel(name)
     panels[0].set_ylabel(_("interquartile mean of test returns"))
     title = _("{env}: what each setting reaches (line: the best of each value)", env=env)
     figure.suptitle(title, fontsize=18)

@@ -16,6 +16,7 @@ pytest.importorskip("babel")
 import balancier
 from experiments import autodiff, mlp
 from experiments.common.catalog import EXPERIMENTS, LESSONS
+from experiments.exercises.sources import EXERCISES
 from experiments.locale import update
 from tests.languages import HOME, findings, run, untranslated
 
@@ -54,7 +55,8 @@ def test_french_typography():
         if any("exercises/program" in file for file, _ in message.locations):
             continue  # comments among code
         text = re.sub(
-            r"\{[^}]*\}|`[^`]*`|\$[^$]*\$|https?://\S+|balancier [^:;,\u00a0]*|--[\w-]+( [\d.]+)*|\w+:\w+",
+            r"\{[^}]*\}|\(par défaut\u00a0: [^)]*\)|`[^`]*`|\$[^$]*\$|https?://\S+|balancier [^:;,\u00a0]*|"
+            r"--[\w-]+( [\d.]+)*|\w+:\w+",
             "x",
             message.string,
         )
@@ -89,6 +91,7 @@ def test_numbers_are_written_as_the_language_writes_them(monkeypatch, code, show
         ("0.50", "0,50"),
         ("-234.5 (0.1 to 2), 1,234", "-234,5 (0,1 to 2), 1,234"),
         ("12%", "12\u202f%"),
+        ("-136.2 [-138.2, -134.8]", "-136,2 [-138,2 ; -134,8]"),
         ("1.5e-3", "1,5e-3"),
         ("v0.1.0, 3.a, torch 2.13.0", "v0.1.0, 3.a, torch 2.13.0"),
         ("CartPole-v1", "CartPole-v1"),
@@ -196,6 +199,51 @@ def test_a_lesson_shows_no_word_that_is_not_translated(tmp_path, name):
     files = [path for pattern in ("*.json", "metrics.csv") for path in tmp_path.rglob(pattern)]
     assert files
     assert not [path for path in files if re.search(r"⟦|\\u27e6", path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_exercise_and_its_check_show_no_word_that_is_not_translated(tmp_path, name):
+    written = run(tmp_path, "exercise", name, "--out", "gaps.py").stdout
+    checked = run(tmp_path, "check", name, "gaps.py").stdout
+    assert run(tmp_path, "solution", name, "--out", "solution.py").returncode == 0
+    tree = ast.parse((tmp_path / "solution.py").read_text(encoding="utf-8"))
+    functions = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    names = "py", "gaps", "solution", "NotImplementedError", *LETTERS.findall(" ".join(functions))
+    assert untranslated(written + checked, names) == []
+    for file in ("gaps.py", "solution.py"):
+        program = (tmp_path / file).read_text(encoding="utf-8")
+        strings = [node.value for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Constant)]
+        texts = [text for text in strings if isinstance(text, str) and " " in text.strip()]
+        texts.append("\n".join(line.strip("# ") for line in re.findall(r"#(?! %%).*", program)))
+        assert [word for text in texts for word in untranslated(text, names)] == []
+
+
+SWEEP = """
+agents = ["ppo"]
+envs = ["CartPole-v1"]
+steps = 600
+seeds = 2
+eval_episodes = 3
+[grid]
+gae_lambda = [0.9, 0.95]
+"""
+
+
+@pytest.mark.slow
+def test_other_commands_show_no_word_that_is_not_translated(tmp_path):
+    (tmp_path / "sweep.toml").write_text(SWEEP)
+    train = "train --agent dqn --env CartPole-v1 --steps 400 --seeds 2 --eval-episodes 2 --out r --format svg"
+    for line in (
+        train,
+        "watch r --all --gif all.gif",
+        "export r --out exported",
+        "sweep sweep.toml --out s --format svg",
+        "course --only autodiff --out c",
+        "exercise",
+    ):
+        words = line.split()
+        assert findings(tmp_path, *words, names=(words[0], "optimum", "autodiff", "gae", "lambda")) == {}, line
 
 
 def test_results_do_not_depend_on_the_language(tmp_path):
