@@ -11,14 +11,15 @@ from pathlib import Path
 from mkdocs.structure.files import File, Files
 
 HOME = Path(__file__).parents[1]
-COPIED = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+COPIED = {"README.md": "index.md", "README.fr.md": "francais.md", "CONTRIBUTING.md": "contributing.md"}
+COPIED |= {"CHANGELOG.md": "changelog.md"}
 PACKAGES = {
     "envs": "The pendulum, its optimum and its viewer; data sets as environments, and environments as data sets.",
     "models": "Networks over the seed axis, distributions, optimizers, and the one supervised loop.",
     "agents": "One page for each algorithm, and what is done with a trained agent.",
     "experiments": "The lessons of the course, one script each, and the commands.",
 }
-LEFT_OUT = re.compile("__main__|program_|checks_")
+LEFT_OUT = re.compile("__main__|program_|checks_|locale")
 
 
 def named(nav):
