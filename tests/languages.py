@@ -15,7 +15,7 @@ NAMES = """
     Balancier balancier PyTorch NumPy Gymnasium TensorBoard Optuna Dask Slurm Python ONNX pygame Matplotlib
     CIFAR MNIST Titanic CartPole Acrobot MountainCar Pendulum PendulumDiscrete FrozenLake
     sin cos tan exp log ln tanh sigmoid softmax max min argmax lim mod det GIF PNG MP4 SVG PDF HTML CSV JSON IQM RMS MSE
-    kg rad ms MB GB KB MiB GiB Hz kHz dB pp
+    NaN kg rad ms MB GB KB MiB GiB Hz kHz dB pp
     relu mlp gru lstm elman cnn ppo sac dqn td3 a2c reinforce png svg pdf cpu cuda local slurm auto euler rk4
 """
 CODE = re.compile(
