@@ -335,8 +335,9 @@ def decimals(text: str) -> str:
     marks at axes. Thousands are left to `numeral`: 1,234 may be French already."""
     if language() != "fr":
         return text
-    text = INTERVAL.sub(r"[\1 ; \2]", text)
-    return DECIMAL.sub(lambda found: french(found[0]), text)
+    parts = DECIMAL.sub(lambda found: french(found[0]), INTERVAL.sub(r"[\1 ; \2]", text)).split("$")
+    parts[1:-1:2] = [re.sub(r"(\d),(\d)", r"\1{,}\2", formula) for formula in parts[1:-1:2]]  # no space after the comma
+    return "$".join(parts)
 
 
 def main() -> int:

@@ -125,7 +125,7 @@ HYPERPARAMETERS = {
     "double": st.booleans(), "dueling": st.booleans(), "prioritized": st.booleans(),
     "num_envs": st.integers(1, 3), "anneal_steps": st.none() | st.integers(1, 100),
     "sequence_length": st.none() | st.integers(1, 3), "num_steps": st.sampled_from([6, 12]),
-    "num_epochs": st.integers(1, 2), "batch_size": st.integers(2, 9), "buffer_size": st.integers(54, 80),
+    "num_epochs": st.integers(1, 2), "batch_size": st.integers(3, 9), "buffer_size": st.integers(54, 80),
     "learning_starts": st.integers(0, 30), "train_every": st.integers(1, 3), "num_updates": st.integers(1, 2),
     "noise_every": st.integers(1, 3), "n_step": st.integers(1, 3), "policy_delay": st.integers(1, 3),
     "target_every": st.integers(1, 5), "exploration_steps": st.integers(1, 100),
