@@ -287,11 +287,11 @@ def _(text: str, /, **values: Any) -> str:
     them: 1,234.5 is 1 234,5 in French.
     """
     code = language()
-    if code != "en" and text:
-        known = catalog("fr").gettext(text)
-        text = (text if known is None else f"⟦{text}⟧") if code == PSEUDO else known or text
-    formatter = FORMATTERS.get(code, string.Formatter)()
-    return formatter.vformat(text, (), values) if values else text
+    known = catalog("fr" if code == PSEUDO else code).gettext(text) if code != "en" and text else None
+    if code == PSEUDO and known is None:
+        code = "en"  # a text that is not in the catalog is shown as it is
+    text = f"⟦{text}⟧" if code == PSEUDO else known or text
+    return FORMATTERS[code]().vformat(text, (), values) if values else text
 
 
 def N_(text: str) -> str:
@@ -300,6 +300,8 @@ def N_(text: str) -> str:
 
 
 class FrenchFormatter(string.Formatter):
+    """Fills in numbers as French writes them."""
+
     def format_field(self, value: Any, format_spec: str) -> str:
         text = super().format_field(value, format_spec)
         return french(text) if isinstance(value, Real) else text
@@ -312,7 +314,7 @@ class PseudoFormatter(string.Formatter):
         return f"⟧{super().format_field(value, format_spec)}⟦"
 
 
-FORMATTERS: dict[str, type[string.Formatter]] = {"fr": FrenchFormatter, PSEUDO: PseudoFormatter}
+FORMATTERS = {"en": string.Formatter, "fr": FrenchFormatter, PSEUDO: PseudoFormatter}
 
 
 def french(number: str) -> str:

@@ -59,15 +59,15 @@ def lines(number: int, outcome: Outcome) -> list[str]:
     step, problem = outcome.step, outcome.problem
     if problem is None:
         return [_("step {number}, {name}: right", number=number, name=step.name)]
-    told = [_("step {number}, {name}: not yet", number=number, name=step.name)]
+    lines = [_("step {number}, {name}: not yet", number=number, name=step.name)]
     if problem.get("whole"):
-        told.append(_("    the file does not run, so no step can be checked"))
+        lines.append(_("    the file does not run, so no step can be checked"))
     if problem.get("call"):
-        told.append(_("    call: {call}", call=problem["call"]))
-    told.append(_("    found: {found}", found=problem["found"]))
-    told.append(_("    expected: {expected}", expected=problem["expected"] or step.returns))
-    told.append(_("    hint: {hint}", hint=step.hint))
-    return told
+        lines.append(_("    call: {call}", call=problem["call"]))
+    lines.append(_("    found: {found}", found=problem["found"]))
+    lines.append(_("    expected: {expected}", expected=problem["expected"] or step.returns))
+    lines.append(_("    hint: {hint}", hint=step.hint))
+    return lines
 
 
 def main(argv: Sequence[str] | None = None) -> int:

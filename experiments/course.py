@@ -26,9 +26,9 @@ from balancier import _
 from experiments.common.catalog import EXPERIMENTS, LESSONS, duration
 from experiments.common.command import command_line, run_command
 from experiments.common.flags import JOBS, at_least, one_of
-from experiments.common.page import block
+from experiments.common.page import block, localize_table
 from experiments.common.parallel import Job, ProgressBar, Schedule
-from experiments.common.runs import console, localize_table, make_folder, publish, show, write_json
+from experiments.common.runs import console, make_folder, publish, show, write_json
 
 TOLERANCE = 1e-3  # relative change from which a number has moved
 NOT_COMPARED = re.compile("second|time|memory|speed|per_s")  # keys of what depends on how busy the machine is

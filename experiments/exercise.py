@@ -49,8 +49,8 @@ def exercise(flags: Exercise) -> None:
     write(path, with_gaps(chosen), flags.notebook, flags.overwrite)
     count = len(chosen.steps)
     names = {"path": path, "id": chosen.name, "title": chosen.title}
-    told = _("{path}: exercise {id}, {title}, in {count} steps", count=count, **names)
-    console.print(told, highlight=False, soft_wrap=True)
+    words = _("{path}: exercise {id}, {title}, in {count} steps", count=count, **names)
+    console.print(words, highlight=False, soft_wrap=True)
     shown = chosen.name + ("" if flags.out is None else f" {path}")
     console.print(_("Next: fill the gaps, then balancier check {command}", command=shown), highlight=False)
 

@@ -27,8 +27,9 @@ from balancier import _
 from experiments.common.command import run_command
 from experiments.common.environments import env_flag
 from experiments.common.flags import UsageError, at_least
+from experiments.common.page import localize_table
 from experiments.common.parallel import duration
-from experiments.common.runs import console, find_latest, localize_table, write_json
+from experiments.common.runs import console, find_latest, write_json
 from experiments.common.trained import load
 from experiments.train import shown
 

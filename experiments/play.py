@@ -37,7 +37,7 @@ from experiments.common.flags import UsageError, above, at_least, flag_name
 from experiments.common.foreign_play import open_foreign, play_foreign
 from experiments.common.players import OPTIMUM, optimum_of, our_pendulum
 from experiments.common.recording import need_display
-from experiments.common.runs import console, localize
+from experiments.common.runs import console
 from experiments.common.trained import load
 from experiments.train import shown
 
@@ -335,7 +335,7 @@ def finish(rounds: Sequence[Round], card: Path | None) -> None:
     path = card or Path(f"balancier-card-{datetime.now():%Y%m%d-%H%M%S}.png")
     content = io.BytesIO()
     figure = card_figure(rounds)
-    localize(figure)
+    plotting.localize(figure)
     figure.savefig(content, format="png")
     balancier.write_file(path, content.getvalue())
     console.print(_("{verdict}; {path}", verdict=verdict(rounds), path=path), highlight=False)

@@ -63,7 +63,8 @@ from experiments.common.training import (
 from experiments.common.training import forecast as training_seconds
 
 FACTORS = 0.1, 1.0, 10.0  # of the tuned learning rate, where no values are given
-SHOWN = N_("learning rate"), N_("gamma"), N_("entropy weight"), N_("gae lambda")  # hyper-parameters that may differ
+# For the catalog: the words of the hyper-parameters that may differ from seed to seed.
+SHOWN = N_("learning rate"), N_("gamma"), N_("entropy weight"), N_("gae lambda")
 Point = dict[str, float]  # one value of each hyper-parameter given
 Grid = dict[str, tuple[float, ...]]
 

@@ -33,13 +33,14 @@ def outside(text: str) -> str:
     depth, kept = 0, []
     for sign in text:
         depth += (sign == "⟦") - (sign == "⟧")
-        kept.append(sign if depth <= 0 and sign not in "⟦⟧" else " ")
-        depth = max(depth, 0) if sign != "⟦" else depth
+        kept.append(" " if depth or sign in "⟦⟧" else sign)
     return "".join(kept)
 
 
 def untranslated(text: str, names: tuple[str, ...] = ()) -> list[str]:
     """The words that stand outside of all brackets and are no names."""
+    if text.count("⟦") != text.count("⟧"):
+        return ["found a bracket without its other, which would hide what follows"]
     text = re.sub(r"[╭╮╰╯│─━┏┓┗┛┃┡┩┠┨├┤┼┬┴]+", " ", text)
     words = re.findall(r"[^\W\d_]{2,}", CODE.sub(" ", outside(text)))
     return [word for word in words if word not in NAMES.split() and word not in names]

@@ -341,10 +341,8 @@ class Window:
 
     def fill_screen(self) -> None:
         """Full screen, or back. On the first screen of X11 by hand, because SDL needs a window manager for it."""
-        window, by_hand = (
-            self.window,
-            pygame.display.get_driver() == "x11" and getattr(self.window, "display_index", 0) == 0,
-        )
+        window = self.window
+        by_hand = pygame.display.get_driver() == "x11" and getattr(window, "display_index", 0) == 0
         if self.place is None:
             self.place = window.position, window.size
             if by_hand:

@@ -28,8 +28,7 @@ def open_foreign(env_id: str, kwargs: dict[str, Any], flag: str) -> tuple[gym.En
         modes = render_modes(Player(env_id, None, env_id, kwargs))
         if "rgb_array" not in modes:
             found = f"found {env_id}, which draws no frames (render_modes: {', '.join(modes) or 'none'})"
-            expected = "an environment with rgb_array" if modes else "an environment with rgb_array or human"
-            raise UsageError(f"{flag}: {found}, expected {expected}")
+            raise UsageError(f"{flag}: {found}, expected an environment with rgb_array")
         env = gym.make(spec, disable_env_checker=True, render_mode="rgb_array", **kwargs)
     except UsageError:
         raise

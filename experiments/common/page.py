@@ -18,7 +18,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from balancier import _, language
+from balancier import _, decimals, language
 
 STYLE = """
 body { margin: 0; background: #fff; color: #1a1a1a; font: 1.15rem/1.5 system-ui, sans-serif; }
@@ -165,6 +165,18 @@ def block(content: RenderableType) -> str:
     lines += ["<tbody>", *(cells(row, "td") for row in rows), "</tbody>"]
     below = f"<p>{escape(plain(content.caption))}</p>" if content.caption else ""
     return "<table>\n" + "\n".join(lines) + f"\n</table>{below}"
+
+
+def localize_table(content: RenderableType | None) -> None:
+    """Write the decimals in the cells of tables as the user's language writes them."""
+    if isinstance(content, Group):
+        for part in content.renderables:
+            localize_table(part)
+    if isinstance(content, Table):
+        for column in content.columns:
+            for part in column._cells:
+                localize_table(part)
+            column._cells = [decimals(cell) if isinstance(cell, str) else cell for cell in column._cells]
 
 
 def cells(values: Sequence[RenderableType], tag: str) -> str:

@@ -132,11 +132,14 @@ class ProgressBar:
         done, now = self.pace.marks[-1]
         left = (self.total - done) * self.pace.seconds() if left is None else left
         ended = done >= self.total * (1 - 1e-9)
+        due = done - self.printed >= self.total / 10 or (ended and self.printed < self.total * (1 - 1e-9))
+        is_printed = due and (self.bar is None or (self.printed == 0 and not ended))
+        if self.bar is None and not is_printed:
+            return
         words = "" if ended else _("about {time} left", time=duration(left + self.afterwards))
         if self.bar is not None:
             self.bar.update(self.task, advance=amount, description=description or self.description, left=words)
-        due = done - self.printed >= self.total / 10 or (ended and self.printed < self.total * (1 - 1e-9))
-        if due and (self.bar is None or (self.printed == 0 and not ended)):
+        if is_printed:
             self.printed = done
             what, share, seconds = description or self.description, done / self.total, now - self.pace.began
             line = _("{what}: {share:4.0%} after {seconds:.0f} s", what=what, share=share, seconds=seconds)
@@ -189,7 +192,7 @@ def run_parallel(
     work: Work[ResultType],
     jobs: Sequence[Job],
     processes: int | None = None,
-    description: str = "",
+    description: str = _("training"),
     finished: "dict[Job, ResultType | Failure] | None" = None,
     kinds: Collection[type] = (),
 ) -> list[ResultType]:
@@ -239,7 +242,7 @@ def run_jobs(
         console.print(line, highlight=False)
     waiting = [job for job in jobs if job not in finished]
     if waiting:
-        with ProgressBar(sum(job.cost for job in waiting), description or _("training")) as progress:
+        with ProgressBar(sum(job.cost for job in waiting), description) as progress:
             schedule = Schedule(waiting, processes, progress)
             workers = cluster or (Here(schedule, waiting) if processes == 1 else Processes(processes))
             submit_all(work, waiting, workers, schedule, keep)
@@ -485,7 +488,7 @@ def run_all(
     """
     finished: dict[Job, ResultType | Failure] = {}
     try:
-        run_jobs(work, jobs, processes, "", finished, kinds)
+        run_jobs(work, jobs, processes, _("training"), finished, kinds)
     except KeyboardInterrupt:
         if not finished:
             raise

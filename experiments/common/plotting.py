@@ -8,7 +8,10 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import Formatter
 
+from balancier import decimals, language
 from experiments.common.statistics import confidence_interval, interquartile_mean
 
 # Okabe and Ito's palette, which the color-blind can tell apart.
@@ -91,3 +94,38 @@ def iqm_band(axes: Axes, x: Sequence[float], values: np.ndarray, label: str, col
     """The interquartile mean over the seeds of values (T, S), with the band of its 95 % interval."""
     low, high = np.array([confidence_interval(row) for row in values]).T
     band(axes, x, low, interquartile_mean(values), high, label, color, **style)
+
+
+class LocalDecimals(Formatter):
+    """The marks at an axis as another formatter writes them, in the user's language."""
+
+    def __init__(self, formatter: Formatter):
+        self.formatter = formatter
+
+    def set_axis(self, axis: Any) -> None:
+        super().set_axis(axis)
+        self.formatter.set_axis(axis)
+
+    def set_locs(self, locs: Any) -> None:
+        self.formatter.set_locs(locs)
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return decimals(self.formatter(x, pos))
+
+    def format_ticks(self, values: Any) -> list[str]:
+        return [decimals(text) for text in self.formatter.format_ticks(values)]
+
+    def get_offset(self) -> str:
+        return decimals(self.formatter.get_offset())
+
+
+def localize(figure: Figure) -> None:
+    """Write the numbers of a figure as the user's language writes them."""
+    if language() == "en":
+        return
+    for text in figure.findobj(Text):
+        text.set_text(decimals(text.get_text()))
+    for axis in (axis for axes in figure.axes for axis in axes._axis_map.values()):
+        for which in (axis.major, axis.minor):
+            if which.formatter is not None and not isinstance(which.formatter, LocalDecimals):
+                which.formatter = LocalDecimals(which.formatter)

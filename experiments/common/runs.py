@@ -23,16 +23,14 @@ import numpy as np
 import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.ticker import Formatter
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 import balancier
 from agents.common import checkpoint, pages
-from balancier import _, decimals, language
+from balancier import _
 from experiments.common.flags import Flags, UsageError
-from experiments.common.page import Page, document, section
+from experiments.common.page import Page, document, localize_table, section
+from experiments.common.plotting import localize
 
 CONFIG, RESULT, METRICS, PARTS_FOLDER = "config.json", "result.json", "metrics.csv", "parts"
 COLUMNS = ["step", "seed", "metric", "value"]  # of metrics.csv
@@ -220,53 +218,6 @@ def publish(name: str, folder: Path, body: str, latest: bool) -> Path:
     if latest:
         link_latest(folder)
     return page
-
-
-class LocalDecimals(Formatter):
-    """The marks at an axis as another formatter writes them, in the user's language."""
-
-    def __init__(self, formatter: Formatter):
-        self.formatter = formatter
-
-    def set_axis(self, axis: Any) -> None:
-        super().set_axis(axis)
-        self.formatter.set_axis(axis)
-
-    def set_locs(self, locs: Any) -> None:
-        self.formatter.set_locs(locs)
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        return decimals(self.formatter(x, pos))
-
-    def format_ticks(self, values: Any) -> list[str]:
-        return [decimals(text) for text in self.formatter.format_ticks(values)]
-
-    def get_offset(self) -> str:
-        return decimals(self.formatter.get_offset())
-
-
-def localize(figure: Figure) -> None:
-    """Write the numbers of a figure as the user's language writes them."""
-    if language() == "en":
-        return
-    for text in figure.findobj(Text):
-        text.set_text(decimals(text.get_text()))
-    for axis in (axis for axes in figure.axes for axis in axes._axis_map.values()):
-        for which in (axis.major, axis.minor):
-            if which.formatter is not None and not isinstance(which.formatter, LocalDecimals):
-                which.formatter = LocalDecimals(which.formatter)
-
-
-def localize_table(content: RenderableType | None) -> None:
-    """The same for the cells of tables."""
-    if isinstance(content, Group):
-        for part in content.renderables:
-            localize_table(part)
-    if isinstance(content, Table):
-        for column in content.columns:
-            for part in column._cells:
-                localize_table(part)
-            column._cells = [decimals(cell) if isinstance(cell, str) else cell for cell in column._cells]
 
 
 def image(figure: Figure, kind: str) -> bytes:

@@ -82,8 +82,8 @@ def with_gaps(exercise: Exercise) -> str:
         "Fill the gaps: replace each `raise NotImplementedError`.\nThen `balancier check {id}` says what is right.",
         id=exercise.name,
     )
-    told = "".join(f"# {line}\n" for line in lines.splitlines())
-    return GAP.sub(gap, translated(read_source(exercise))).replace("\n\n# %%\n", f"\n#\n{told}\n# %%\n", 1)
+    head = "".join(f"# {line}\n" for line in lines.splitlines())
+    return GAP.sub(gap, translated(read_source(exercise))).replace("\n\n# %%\n", f"\n#\n{head}\n# %%\n", 1)
 
 
 def solution(exercise: Exercise) -> str:

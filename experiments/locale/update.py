@@ -16,7 +16,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from experiments.common.catalog import EXPERIMENTS
-from experiments.common.command import texts_of
+from experiments.common.help import texts_of
 from experiments.exercises.sources import EXERCISES, read_source, texts
 
 HERE = Path(__file__).resolve().parent

@@ -167,10 +167,10 @@ def test_what_cannot_be_played_is_refused_in_one_line(flags, words, capsys):
 
 def test_an_agent_whose_environment_draws_nothing_is_refused_as_by_watch(tmp_path, capsys):
     agents.PPO("balancier/Recall-v0", seeds=1).save(tmp_path / "agent.safetensors")
-    for main, flags in ((play.main, ["--alone"]), (watch.main, [])):
+    for main, flags, modes in ((play.main, ["--alone"], "rgb_array"), (watch.main, [], "rgb_array or human")):
         assert main([str(tmp_path), *flags]) == 2
         found = "run: found balancier/Recall-v0, which draws no frames (render_modes: none)"
-        assert f"{found}, expected an environment with rgb_array or human\n" in capsys.readouterr().err
+        assert f"{found}, expected an environment with {modes}\n" in capsys.readouterr().err
 
 
 def test_without_a_screen_one_line_names_the_gif(monkeypatch, capsys):
