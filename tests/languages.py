@@ -39,6 +39,7 @@ def outside(text: str) -> str:
 
 def untranslated(text: str, names: tuple[str, ...] = ()) -> list[str]:
     """The words that stand outside of all brackets and are no names."""
+    text = re.sub(r"⟦([^⟦⟧]*)…", r"⟦\1⟧", text)  # a cell that was too narrow
     if text.count("⟦") != text.count("⟧"):
         return ["found a bracket without its other, which would hide what follows"]
     text = re.sub(r"[╭╮╰╯│─━┏┓┗┛┃┡┩┠┨├┤┼┬┴]+", " ", text)
