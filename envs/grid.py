@@ -72,7 +72,8 @@ def pendulum_grid(num_angles: int, num_speeds: int, num_torques: int, pendulum: 
     """The decision process of a fixed pendulum, by default Gymnasium's, on a grid of that size.
 
     Raises:
-        ValueError: for fewer than two angles, speeds or torques, and for a parameter that is a range.
+        ValueError: for fewer than two angles, speeds or torques, and for a parameter that is a range,
+            a delay or noise.
     """
     points = whole(2, 10_000)
     check(num_angles=(num_angles, points), num_speeds=(num_speeds, points), num_torques=(num_torques, points))

@@ -30,7 +30,7 @@ import balancier
 from envs.cache import cache_folder
 from envs.grid import bilinear
 from envs.pendulum import START_RANGE, PendulumBase, PendulumVectorEnv
-from envs.physics import Pendulum, fixed, reward, transition
+from envs.physics import HIDING, Pendulum, fixed, reward, transition
 
 NUM_TORQUES = 41  # of a pendulum whose torque is continuous; 5 torques already come within 0.2 of it
 GRIDS = ((100, 61), (200, 121), (400, 241), (800, 481))  # angles x speeds; the next one while the value changes
@@ -183,7 +183,7 @@ def optimum(*, num_torques: int | None = None, num_steps: int = 200, **parameter
 
     Raises:
         TypeError: for parameters that no pendulum has.
-        ValueError: for values that no pendulum has, or that are ranges.
+        ValueError: for values that no pendulum has, or that are ranges, and for a delay or noise.
     """
     pendulum = fixed(PendulumBase("state", num_torques, parameters).pendulum)
     torques = even_torques(pendulum, num_torques) if num_torques else spread_torques(pendulum)
@@ -244,9 +244,9 @@ PENDULUM_V1 = "gymnasium.envs.classic_control.pendulum:PendulumEnv"  # Gymnasium
 def optimal_returns(env_id: str, seeds: Sequence[int], **env_kwargs: Any) -> np.ndarray | None:
     """Returns (n,) of the optimum from `reset(seed=seed)` for each seed; None where no optimum is known.
 
-    Known are our pendulums with fixed parameters and a time limit, and Gymnasium's `Pendulum-v1`, unless the finest
-    grid is too coarse for the parameters. The id says nothing: another environment may have one of these names, and a
-    pendulum may be registered under another.
+    Known are our pendulums with fixed parameters and a time limit, without delay and noise, and Gymnasium's
+    `Pendulum-v1`, unless the finest grid is too coarse for the parameters. The id says nothing: another environment may
+    have one of these names, and a pendulum may be registered under another.
     """
     module, _, name = env_id.rpartition(":")
     if module:
@@ -261,7 +261,7 @@ def optimal_returns(env_id: str, seeds: Sequence[int], **env_kwargs: Any) -> np.
     if spec.additional_wrappers or not num_steps or num_steps < 0:
         return None
     batch = PendulumVectorEnv(len(seeds), max_episode_steps=num_steps, **keywords)
-    if batch.pendulum.ranges:
+    if batch.pendulum.ranges or any(getattr(batch.pendulum, name) for name in HIDING):
         return None
     batch.reset(seed=list(seeds))
     best = optimum(num_torques=batch.num_torques, num_steps=num_steps, **asdict(batch.pendulum))

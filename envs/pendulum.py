@@ -33,7 +33,7 @@ START_RANGE = (np.pi, 1.0)  # rad and rad/s: episodes start uniformly within +- 
 RESET_OPTIONS = ("x_init", "y_init", "state")
 PUSH = 2.0  # a hand's, as a multiple of the largest torque
 DRAGGED = 1 / 30  # s between two looks at the hand that holds the bob
-BLOCK = 64  # episodes whose random numbers an environment of a batch draws at once
+BLOCK = 64  # episodes, or noisy observations, whose random numbers an environment of a batch draws at once
 
 
 class PendulumBase:
@@ -46,6 +46,8 @@ class PendulumBase:
     closed: bool
     render_mode: str | None
     drawn: Pendulum  # the episode's parameters
+    commands: np.ndarray  # (..., K), N m: the last torques that the motor was told, the newest first
+    noise: np.ndarray | None = None  # (..., 2): errors of angle and speed now, in standard deviations; None for none
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012
 
     def __init__(self, observation: Observation, num_torques: int | None, parameters: dict, size: Any = None):
@@ -66,6 +68,7 @@ class PendulumBase:
         self.obs_space = Box(-high, high, dtype=np.float32)
         if self.pixels:
             self.obs_space = Box(0, 255, (2 * 3, self.size, self.size), np.uint8)
+        self.num_commands = math.floor(self.pendulum.delayed_steps) + 2 if self.pendulum.delayed_steps else 0
         limit = float(highest["max_torque"])
         self.act_space = Box(-limit, limit, (1,), np.float32) if num_torques is None else Discrete(num_torques)
 
@@ -75,11 +78,29 @@ class PendulumBase:
             longest = self.pendulum.ranges.get("length", (None, None))[1]
             share = None if longest is None else self.drawn.length / longest  # type: ignore[operator]
             return raster.frames(np.stack([self.last_angle, self.angle], -1), share, self.size)
-        obs = np.empty((*np.shape(self.angle), 3 if self.with_speed else 2), np.float32)
-        obs[..., 0], obs[..., 1] = cos_sin(self.angle)
+        angle, speed, pendulum = self.angle, self.speed, self.drawn
+        if self.noise is not None:
+            angle = angle + pendulum.angle_noise * self.noise[..., 0]
+            speed = clip(speed + pendulum.speed_noise * self.noise[..., 1], pendulum.max_speed)
+        obs = np.empty((*np.shape(angle), 3 if self.with_speed else 2), np.float32)
+        obs[..., 0], obs[..., 1] = cos_sin(angle)
         if self.with_speed:
-            obs[..., 2] = self.speed
+            obs[..., 2] = speed
         return obs
+
+    def acting(self, torque: Any) -> Any:
+        """The torque that acts in this step, in which the motor is told `torque`: that of `delay` ago.
+
+        A delay of 2.3 steps takes 0.7 of the torque two steps ago and 0.3 of that three steps ago: their mean over the
+        step.
+        """
+        if not self.num_commands:
+            return torque
+        self.commands = np.concatenate([np.asarray(torque)[..., None], self.commands[..., :-1]], -1)
+        late = np.broadcast_to(self.drawn.delay / self.drawn.dt, np.shape(torque))  # type: ignore[operator]
+        steps = np.floor(late).astype(np.int64)
+        both = np.take_along_axis(self.commands, np.stack([steps, steps + 1], -1), -1)
+        return both[..., 0] + (late - steps) * (both[..., 1] - both[..., 0])
 
     def torque(self, action: Any, shape: tuple[int, ...], pendulum: Pendulum) -> np.ndarray:
         """The torque of an action, clipped; ValueError for an action that is none."""
@@ -130,6 +151,23 @@ class PendulumBase:
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: all but the window, which the copy opens itself."""
         return self.__dict__ | {"viewer": None}
+
+
+def noise_stream(generator: np.random.Generator) -> np.random.Generator:
+    """The stream of an environment's noise, beside that of its starts, which are the same with noise and without."""
+    seeds: Any = generator.bit_generator.seed_seq
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seeds.entropy, spawn_key=(1,))))
+
+
+def normal(uniform: np.ndarray) -> np.ndarray:
+    """Two independent numbers (..., 2) of the standard normal distribution from two (..., 2) in [0, 1).
+
+    The transform of Box and Muller (doi:10.1214/aoms/1177706645). It takes as many random numbers as it gives, so that
+    a stream can be found again at any place.
+    """
+    radius = np.sqrt(-2 * np.log1p(-uniform[..., :1]))
+    turn = 2 * np.pi * uniform[..., 1:]
+    return radius * np.concatenate([np.cos(turn), np.sin(turn)], -1)
 
 
 GYMNASIUM = {"g": "gravity", "m": "mass", "l": "length"}  # what `Pendulum-v1` calls them
@@ -194,9 +232,14 @@ class PendulumEnv(PendulumBase, gym.Env):
     | `mass` | 1 | kg |
     | `gravity` | 10 | m/s^2 |
     | `damping`, viscous | 0 | N m s |
+    | `friction`, Coulomb's, as a smooth sign of the speed | 0 | N m |
     | `max_torque` | 2 | N m |
     | `max_speed` | 8 | rad/s |
     | `dt`, time step | 0.05 | s |
+    | `torque_gain`, torque of the motor over the torque of the action | 1 | |
+    | `delay`, from an action to its torque, at most 100 steps | 0 | s |
+    | `angle_noise`, standard deviation of the angle in an observation | 0 | rad |
+    | `speed_noise`, standard deviation of the speed in an observation | 0 | rad/s |
     | `inertia`, "rod" or "point" | "rod" | |
     | `integrator`, "euler" (semi-implicit) or "rk4" | "euler" | |
     | `observation`, "state", "angle" or "pixels" | "state" | |
@@ -205,6 +248,9 @@ class PendulumEnv(PendulumBase, gym.Env):
     | `render_mode`, "human" or "rgb_array" | None | |
 
     Each number may be a range `(low, high)`. Every episode then draws a new value from it; the values are in `info`.
+
+    The reward is that of the true angle and speed, and of the action's torque. Noise has a random stream of its own, so
+    that an episode starts as it would without. `state` is exact, and so are pixels.
 
     Pixels show a red rod on white, its pivot in the middle, at the nearest of 4,096 angles (`envs.raster.frames`). A
     length that is a range is drawn as a share of the range's upper end; no other parameter can be seen.
@@ -242,6 +288,7 @@ class PendulumEnv(PendulumBase, gym.Env):
         if not self.pendulum.ranges:
             self.drawn = self.pendulum
         self.last_torque, self.closed = 0.0, False
+        self.noise_source: Any = None  # the generator that the noise stands beside
         self.track, self.episodes = Track(), 0  # of the episode, for its pictures; begun so far
 
     @property
@@ -262,6 +309,8 @@ class PendulumEnv(PendulumBase, gym.Env):
         uniform = self.np_random.random(2 + len(self.pendulum.ranges))
         self.angle, self.speed, self.drawn = self.draw_start(uniform, options)
         self.last_angle, self.last_torque = self.angle, 0.0
+        self.commands = np.zeros(self.num_commands)
+        self.draw_noise()
         self.episodes += 1
         if self.render_mode is not None:
             self.track = Track(float(self.drawn.dt))  # type: ignore[arg-type]
@@ -277,14 +326,22 @@ class PendulumEnv(PendulumBase, gym.Env):
             raise ResetNeeded("the pendulum has no state yet; call reset before step")
         torque = self.torque(action, (), self.drawn)
         gain = reward(self.angle, self.speed, torque)
-        self.last_angle = self.angle
+        self.last_angle, torque = self.angle, self.acting(torque)
         self.angle, self.speed = transition(self.angle, self.speed, torque, self.drawn)
+        self.draw_noise()
         self.last_torque = float(torque)
         if self.render_mode is not None:
             self.track.add(self.angle, self.speed, self.last_torque, float(gain))
         if self.render_mode == "human":
             self.show_in_window(float(self.drawn.dt))  # type: ignore[arg-type]
         return self.observe(), gain, False, False, {}
+
+    def draw_noise(self) -> None:
+        """New errors of measurement."""
+        if self.pendulum.noisy:
+            if self.noise_source is not self.np_random:
+                self.noise_source, self.noise_generator = self.np_random, noise_stream(self.np_random)
+            self.noise = normal(self.noise_generator.random(2))
 
     def check_open(self) -> None:
         """Raise ClosedEnvironmentError if the environment, or its window, was closed."""
@@ -368,11 +425,31 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
         self.drawn = self.pendulum
         if self.pendulum.ranges:
             self.drawn = self.pendulum.at({name: np.ones(num_envs) for name in self.pendulum.ranges})
-        self.state_names = ("angle", "speed", "steps", "episodes", *["last_angle"] * self.pixels, "seeds")
+        self.commands = np.zeros((num_envs, self.num_commands))
+        names = ["last_angle"] * self.pixels + ["commands"] * bool(self.num_commands)
+        if self.pendulum.noisy:
+            self.noise, self.noise_block = np.zeros((num_envs, 2)), np.empty((num_envs, BLOCK, 2))
+            self.noise_generators: list[Any] = [None] * num_envs
+            self.measured = np.zeros(num_envs, np.int64)  # observations since the seed was given
+            names.append("measured")
+        self.state_names = ("angle", "speed", "steps", "episodes", *names, "seeds")
 
     def begin_stream(self, index: int) -> None:
         assert self.seeds is not None
         self.generators[index], self.episodes[index] = np_random(int(self.seeds[index]))[0], 0
+        if self.noise is not None:
+            self.noise_generators[index], self.measured[index] = noise_stream(self.generators[index]), 0
+
+    def draw_noise(self, indices: np.ndarray) -> None:
+        """New errors of measurement of these pendulums."""
+        if self.noise is None:
+            return
+        offset = self.measured[indices] % BLOCK
+        for index in indices[offset == 0]:
+            self.noise_generators[index].random(out=self.noise_block[index])
+        self.measured[indices] += 1
+        self.noise = self.noise.copy()
+        self.noise[indices] = normal(self.noise_block[indices, offset])
 
     def begin_episodes(self, indices: np.ndarray, options: dict[str, Any]) -> dict[str, Any]:
         offset = self.episodes[indices] % BLOCK
@@ -382,7 +459,8 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
         angle, speed, drawn = self.draw_start(self.block[indices, offset], options)
         self.angle, self.last_angle, self.speed = self.angle.copy(), self.last_angle.copy(), self.speed.copy()
         self.angle[indices], self.last_angle[indices], self.speed[indices] = angle, angle, speed
-        self.last_torque[indices] = 0.0
+        self.last_torque[indices] = self.commands[indices] = 0.0
+        self.draw_noise(indices)
         for index in indices if self.tracks else ():
             self.tracks[index].clear()
         if not self.pendulum.ranges:
@@ -399,8 +477,10 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
     def advance(self, actions: Any) -> np.ndarray:
         torque = self.torque(actions, self.batch_shape, self.drawn)
         rewards = reward(self.angle, self.speed, torque)
-        self.last_angle = self.angle
+        self.last_angle, torque = self.angle, self.acting(torque)
         self.angle, self.speed = transition(self.angle, self.speed, torque, self.drawn)
+        if self.noise is not None:  # those whose episode is over only begin their next one
+            self.draw_noise(np.flatnonzero(self.steps < self.max_episode_steps))
         self.last_torque = torque
         return rewards
 
@@ -442,7 +522,13 @@ class PendulumVectorEnv(PendulumBase, IndependentVectorEnv):
     def restore_episodes(self, state: dict[str, np.ndarray]) -> None:
         self.drawn = self.pendulum.at({name: np.array(state[name]) for name in self.pendulum.ranges})
         # The current block of random numbers begins after all earlier blocks; PCG64 jumps there.
-        for index, episodes in enumerate(self.episodes):
-            if episodes:
-                self.generators[index].bit_generator.advance((int(episodes) - 1) // BLOCK * self.block[index].size)
-                self.generators[index].random(out=self.block[index])
+        streams = [(self.generators, self.episodes, self.block)]
+        if self.noise is not None:
+            streams.append((self.noise_generators, self.measured, self.noise_block))
+        for generators, counts, blocks in streams:
+            for generator, count, block in zip(generators, counts.tolist(), blocks, strict=True):
+                if count:
+                    generator.bit_generator.advance((count - 1) // BLOCK * block.size)
+                    generator.random(out=block)
+        if self.noise is not None:
+            self.noise = normal(self.noise_block[np.arange(self.num_envs), (self.measured - 1) % BLOCK])

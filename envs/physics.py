@@ -25,6 +25,7 @@ class Pendulum:
     """Parameters in SI units; the defaults are those of Gymnasium's `Pendulum-v1`.
 
     A number may also be a range `(low, high)`, from which every episode draws its own value, or an array of values.
+    Delay and noise are the environments' part: the equations below know neither.
 
     Raises:
         ValueError: for a value that no pendulum has, and for a range whose lower end is not the first.
@@ -34,9 +35,14 @@ class Pendulum:
     mass: float | Range = 1.0  # kg
     gravity: float | Range = 10.0  # m/s^2
     damping: float | Range = 0.0  # viscous, N m s
+    friction: float | Range = 0.0  # Coulomb's, N m: against the motion, and as large at every speed
     max_torque: float | Range = 2.0  # N m, torques are clipped to it
     max_speed: float | Range = 8.0  # rad/s, speeds are clipped to it
     dt: float | Range = 0.05  # s, one step
+    torque_gain: float | Range = 1.0  # torque of the motor over the torque that it is told
+    delay: float | Range = 0.0  # s, from a torque that is told to its effect; at most 100 steps
+    angle_noise: float | Range = 0.0  # rad, standard deviation of a measurement
+    speed_noise: float | Range = 0.0  # rad/s, the same
     inertia: Inertia = "rod"  # of a uniform rod, m l^2 / 3 with its weight at l / 2, or of a point mass, m l^2
     integrator: Integrator = "euler"  # semi-implicit Euler (Gymnasium's) or the classical Runge-Kutta method
 
@@ -46,12 +52,24 @@ class Pendulum:
         for name, choices in (("inertia", get_args(Inertia)), ("integrator", get_args(Integrator))):
             if (value := getattr(self, name)) not in choices:
                 raise ValueError(f"{name}: found {value!r}, expected {' or '.join(map(repr, choices))}")
+        if self.delayed_steps > MOST_DELAYED:
+            raise ValueError(f"delay: found {shown(self.delay)}, expected at most {MOST_DELAYED} steps of dt")
 
     @property
     def ranges(self) -> dict[str, Range]:
         """The parameters that every episode draws anew."""
         values = {name: getattr(self, name) for name in NUMBERS}
         return {name: value for name, value in values.items() if isinstance(value, tuple | list)}  # type: ignore[misc]
+
+    @property
+    def delayed_steps(self) -> float:
+        """The longest delay over the shortest step."""
+        return float(np.asarray(self.delay).max() / np.asarray(self.dt).min())
+
+    @property
+    def noisy(self) -> bool:
+        """Whether measurements have an error."""
+        return bool(np.asarray(self.angle_noise).any() or np.asarray(self.speed_noise).any())
 
     def draw(self, uniform: Array) -> "Pendulum":
         """The pendulum whose ranges are replaced by values; `uniform` (..., number of ranges) lies in [0, 1)."""
@@ -91,6 +109,10 @@ class Pendulum:
 
 
 NUMBERS = [field.name for field in fields(Pendulum) if field.name not in ("inertia", "integrator")]
+OFF = "damping", "friction", "delay", "angle_noise", "speed_noise"  # which may be 0
+HIDING = "delay", "angle_noise", "speed_noise"
+FRICTION_SPEED = 0.1  # rad/s: at this speed friction has three quarters of its size; at rest there is none
+MOST_DELAYED = 100  # steps that a torque may be late
 EXTREME = 1e6  # the largest parameter, in its unit
 TURN = 2 * math.pi
 MANY = 256  # numbers: from here on the work in an array takes longer than the calls
@@ -105,7 +127,7 @@ def _check_number(name: str, value: Any) -> None:
     if isinstance(value, np.ndarray | torch.Tensor):
         return  # drawn from a range that was checked
     ends = tuple(value) if isinstance(value, tuple | list) else (value, value)
-    zero_allowed = name == "damping"
+    zero_allowed = name in OFF
     expected = "a number of at least 0" if zero_allowed else "a number above 0"
     numbers = all(map(is_number, ends))
     if len(ends) != 2 or not numbers or not all(-MOST <= end <= MOST for end in ends):
@@ -193,12 +215,26 @@ def square(x: Array) -> Array:
 
 
 def acceleration(angle: Array, speed: Array, torque: Array, pendulum: Pendulum) -> Array:
-    """Angular acceleration, rad/s^2: I a = (weight) sin(angle) + torque - damping * speed."""
+    """Angular acceleration, rad/s^2.
+
+        I a = (weight) sin(angle) + torque_gain torque - damping speed - friction tanh(speed / FRICTION_SPEED)
+
+    The hyperbolic tangent stands for the sign of the speed, which jumps where the pendulum turns around.
+    """
     per_sine, per_torque = pendulum.gains
+    if not is_number_of(pendulum.torque_gain, 1):  # what is off spares large batches its passes over memory
+        torque = pendulum.torque_gain * torque
     result = per_sine * sin(angle) + per_torque * torque
-    if isinstance(pendulum.damping, int | float) and pendulum.damping == 0:
-        return result  # spares large batches two passes over memory
-    return result - (per_torque * pendulum.damping) * speed
+    if not is_number_of(pendulum.damping, 0):
+        result = result - (per_torque * pendulum.damping) * speed
+    if not is_number_of(pendulum.friction, 0):
+        result = result - (per_torque * pendulum.friction) * namespace(speed).tanh(speed / FRICTION_SPEED)
+    return result
+
+
+def is_number_of(value: Any, number: float) -> bool:
+    """Whether a parameter is this one number, and no array."""
+    return isinstance(value, int | float) and value == number
 
 
 def transition(angle: Array, speed: Array, torque: Array, pendulum: Pendulum) -> tuple[Array, Array]:
@@ -240,8 +276,14 @@ def energy(angle: Array, speed: Array, pendulum: Pendulum) -> Array:
 
 
 def fixed(pendulum: Pendulum) -> Pendulum:
-    """The same pendulum; ValueError if a parameter is a range."""
+    """The same pendulum; ValueError if a parameter is a range, or if there is a delay or noise.
+
+    With a delay or noise, angle and speed as they are observed do not say what comes next.
+    """
     if pendulum.ranges:
         name, value = next(iter(pendulum.ranges.items()))
         raise ValueError(f"{name}: found the range {value!r}, expected one number (a fixed pendulum)")
+    for name in HIDING:
+        if value := getattr(pendulum, name):
+            raise ValueError(f"{name}: found {value:g}, expected 0: this takes neither delay nor noise into account")
     return replace(pendulum)

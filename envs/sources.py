@@ -126,7 +126,8 @@ def sequence(num_steps: int = 50, **parameters: Any) -> Source:
 def draw_swings(pendulum: Pendulum, num_steps: int, generator: np.random.Generator, count: int):
     """Angles (count, num_steps), rad from the bottom, of pendulums that swing freely.
 
-    Returns them, and the first speeds (rad/s) and the parameters that were drawn by their names, (count,) each.
+    They are measured, with the pendulum's noise. Returns them, and the first speeds (rad/s) and the parameters that
+    were drawn by their names, (count,) each.
     """
     uniform = torch.from_numpy(generator.random((count, 2 + len(pendulum.ranges))))  # torch's sine is the fastest
     drawn = pendulum.draw(uniform[:, 2:]) if pendulum.ranges else pendulum
@@ -136,7 +137,11 @@ def draw_swings(pendulum: Pendulum, num_steps: int, generator: np.random.Generat
         angle, speed = transition(angle, speed, 0.0, drawn)
         angles.append(angle)
     parameters = {name: getattr(drawn, name).numpy() for name in pendulum.ranges}
-    return (torch.stack(angles, 1) - np.pi).numpy(), {"speed": first_speed.numpy()} | parameters
+    series = (torch.stack(angles, 1) - np.pi).numpy()
+    if pendulum.noisy:
+        noise = drawn.angle_noise * torch.from_numpy(generator.standard_normal((num_steps, count)))
+        series = series + noise.T.numpy()
+    return series, {"speed": first_speed.numpy()} | parameters
 
 
 def _draw_sequence(pendulum: Pendulum, num_steps: int, generator: np.random.Generator, count: int):

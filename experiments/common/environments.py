@@ -37,12 +37,22 @@ class PendulumFlags:
     """m/s^2 (default: 10)"""
     damping: Numbers = None
     """Viscous friction, N m s (default: 0)"""
+    friction: Numbers = None
+    """Coulomb friction, N m (default: 0)"""
     max_torque: Numbers = None
     """Of the motor, N m (default: 2)"""
     max_speed: Numbers = None
     """rad/s (default: 8)"""
     dt: Numbers = None
     """One step, s (default: 0.05)"""
+    torque_gain: Numbers = None
+    """Torque of the motor over the torque of an action (default: 1)"""
+    delay: Numbers = None
+    """Time from an action to its torque, s (default: 0)"""
+    angle_noise: Numbers = None
+    """Standard deviation of the measured angle, rad (default: 0)"""
+    speed_noise: Numbers = None
+    """Standard deviation of the measured speed, rad/s (default: 0)"""
     inertia: Annotated[Literal["rod", "point"] | None, tyro.conf.arg(metavar="rod|point", help_behavior_hint="")] = None
     """Of a uniform rod, or of a point mass at its end (default: rod)"""
     integrator: Annotated[Literal["euler", "rk4"] | None, tyro.conf.arg(metavar="euler|rk4", help_behavior_hint="")] = (

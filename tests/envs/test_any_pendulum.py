@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import envs  # noqa: F401  registers the pendulum
-from envs.physics import NUMBERS, wrap
+from envs.physics import MOST_DELAYED, NUMBERS, OFF, wrap
 
 IDS = ["balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"]
-LEAST = {"length": 1e-6, "mass": 1e-6, "damping": 0.0}  # the least that is taken; of the others any number above 0
+LEAST = {"length": 1e-6, "mass": 1e-6} | dict.fromkeys(OFF, 0.0)  # that is taken; of the others any number above 0
 USUAL = {"length": (0.1, 5), "mass": (0.1, 5), "gravity": (0.1, 30), "damping": (0, 2), "max_torque": (0.1, 20),
-         "max_speed": (0.1, 30), "dt": (1e-3, 0.2)}  # fmt: skip
+         "max_speed": (0.1, 30), "dt": (1e-3, 0.2), "friction": (0, 0.5), "torque_gain": (0.5, 1.5), "delay": (0, 0.2),
+         "angle_noise": (0, 0.1), "speed_noise": (0, 0.5)}  # fmt: skip
 
 
 def parameters(usual=False):
@@ -29,7 +30,15 @@ def parameters(usual=False):
         return value | st.tuples(value, value).map(lambda pair: tuple(sorted(pair)))
 
     choices = {"inertia": st.sampled_from(["rod", "point"]), "integrator": st.sampled_from(["euler", "rk4"])}
-    return st.fixed_dictionaries({}, optional={name: numbers(name) for name in NUMBERS} | choices)
+    return st.fixed_dictionaries({}, optional={name: numbers(name) for name in NUMBERS} | choices).map(in_time)
+
+
+def in_time(keywords):
+    """With no more delay than is taken."""
+    most = MOST_DELAYED * np.min(keywords.get("dt", 0.05)) * (1 - 1e-12)
+    late = keywords.get("delay", 0.0)
+    late = tuple(min(end, most) for end in late) if isinstance(late, tuple) else min(late, most)
+    return keywords | {"delay": late} if "delay" in keywords else keywords
 
 
 def actions(env_id, count):

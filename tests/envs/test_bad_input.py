@@ -58,9 +58,11 @@ def test_starts_of_the_pendulum_are_finite(make):
 
 
 NO_NUMBER = (-1, NAN, INF, "a", None, True, [], [1], [1, 2, 3], [2, 1], [1, NAN], 1j, np.ones(3), 1e300, 10**400, {})
-NUMBERS = "length", "mass", "gravity", "damping", "max_torque", "max_speed", "dt"
+NUMBERS = ("length", "mass", "gravity", "damping", "friction", "max_torque", "max_speed", "dt", "torque_gain",
+           "delay", "angle_noise", "speed_noise")  # fmt: skip
 PARAMETERS: dict = {name: (*NO_NUMBER, "12", b"ab", [True, 2]) for name in NUMBERS}
 PARAMETERS["length"] += (0, 1e-300)
+PARAMETERS["delay"] += (5.1, (0, 5.1))  # more than a hundred steps
 PARAMETERS |= {
     "inertia": ("x", None, 3, []),
     "integrator": ("x", None, {}),

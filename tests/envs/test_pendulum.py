@@ -13,6 +13,13 @@ import envs
 
 IDS = ["balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"]
 RANGES = {"length": (0.5, 2.0), "damping": (0.0, 0.5), "mass": (1, 3)}
+REAL = {
+    "friction": (0.0, 0.3),
+    "torque_gain": (0.8, 1.2),
+    "delay": (0.0, 0.13),
+    "angle_noise": 0.05,
+    "speed_noise": (0, 1),
+}
 
 
 def make_batch(env_id, num_envs, **kwargs):
@@ -45,7 +52,7 @@ def test_a_batch_is_gymnasiums_to_the_last_bit(mode):
 
 @pytest.mark.parametrize("mode", AutoresetMode)
 @pytest.mark.parametrize("env_id", IDS)
-@pytest.mark.parametrize("parameters", [{}, RANGES])
+@pytest.mark.parametrize("parameters", [{}, RANGES, REAL], ids=["fixed", "ranges", "real"])
 def test_a_batch_is_its_scalar_environments(env_id, mode, parameters):
     """Gymnasium's own SyncVectorEnv over our scalar environment says what each mode means."""
     seeds, steps = [5, 2**63 + 1, 7], 95
@@ -86,10 +93,11 @@ def test_many_episodes_of_a_batch_are_those_of_the_scalar_environment():
         expected, _ = single.reset()
 
 
+@pytest.mark.parametrize("parameters", [RANGES, REAL], ids=["ranges", "real"])
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_a_restored_batch_goes_on_as_if_nothing_had_happened(mode):
+def test_a_restored_batch_goes_on_as_if_nothing_had_happened(mode, parameters):
     def make():
-        return make_batch(IDS[0], 3, max_episode_steps=7, autoreset_mode=mode, **RANGES)
+        return make_batch(IDS[0], 3, max_episode_steps=7, autoreset_mode=mode, **parameters)
 
     def go(batch, steps):
         seen = []
@@ -109,6 +117,57 @@ def test_a_restored_batch_goes_on_as_if_nothing_had_happened(mode):
     other.reset(seed=0)
     other.set_state(state)
     np.testing.assert_array_equal(go(single, range(500, 1000)), go(other, range(500, 1000)))
+
+
+def test_a_late_torque_acts_as_one_that_was_told_later():
+    """0.13 s are 2.6 steps: 0.4 of the torque two steps ago and 0.6 of that three steps ago."""
+    late, prompt = gym.make(IDS[0], delay=0.13), gym.make(IDS[0])
+    options = {"state": np.array([2.0, -1.0])}
+    late.reset(options=options)
+    prompt.reset(options=options)
+    told = np.random.default_rng(0).uniform(-2, 2, 20)
+    acts = 0.4 * np.concatenate([[0, 0], told])[:20] + 0.6 * np.concatenate([[0, 0, 0], told])[:20]
+    for one, other in zip(told, acts, strict=True):
+        obs, reward, *_ = late.step(np.array([one]))
+        angle, speed = prompt.unwrapped.state
+        assert reward == pytest.approx(
+            -(((angle + np.pi) % (2 * np.pi) - np.pi) ** 2 + 0.1 * speed**2 + 0.001 * one**2)
+        )
+        np.testing.assert_allclose(obs, prompt.step(np.array([other]))[0], atol=1e-6)
+        assert late.unwrapped.last_torque == pytest.approx(other)
+    late.reset(options=options)  # nothing of the last episode acts in this one
+    late.step(np.array([2.0]))
+    assert late.unwrapped.last_torque == 0
+
+
+def test_noise_has_the_deviations_asked_for_and_changes_nothing_else():
+    exact = make_batch(IDS[0], 500)
+    noisy = make_batch(IDS[0], 500, angle_noise=0.02, speed_noise=0.3)
+    exact.reset(seed=3)
+    noisy.reset(seed=3)
+    errors = []
+    for _ in range(100):
+        obs, reward, *_ = noisy.step(np.zeros((500, 1), np.float32))
+        truth, expected, *_ = exact.step(np.zeros((500, 1), np.float32))
+        np.testing.assert_array_equal(reward, expected)
+        np.testing.assert_array_equal(noisy.unwrapped.state, exact.unwrapped.state)
+        turned = np.arctan2(obs[:, 1] * truth[:, 0] - obs[:, 0] * truth[:, 1], (obs[:, :2] * truth[:, :2]).sum(1))
+        errors.append(np.stack([turned, obs[:, 2] - truth[:, 2]]))
+    angle, speed = np.concatenate(errors, 1)
+    for error, deviation in ((angle, 0.02), (speed, 0.3)):
+        assert error.std() == pytest.approx(deviation, rel=0.02)
+        assert abs(error.mean()) < 4 * deviation / np.sqrt(len(error))
+        assert (np.abs(error) < deviation).mean() == pytest.approx(0.6827, abs=0.01)  # normal
+    assert abs(np.corrcoef(angle, speed)[0, 1]) < 0.02
+
+
+def test_a_picture_of_a_noisy_pendulum_does_not_move_its_noise():
+    env, other = (gym.make(IDS[0], angle_noise=0.1, render_mode="rgb_array") for _ in range(2))
+    env.reset(seed=1)
+    other.reset(seed=1)
+    env.render()
+    np.testing.assert_array_equal(env.unwrapped.observe(), env.unwrapped.observe())
+    np.testing.assert_array_equal(env.step(np.ones(1))[0], other.step(np.ones(1))[0])
 
 
 @pytest.mark.parametrize("env_id", IDS)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ellipj, ellipk
 
-from envs.physics import Pendulum, energy, reward, square, transition, wrap
+from envs.physics import Pendulum, acceleration, energy, reward, square, transition, wrap
 
 angles, speeds = st.floats(-20, 20), st.floats(-8, 8)
 
@@ -141,7 +141,41 @@ def test_damping_takes_out_what_friction_does():
     np.testing.assert_allclose(speed[-1], 3.0 * np.exp(-0.4 * 5.0 / 2.0), rtol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["length", "mass", "gravity", "max_torque", "max_speed", "dt"])
+def test_coulomb_friction_brakes_as_much_at_every_speed():
+    """Without gravity or torque the speed falls by c t / I, and then the pendulum stays where it is."""
+    pendulum = Pendulum(gravity=1e-12, friction=0.5, inertia="point", mass=2.0, integrator="rk4")
+    angle, speed = swing(pendulum, 0.0, 3.0, 5.0)
+    np.testing.assert_allclose(speed[-1], 3.0 - 0.5 * 5.0 / 2.0, rtol=1e-6)
+    np.testing.assert_allclose(angle[-1], 3.0 * 5.0 - 0.5 * 5.0**2 / 4, rtol=1e-6)
+    _, speed = swing(pendulum, 0.0, 3.0, 20.0)
+    assert 0 <= speed[-1] < 1e-6
+    backward = swing(pendulum, 0.0, -3.0, 5.0)
+    np.testing.assert_array_equal(backward, [-angle, -swing(pendulum, 0.0, 3.0, 5.0)[1]])
+
+
+def test_a_motor_s_gain_multiplies_its_torque():
+    state = np.array([0.3, 2.0]), np.array([1.0, -4.0]), np.array([1.5, -0.5])
+    angle, speed, torque = state
+    np.testing.assert_array_equal(
+        transition(angle, speed, torque, Pendulum(torque_gain=0.8)), transition(angle, speed, 0.8 * torque, Pendulum())
+    )
+
+
+@pytest.mark.parametrize("integrator", ["euler", "rk4"])
+def test_what_is_off_leaves_every_bit(integrator):
+    """The equations as they stood before friction and gain: term by term in the same order."""
+    pendulum = Pendulum(damping=0.2, integrator=integrator)
+    generator = np.random.default_rng(0)
+    angle, speed, torque = generator.uniform(-3, 3, (3, 1000))
+    per_sine, per_torque = pendulum.gains
+    before = per_sine * np.sin(angle) + per_torque * torque - (per_torque * 0.2) * speed
+    np.testing.assert_array_equal(acceleration(angle, speed, torque, pendulum), before)
+    zeros = {name: np.zeros(1000) for name in ("friction", "delay", "angle_noise", "speed_noise")}
+    other = pendulum.at(zeros | {"torque_gain": np.ones(1000)})
+    np.testing.assert_array_equal(acceleration(angle, speed, torque, other), before)
+
+
+@pytest.mark.parametrize("name", ["length", "mass", "gravity", "max_torque", "max_speed", "dt", "torque_gain"])
 @pytest.mark.parametrize(
     "value", [0.0, -1.0, float("nan"), float("inf"), "long", None, True, (2.0, 1.0), (0.0, 1.0), (1,)]
 )
@@ -150,7 +184,8 @@ def test_what_no_pendulum_has_is_refused(name, value):
         Pendulum(**{name: value})
 
 
-@pytest.mark.parametrize(("name", "value"), [("inertia", "disc"), ("integrator", "leapfrog"), ("damping", -0.1)])
+@pytest.mark.parametrize(("name", "value"), [("inertia", "disc"), ("integrator", "leapfrog"), ("damping", -0.1),
+                                              ("friction", -0.1), ("delay", 5.01), ("angle_noise", -1)])  # fmt: skip
 def test_so_is_what_it_cannot_be(name, value):
     with pytest.raises(ValueError, match=f"^{name}: found"):
         Pendulum(**{name: value})
