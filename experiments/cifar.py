@@ -16,9 +16,8 @@ S seed, n pictures, B minibatch, E epochs, H height, W width.
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
@@ -36,8 +35,8 @@ from envs.datasets import Standardize
 from experiments.common import plotting
 from experiments.common.cifar_data import Images, load
 from experiments.common.command import Lesson, Page, launch
-from experiments.common.flags import Flags, above, at_least
-from experiments.common.parallel import ProgressBar, duration
+from experiments.common.flags import ParallelFlags, above, at_least
+from experiments.common.parallel import Job, ProgressBar, duration, run_parallel
 from experiments.common.parts import once
 from experiments.common.runs import Metric
 from models import CNN, SGD, Adam, FastCNN, cross_entropy, fit
@@ -56,13 +55,16 @@ VIEWS = {"course": 1, "fast": 6}  # of each test picture
 
 
 @dataclass(frozen=True)
-class Cifar(Flags):
+class Cifar(ParallelFlags):
     """Pictures in ten classes, learned by the course's convolutional network or by a fast one."""
 
     seeds: Annotated[int, at_least(1)] = 1
     """How many seeds (independent replicas) to train."""
     threads: Annotated[int, at_least(1)] = 2
     """Processor threads; convolutions use them well."""
+    jobs: Annotated[int, at_least(1)] | None = None
+    """Processes at the same time, each for one seed on one thread (default: one process for all, with --threads); with
+    slurm, the jobs to submit."""
     network: Literal["course", "fast"] = "course"
     """The course's network, or the recipe for 90 %."""
     data: str = "auto"
@@ -73,17 +75,32 @@ class Cifar(Flags):
     """Time for the training here, from which epochs and width follow (default: 6, for the fast network 52)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of convolutions; auto takes the one that is faster here."""
-    resume: Path | None = None
-    """Continue the run in this folder, with its flags; what it has finished is not done again."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether each seed is a job of its own."""
+        return self.jobs is not None or self.scheduler != "local"
 
 
 class Plan(NamedTuple):
     """What fits into the time on this machine."""
 
-    dtype: torch.dtype  # of the convolutions
+    dtype: str  # of the convolutions, as torch names it
     widths: tuple[int, ...]  # of the fast network
     epochs: int
     seconds: float  # expected, for training and test
+
+
+class Trained(NamedTuple):
+    """What is kept of the training of some seeds."""
+
+    train: dict[str, np.ndarray]  # loss and accuracy on training pictures as they are, before and after each epoch:
+    # (E + 1, S)
+    test: dict[str, np.ndarray]  # the same on test pictures
+    probabilities: Tensor  # (S, n, classes) of the test pictures
+    parameters: int  # of one seed
+    layers: str  # the network as PyTorch prints it
+    feature_maps: list[np.ndarray]  # of the first seed: of each block, (n, C, H, W)
 
 
 @dataclass(frozen=True)
@@ -92,15 +109,13 @@ class Findings:
     seeds: list[int]
     network: str
     plan: Plan
-    train: dict[
-        str, np.ndarray
-    ]  # loss and accuracy on training pictures as they are, before and after each epoch, (E + 1, S)
-    test: dict[str, np.ndarray]  # the same on test pictures
-    probabilities: Tensor  # (S, n, classes) of the test pictures
-    parameters: int  # of one seed
-    layers: str  # the network as PyTorch prints it
+    train: dict[str, np.ndarray]  # this and the next ones as in `Trained`, of all seeds
+    test: dict[str, np.ndarray]
+    probabilities: Tensor
+    parameters: int
+    layers: str
+    feature_maps: list[np.ndarray]
     examples: np.ndarray  # test pictures (n, 3, H, W) whose feature maps are drawn
-    feature_maps: list[np.ndarray]  # of the first seed: of each block, (n, C, H, W)
     seconds: float
 
     @property
@@ -199,8 +214,8 @@ class Augment:
     belongs to. So two epochs show each picture in both ways, which random flips do for half of them only.
     """
 
-    def __init__(self, seed: int, flip: bool):
-        self.generator, self.flip = torch.Generator().manual_seed(seed), flip
+    def __init__(self, seeds: Sequence[int], flip: bool):
+        self.generators, self.flip = [torch.Generator().manual_seed(seed) for seed in seeds], flip
 
     def __call__(self, images: Tensor, epoch: float) -> Tensor:
         seeds, count = images.shape[:2]
@@ -208,8 +223,8 @@ class Augment:
         if self.flip:  # a mirrored truck is a truck; a mirrored pendulum has another angle
             flips = (flat.flatten(1).sum(1) + int(epoch)) % 2 == 0
             flat = torch.where(flips[:, None, None, None], flat.flip(-1), flat)
-        offset = torch.randint(2 * SHIFT + 1, (2, len(flat)), generator=self.generator)
-        return shifted(flat, offset, SHIFT).unflatten(0, (seeds, count))
+        draws = [torch.randint(2 * SHIFT + 1, (2, count), generator=generator) for generator in self.generators]
+        return shifted(flat, torch.cat(draws, 1), SHIFT).unflatten(0, (seeds, count))
 
 
 def shifted(images: Tensor, offset: Tensor, border: int) -> Tensor:
@@ -257,18 +272,29 @@ def measure_speed(
 
 @lru_cache(maxsize=1)
 def plan(flags: Cifar) -> Plan:
-    """The faster number format, and the widest network and the most epochs that fit; the last answer is kept."""
+    """The faster number format, and the widest network and the most epochs that fit; the last answer is kept.
+
+    Of seeds that are trained apart, it is the plan of one alone, on one thread.
+    """
+    if flags.apart:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return plan.__wrapped__(replace(flags, seeds=1, jobs=None, scheduler="local"))
+        finally:
+            torch.set_num_threads(threads)
     images, most = load(flags.data, flags.quick), flags.epochs or (3 if flags.quick else EPOCHS[flags.network])
     formats = [torch.float32, torch.bfloat16] if flags.precision == "auto" else [getattr(torch, flags.precision)]
     minutes, found = flags.minutes or MINUTES[flags.network], None
     for widths in WIDTHS if flags.network == "fast" else WIDTHS[:1]:
-        dtype, cost, small = measure_speed(flags, images, widths, formats if found is None else [found.dtype])
+        dtype, cost, small = measure_speed(flags, images, widths, formats)
+        formats = [dtype]
         mean = SMALL_EPOCHS * small + (1 - SMALL_EPOCHS) * cost
         # A tenth goes to shifts and flips. An evaluation is the forward part of a step, about a third of its time.
         each = 1.1 * mean * len(images.train) + mean * 2 * MEASURED / 3
         last = cost * (1 + VIEWS[flags.network]) * len(images.test) / 3
         epochs = most if flags.epochs else min(most, max(1, int((60 * minutes - last) / each)))
-        found = Plan(dtype, widths, epochs, epochs * each + last + 3)
+        found = Plan(str(dtype).removeprefix("torch."), widths, epochs, epochs * each + last + 3)
         if epochs >= min(most, LEAST_EPOCHS):
             break
     assert found is not None
@@ -279,9 +305,17 @@ def plan(flags: Cifar) -> Plan:
 
 
 def train_network(
-    flags: Cifar, epochs: int, network: OnBytes, train: TensorDataset, test: TensorDataset, augment: Augment
+    flags: Cifar,
+    epochs: int,
+    network: OnBytes,
+    train: TensorDataset,
+    test: TensorDataset,
+    augment: Augment,
+    advance: Callable[[float, str], None],
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Loss and accuracy on training and on test pictures before training and after each epoch, (E + 1, S) each.
+
+    `advance(share, description)` hears what share of the training is done since it was called last.
 
     Both are measured on pictures as they are, so they can be compared: shifted and flipped ones are harder. They are
     the first of each set, after the last epoch all test pictures.
@@ -303,27 +337,27 @@ def train_network(
     record(MEASURED)
     small_epochs = int(SMALL_EPOCHS * epochs) if flags.network == "fast" else 0
     cost = SMALL**2 / 32**2  # of a small picture
-    with ProgressBar(steps * (epochs - (1 - cost) * small_epochs), _("training")) as progress:
+    work = steps * (epochs - (1 - cost) * small_epochs)
 
-        def change_and_count(batch: Tensor, epoch: float) -> Tensor:
-            network.size = SMALL if epoch < small_epochs else None
-            description = _("epoch {number} of {count}", number=int(epoch) + 1, count=epochs)
-            progress.advance(cost if network.size else 1.0, description)
-            return augment(batch, epoch)
+    def change_and_count(batch: Tensor, epoch: float) -> Tensor:
+        network.size = SMALL if epoch < small_epochs else None
+        description = _("epoch {number} of {count}", number=int(epoch) + 1, count=epochs)
+        advance((cost if network.size else 1.0) / work, description)
+        return augment(batch, epoch)
 
-        fit(
-            network,
-            train,
-            loss,
-            seeds=flags.all_seeds,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            optimizer=optimizer,
-            schedule=triangle(epochs, 0.23, 0.07, 0.2),
-            augment=change_and_count,
-            callback=after_epoch,
-        )
+    fit(
+        network,
+        train,
+        loss,
+        seeds=flags.all_seeds,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        optimizer=optimizer,
+        schedule=triangle(epochs, 0.23, 0.07, 0.2),
+        augment=change_and_count,
+        callback=after_epoch,
+    )
     curves = [{name: np.stack([epoch[name].numpy() for epoch in part]) for name in functions} for part in records]
     return curves[0], curves[1]
 
@@ -351,39 +385,68 @@ def examples(images: Images, count: int = 3) -> np.ndarray:
     return np.sort(first)[:count]
 
 
-def measure(flags: Cifar) -> Findings:
-    began, images = time.monotonic(), load(flags.data, flags.quick)
+def learn(flags: Cifar, planned: Plan, advance: Callable[[float, str], None]) -> Trained:
+    """Train and test the seeds of `flags` together."""
+    images = load(flags.data, flags.quick)
     train, labels, test, test_labels = (torch.from_numpy(np.ascontiguousarray(part)) for part in images[:4])
     flip = images.name == "CIFAR-10"
-
-    def learn() -> Any:
-        planned = plan(flags)
-        network = build(flags, len(images.classes), train, planned.dtype, planned.widths)
-        train_set, test_set = TensorDataset(train, labels), TensorDataset(test, test_labels)
-        curves = train_network(flags, planned.epochs, network, train_set, test_set, Augment(flags.seed, flip))
-        return planned._replace(dtype=str(planned.dtype).removeprefix("torch.")), curves, network.state_dict()
-
-    planned, curves, weights = once(flags.network, flags.all_seeds, learn, [Plan])
-    planned = planned._replace(dtype=getattr(torch, planned.dtype))
-    network = build(flags, len(images.classes), train, planned.dtype, planned.widths)
-    network.load_state_dict(weights)
+    network = build(flags, len(images.classes), train, getattr(torch, planned.dtype), planned.widths)
+    data = TensorDataset(train, labels), TensorDataset(test, test_labels)
+    curves = train_network(flags, planned.epochs, network, *data, Augment(flags.all_seeds, flip), advance)
     network.eval()
     shown = test[examples(images)]
     with torch.no_grad():
         maps = network.apply_to(network.network.feature_maps, shown.expand(flags.seeds, *shown.shape))  # type: ignore[arg-type]
-    return Findings(
-        images=images,
-        seeds=flags.all_seeds,
-        network=flags.network,
-        plan=planned,
+    return Trained(
         train=curves[0],
         test=curves[1],
         probabilities=probabilities(network, test, flags.network == "fast", flip),
         parameters=sum(parameter[0].numel() for parameter in network.parameters()),
         layers=str(network.network),
-        examples=shown.numpy(),
         feature_maps=[part[0].numpy() for part in maps],
+    )
+
+
+def train_seed(job: Job, report: Callable[[float], None]) -> Trained:
+    """Train and test the one seed of a job."""
+    flags, planned = job.settings
+    return learn(flags, planned, lambda share, description: report(share * job.cost))
+
+
+def joined(parts: Sequence[Trained]) -> Trained:
+    """The seeds of several trainings as those of one."""
+    curves = (
+        {name: np.concatenate([part[index][name] for part in parts], 1) for name in parts[0][index]} for index in (0, 1)
+    )
+    return parts[0]._replace(
+        **dict(zip(("train", "test"), curves, strict=True)),
+        probabilities=torch.cat([part.probabilities for part in parts]),
+    )
+
+
+def measure(flags: Cifar) -> Findings:
+    began, images = time.monotonic(), load(flags.data, flags.quick)
+    if flags.apart:
+        planned = once(f"{flags.network} plan", flags.all_seeds, lambda: plan(flags), [Plan])
+        alone = [replace(flags, seed=seed, seeds=1) for seed in flags.all_seeds]
+        jobs = [Job(flags.network, (one.seed,), planned.seconds, (one, planned)) for one in alone]
+        trained = joined(run_parallel(train_seed, jobs, flags.processes, kinds=[Trained]))
+    else:
+
+        def learn_here() -> Any:
+            planned = plan(flags)
+            with ProgressBar(1.0, _("training")) as progress:
+                return planned, learn(flags, planned, progress.advance)
+
+        planned, trained = once(flags.network, flags.all_seeds, learn_here, [Plan, Trained])
+    return Findings(
+        images=images,
+        seeds=flags.all_seeds,
+        network=flags.network,
+        plan=planned,
+        examples=images.test[examples(images)],
         seconds=time.monotonic() - began,
+        **trained._asdict(),
     )
 
 
@@ -392,7 +455,7 @@ def measure(flags: Cifar) -> Findings:
 
 def forecast(flags: Cifar) -> str:
     images, planned = load(flags.data, flags.quick), plan(flags)
-    dtype = str(planned.dtype).removeprefix("torch.")
+    seconds = planned.seconds * (-(-flags.seeds // flags.processes) if flags.apart else 1)
     if flags.network == "fast":
         network = _("fast network of widths {widths}", widths=planned.widths)
     else:
@@ -403,8 +466,8 @@ def forecast(flags: Cifar) -> str:
         count=len(images.train),
         data=_(images.name),
         epochs=planned.epochs,
-        dtype=dtype,
-        time=duration(planned.seconds),
+        dtype=planned.dtype,
+        time=duration(seconds),
     )
     return "\n".join([text, *images.notes])
 
@@ -421,7 +484,7 @@ def result(findings: Findings) -> dict[str, Any]:
         "data": findings.images.name,
         "network": findings.network,
         "epochs": findings.plan.epochs,
-        "precision": str(findings.plan.dtype),
+        "precision": f"torch.{findings.plan.dtype}",
         "widths": findings.plan.widths if findings.network == "fast" else None,
         "forecast_seconds": findings.plan.seconds,
         "train_accuracy": round(float(findings.train["accuracy"][-1].mean()), 4),

@@ -271,6 +271,13 @@ def plain(content: Any) -> Any:
     return [plain(value) for value in content] if isinstance(content, list | tuple) else content
 
 
+def as_csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Rows of plain values as a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([head, *map(plain, rows)])
+    return text.getvalue()
+
+
 def versions() -> dict[str, str]:
     packages = ("balancier", "gymnasium", "matplotlib", "numpy", "stable-baselines3", "torch")
     return {"python": platform.python_version()} | {package: version(package) for package in packages}

@@ -6,6 +6,7 @@ unlucky seed does not decide (arXiv:2108.13264).
 S seed, E evaluations.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,21 @@ def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> float:
     It is the statistic U of Mann and Whitney divided by the number of pairs.
     """
     return float(stats.mannwhitneyu(ours, theirs).statistic / (len(ours) * len(theirs)))
+
+
+def performance_profile(groups: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What share of the seeds of each group is at or above a threshold: a run-score distribution (arXiv:2108.13264).
+
+    Args:
+        groups: returns of seeds, (S,) each, with S of its own.
+
+    Returns:
+        101 thresholds from the lowest to the highest finite return of all groups, and the shares (101, groups).
+    """
+    together = np.concatenate(groups)
+    finite = together[np.isfinite(together)]
+    thresholds = np.linspace(*((finite.min(), finite.max()) if len(finite) else (0.0, 1.0)), 101)
+    return thresholds, np.stack([(returns >= thresholds[:, None]).mean(1) for returns in groups], 1)
 
 
 def permutation_p_value(ours: np.ndarray, theirs: np.ndarray) -> float:

@@ -3,8 +3,6 @@
 S seed, E evaluations.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,8 +13,13 @@ from rich.table import Table
 from balancier import _
 from experiments.common import plotting
 from experiments.common.page import Page
-from experiments.common.runs import Metric, plain
-from experiments.common.statistics import confidence_interval, interquartile_mean, probability_of_improvement
+from experiments.common.runs import Metric, as_csv, plain
+from experiments.common.statistics import (
+    confidence_interval,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+)
 from experiments.common.sweep_file import ENV
 from experiments.common.sweep_jobs import Findings, Row, value_words
 
@@ -111,9 +114,10 @@ def files(findings: Findings) -> dict[str, str]:
         for name, value in row.trial.setting.items():
             sensitivity.append([row.trial.task, row.trial.agent, name, value, numbers["iqm"], low, high])
     for task in findings.tasks:
-        for row in findings.best(task, SHOWN):
-            for threshold, share in zip(*profile(row, findings.best(task, SHOWN)), strict=True):
-                profiles.append([task, findings.rows.index(row), threshold, share])
+        best = findings.best(task, SHOWN)
+        for row, *points in profile(best) if best else ():
+            numbers = zip(*points, strict=True)
+            profiles += [[task, findings.rows.index(row), threshold, share] for threshold, share in numbers]
     pairs = [[pair["row"], pair["than"], pair["probability"]] for pair in improvement(findings)]
     heads = ["row", "env", "agent", *names, "seed", "return", "iqm", "low", "high"]
     return {
@@ -124,19 +128,10 @@ def files(findings: Findings) -> dict[str, str]:
     }
 
 
-def as_csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([head, *map(plain, rows)])
-    return text.getvalue()
-
-
-def profile(row: Row, others: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
-    """Thresholds between the worst and the best seed of all, and the share of the row's seeds at or above each."""
-    all_returns = np.concatenate([other.returns for other in others])
-    finite = all_returns[np.isfinite(all_returns)]
-    ends = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
-    thresholds = np.linspace(*ends, 101)
-    return thresholds, (row.returns >= thresholds[:, None]).mean(1)
+def profile(rows: Sequence[Row]) -> Iterable[tuple[Row, np.ndarray, np.ndarray]]:
+    """Each row with thresholds, and the share of its seeds at or above each."""
+    thresholds, shares = performance_profile([row.returns for row in rows])
+    return [(row, thresholds, share) for row, share in zip(rows, shares.T, strict=True)]
 
 
 # Figures
@@ -183,8 +178,8 @@ def plot_intervals(rows: list[Row], env: str) -> Figure:
 def plot_profiles(best: list[Row], env: str) -> Figure:
     """The share of the seeds at or above each return."""
     figure, (axes,) = plotting.new(width=12, height=7)
-    for row, color in zip(best, plotting.COLORS, strict=False):
-        axes.plot(*profile(row, best), color=color, label=row.label, drawstyle="steps-post")
+    for (row, *points), color in zip(profile(best), plotting.COLORS, strict=False):
+        axes.plot(*points, color=color, label=row.label, drawstyle="steps-post")
     axes.set(xlabel=_("return"), ylabel=_("share of seeds with at least this return"), ylim=(-0.03, 1.03))
     axes.set_title(_("{env}: a line that lies further to the right is better", env=env))
     figure.legend(loc="outside lower center", ncols=2)

@@ -1,6 +1,7 @@
 """The CIFAR lesson: changed copies of pictures, and what both networks learn."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def test_shifts_mirror_the_border():
 @pytest.mark.parametrize("flip", [True, False])
 def test_augmented_pictures_are_shifted_or_flipped_copies(flip):
     images = torch.randint(256, (2, 30, 3, 8, 8), dtype=torch.uint8)
-    changed = Augment(0, flip)(images, 0.0)
+    changed = Augment([0, 1], flip)(images, 0.0)
     assert changed.shape == images.shape
     assert changed.dtype == torch.uint8
     copies = [images] + ([images.flip(-1)] if flip else [])
@@ -41,20 +42,23 @@ def test_augmented_pictures_are_shifted_or_flipped_copies(flip):
 
 def test_a_picture_is_flipped_in_every_other_epoch():
     images = torch.randint(256, (1, 60, 3, 8, 8), dtype=torch.uint8)
-    augment = Augment(0, True)
-    augment.generator = torch.Generator()
+    augment = Augment([0], True)
     changed = []
     for epoch in range(3):
-        augment.generator.manual_seed(0)  # the same shifts in every epoch
+        augment.generators[0].manual_seed(0)  # the same shifts in every epoch
         changed.append(augment(images, epoch))
     assert torch.equal(changed[0], changed[2])
     flipped = (changed[0] != changed[1]).flatten(2).any(2)
     assert flipped.all()
-    augment.generator.manual_seed(0)
-    plain = Augment(0, False)
-    plain.generator = augment.generator
-    share = (plain(images, 0) == changed[0]).flatten(2).all(2).float().mean()
+    share = (Augment([0], False)(images, 0) == changed[0]).flatten(2).all(2).float().mean()
     assert 0.3 < share < 0.7  # half of the pictures are as they were
+
+
+def test_the_shifts_of_a_seed_do_not_depend_on_the_others():
+    images = torch.randint(256, (1, 30, 3, 8, 8), dtype=torch.uint8)
+    together = Augment([5, 6], True)(images.expand(2, -1, -1, -1, -1), 0.0)
+    assert torch.equal(together[1], Augment([6], True)(images, 0.0)[0])
+    assert not torch.equal(together[0], together[1])
 
 
 def test_lookahead_ends_with_an_average_of_its_steps(float64):
@@ -106,6 +110,21 @@ def test_pendulums_are_classified(network):
     assert drawn.keys() == cifar.PAGE.captions.keys()
     assert all(figure.get_size_inches()[0] <= 2.2 * figure.get_size_inches()[1] for figure in drawn.values())
     assert [maps.shape[0] for maps in findings.feature_maps] == [3, 3, 3]
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize("network", ["course", "fast"])
+def test_seeds_apart_learn_what_they_learn_together(network):
+    flags = cifar.Cifar(data="pendulum", network=network, epochs=1, threads=1, precision="float32", seeds=2, seed=3)
+    together, apart = cifar.measure(flags), cifar.measure(replace(flags, jobs=1))
+    for name, curve in together.test.items():
+        assert curve.shape == (2, 2)
+        np.testing.assert_allclose(apart.test[name], curve, rtol=1e-4)
+    torch.testing.assert_close(apart.probabilities, together.probabilities, rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(together.probabilities[0], together.probabilities[1])
+    assert (apart.seeds, apart.parameters) == ([3, 4], together.parameters)
+    for maps, others in zip(apart.feature_maps, together.feature_maps, strict=True):
+        np.testing.assert_allclose(maps, others, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from experiments.common.statistics import (
     confidence_interval,
     first_crossing,
     interquartile_mean,
+    performance_profile,
     permutation_p_value,
     probability_of_improvement,
 )
@@ -141,3 +142,10 @@ def test_three_evaluations_in_a_row():
     curve = np.array([[5, 1, 1, 9, 9], [5, 9, 1, 1, 9], [5, 9, 9, 9, 1], [0, 9, 9, 9, 9], [0, 1, 9, 9, 9]], float)
     assert first_crossing(curve, 5).tolist() == [0, 1, 2, 2, -1]
     assert first_crossing(curve[:2], 5).tolist() == [-1] * 5
+
+
+def test_a_performance_profile_by_hand():
+    thresholds, shares = performance_profile([np.array([0.0, 50.0, 100.0, np.nan]), np.array([30.0])])
+    assert (thresholds[0], thresholds[-1], len(thresholds)) == (0.0, 100.0, 101)
+    assert [shares[i].tolist() for i in (0, 1, 50, 51, 100)] == [[0.75, 1], [0.5, 1], [0.5, 0], [0.25, 0], [0.25, 0]]
+    assert performance_profile([np.array([np.nan])])[1].max() == 0
