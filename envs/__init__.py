@@ -3,6 +3,7 @@
 | Id | Module |
 |---|---|
 | `balancier/Pendulum-v0`, `balancier/PendulumDiscrete-v0` | `envs.pendulum` |
+| `balancier/PendulumAdaptation-v0` | `envs.adaptation` |
 | `balancier/Curve-v0`, `balancier/Sequence-v0`, `balancier/Recall-v0`, `balancier/Frames-v0` | `envs.prediction` |
 """
 
@@ -24,6 +25,13 @@ register(
     vector_entry_point="envs.pendulum:PendulumVectorEnv",
     max_episode_steps=200,
     kwargs={"num_torques": 5},
+)
+register(
+    id="balancier/PendulumAdaptation-v0",
+    entry_point="envs.adaptation:AdaptationEnv",
+    vector_entry_point="envs.adaptation:AdaptationVectorEnv",
+    max_episode_steps=200,
+    kwargs={"length": (0.5, 1.5), "mass": (0.5, 1.5)},
 )
 for name in ("curve", "sequence", "recall", "frames"):
     register(

@@ -139,8 +139,8 @@ def draw_swings(pendulum: Pendulum, num_steps: int, generator: np.random.Generat
     parameters = {name: getattr(drawn, name).numpy() for name in pendulum.ranges}
     series = (torch.stack(angles, 1) - np.pi).numpy()
     if pendulum.noisy:
-        noise = drawn.angle_noise * torch.from_numpy(generator.standard_normal((num_steps, count)))
-        series = series + noise.T.numpy()
+        noise = torch.from_numpy(generator.standard_normal((num_steps, count)))
+        series = series + (drawn.angle_noise * noise).numpy().T  # type: ignore[operator]
     return series, {"speed": first_speed.numpy()} | parameters
 
 

@@ -415,11 +415,13 @@ def train_seed(job: Job, report: Callable[[float], None]) -> Trained:
 
 def joined(parts: Sequence[Trained]) -> Trained:
     """The seeds of several trainings as those of one."""
-    curves = (
-        {name: np.concatenate([part[index][name] for part in parts], 1) for name in parts[0][index]} for index in (0, 1)
-    )
+
+    def side_by_side(curves: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        return {name: np.concatenate([each[name] for each in curves], 1) for name in curves[0]}
+
     return parts[0]._replace(
-        **dict(zip(("train", "test"), curves, strict=True)),
+        train=side_by_side([part.train for part in parts]),
+        test=side_by_side([part.test for part in parts]),
         probabilities=torch.cat([part.probabilities for part in parts]),
     )
 

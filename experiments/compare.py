@@ -4,7 +4,7 @@ return while they learn, the returns of the test, and the processor time.
 A seed is one independent training. Ours train all their seeds at once, in one process; SB3 trains one seed a process.
 SB3 has the settings that its zoo publishes (SB3's defaults where the zoo has none). Both train for as many steps as
 every seed of ours needs. With --budget full ours train as long as they were tuned for, and SB3 as long as its zoo says,
-and never for fewer steps than ours; --steps gives both the same number. Both are evaluated forty
+and never for fewer steps than ours; --steps gives both the same number. Both are evaluated twenty-five
 times during training on the same 20 validation starts, and in the end on the same test starts. An agent has reached the
 threshold when three evaluations in a row are at or above it.
 
@@ -28,6 +28,7 @@ from rich.table import Table
 
 import envs  # noqa: F401  registers the pendulum
 from agents import AGENTS
+from agents.evaluation import evaluate
 from balancier import N_, _, numeral
 from envs.optimum import optimal_returns
 from experiments.common.baselines import (
@@ -38,12 +39,13 @@ from experiments.common.baselines import (
     zoo_settings,
 )
 from experiments.common.command import Lesson, Page, launch
-from experiments.common.comparison import LIBRARIES, Entry, Findings, Row, median, pair
+from experiments.common.comparison import LIBRARIES, Entry, Findings, Reference, Row, files, median, pair
 from experiments.common.comparison_figures import figures
 from experiments.common.flags import ParallelFlags, UsageError, at_least
 from experiments.common.hyperparams import setting
 from experiments.common.parallel import Failure, Job, duration, run_all, wall_seconds
-from experiments.common.race import EVALUATIONS, learn, make_ours
+from experiments.common.players import CONTROLLERS, Player, controller
+from experiments.common.race import learn, make_ours
 from experiments.common.runs import Metric, machine
 from experiments.common.training import (
     EvaluationCallback,
@@ -52,6 +54,9 @@ from experiments.common.training import (
     default_env,
 )
 from experiments.common.training import forecast as training_seconds
+
+EVALUATIONS = 25  # of each training
+OPTIMUM = 8.0  # processor seconds to compute an optimum that is not kept from before
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,12 @@ class Compare(ParallelFlags):
     """Seeds of Stable-Baselines3; 0 leaves it out."""
     eval_episodes: Annotated[int, at_least(1)] = 100
     """Episodes of the test of each seed."""
+    controllers: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(
+            name="with", metavar="|".join(CONTROLLERS), help=_("Classical controllers beside them, on a pendulum.")
+        ),
+    ] = ()
     settings: Literal["own", "zoo"] = "own"
     """Hyper-parameters and steps of our agents: our own, or those of SB3's zoo, as far as ours have them."""
 
@@ -94,7 +105,15 @@ class Compare(ParallelFlags):
         return [self.seed + i for i in range(count)]
 
 
+setattr(Compare, "with", property(lambda flags: flags.controllers))  # --resume looks for it under its name
+
+
 # Training
+
+
+def work(job: Job, report: Callable[[float], None]) -> Any:
+    """A training, or the optimal returns (n,) of an environment from the test starts, None where they are not known."""
+    return train(job, report) if isinstance(job.settings, Entry) else optimal_returns(*job.settings)
 
 
 def train(job: Job, report: Callable[[float], None]) -> Training:
@@ -147,8 +166,18 @@ def plan(flags: Compare) -> list[Job]:
     return sorted(jobs, key=lambda job: -job.cost)
 
 
+def references(flags: Compare) -> dict[tuple[str, str], Player]:
+    """The controllers beside the agents, by name and environment; UsageError where there is none of this name."""
+    names = flags.controllers
+    if len(set(names)) < len(names) or not set(names) <= set(CONTROLLERS):
+        raise UsageError(f"--with: found {' '.join(names)}, expected different ones of {', '.join(CONTROLLERS)}")
+    env_ids = dict.fromkeys(job.settings.env for job in plan(flags)) if names else {}
+    return {(name, env): controller(name, env, {}, "--with") for env in env_ids for name in names}
+
+
 def check(flags: Compare) -> None:
-    """Make every agent of both libraries, with one seed."""
+    """Make every controller, and every agent of both libraries, with one seed."""
+    references(flags)
     entries = dict.fromkeys(job.settings for job in plan(flags))
     for entry in sorted(entries, key=lambda entry: (entry.package, flags.names.index(entry.agent))):  # ours first
         if entry.package == "balancier":
@@ -159,8 +188,10 @@ def check(flags: Compare) -> None:
 
 def measure(flags: Compare) -> Findings:
     jobs = plan(flags)
-    done = run_all(train, jobs, flags.processes, [Training])
-    failures = {job: result for job, result in done.items() if isinstance(result, Failure)}
+    starts = {job.settings.env: job.settings.starts for job in jobs}
+    optima = {env: Job("optimum", (number,), OPTIMUM, (env, starts[env])) for number, env in enumerate(starts)}
+    done = run_all(work, [*jobs, *optima.values()], flags.processes, [Training])
+    failures = {job: done[job] for job in jobs if isinstance(done[job], Failure)}
     rows = []
     for name in flags.names:
         for library in LIBRARIES:
@@ -169,10 +200,16 @@ def measure(flags: Compare) -> Findings:
             trainings = {seeds: result for seeds, result in trainings.items() if isinstance(result, Training)}
             if trainings:
                 entry = chosen[0].settings
-                rows.append(Row(entry, trainings, optimal_returns(entry.env, entry.starts)))
+                optimal = done[optima[entry.env]]
+                rows.append(Row(entry, trainings, None if isinstance(optimal, Failure) else optimal))
     if not rows:
         raise RuntimeError("; ".join(f"{job.name}: {failure.message}" for job, failure in failures.items()))
-    return Findings(rows, failures)
+    beside: list[Reference] = []
+    for (name, env), player in references(flags).items():
+        returns = evaluate(player.model, player.env, starts[env], player.env_kwargs)[0]
+        optimal = done[optima[env]]
+        beside.append(Reference(name, env, returns, None if isinstance(optimal, Failure) else optimal))
+    return Findings(rows, failures, beside)
 
 
 # Output
@@ -196,7 +233,7 @@ def result(findings: Findings) -> dict[str, Any]:
         "rows": [row.result() for row in findings.rows],
         "pairs": findings.pairs,
         "notes": notes(findings, str.format),
-    }
+    } | ({"controllers": [reference.result() for reference in findings.references]} if findings.references else {})
 
 
 def notes(findings: Findings, say: Callable[..., str] = _) -> list[str]:
@@ -305,6 +342,13 @@ def table(findings: Findings) -> Table:
             never if seconds is None else f"{seconds:.1f}",
             speedups.get(entry.agent, "") if entry.package == "balancier" else "",
         )
+    for reference in findings.references:
+        values, label = reference.result(), _(CONTROLLERS[reference.name])
+        several = len({row.entry.env for row in findings.rows}) > 1
+        env_name = reference.env.rpartition(":")[2].removeprefix("balancier/")
+        name = _("{agent} on {env}", agent=label, env=env_name) if several else label
+        regret = "-" if values["regret"] is None else f"{values['regret']:.1f}"
+        table.add_row(name, _("none"), "-", "-", "-", f"{values['return']:.1f}", "-", regret, "-", "-", "")
     return table
 
 
@@ -323,6 +367,10 @@ PAGE = Page(
         "returns": _(
             "Each dot is the mean return of one seed in the test, from the same starts for both. A seed far below the "
             "others has not learned the task."
+        ),
+        "profiles": _(
+            "A curve shows which share of the seeds reaches at least a return; further to the right is better. "
+            "A seed that failed is a step at the left, which a mean would hide."
         ),
         "times": _(
             "On the left is what a thousand steps of one seed cost. On the right is how long nine of ten seeds of ours "
@@ -346,6 +394,7 @@ LESSON = Lesson(
     next_command=_("balancier train, then watch it; balancier compare --help for more"),
     metrics=metrics,
     check=check,
+    files=files,
     page=PAGE,
     report=True,
 )

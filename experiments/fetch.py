@@ -1,16 +1,17 @@
-"""Download all data sets ahead, for a room without a network: the passengers of the Titanic and CIFAR-10. They go into
-the cache folder, where `balancier titanic` and `balancier cifar` find them; the environment variable BALANCIER_CACHE
-names another folder. A data set that is there already is not downloaded again.
+"""Download all data sets ahead, for a room without a network: the passengers of the Titanic, CIFAR-10, and recordings
+of a real pendulum. They go into the cache folder, where `balancier titanic`, `cifar` and `real` find them; the
+environment variable BALANCIER_CACHE names another folder. A data set that is there already is not downloaded again.
 """
 
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from balancier import _
 from envs.cache import cache_folder
-from experiments.common import cifar_data, downloads, titanic_data
+from experiments.common import cifar_data, downloads, recordings, titanic_data
 from experiments.common.command import run_command
 from experiments.common.flags import UsageError
 from experiments.common.runs import console
@@ -19,6 +20,7 @@ from experiments.common.runs import console
 DATA: dict[str, tuple[str, Callable[[], Path]]] = {
     "titanic": (_("60 kB"), lambda: downloads.fetch(titanic_data.URL, titanic_data.SHA256, "titanic.csv")),
     "cifar": (_("170 MB"), cifar_data.download),
+    **{name: (_("150 kB"), partial(recordings.download, name)) for name in recordings.PUBLIC},
 }
 
 

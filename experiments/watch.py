@@ -4,13 +4,14 @@ and 100 % of its training. Several names act side by side on the same start. Eac
 
 balancier watch
 
-balancier watch runs/train/latest optimum energy
+balancier watch runs/train/latest optimum lqr-energy ilqr
 
 balancier watch runs/train/latest --before-after --gif learning.gif
 
-A name is the folder of a run, a checkpoint, a model of Stable-Baselines3 (model.zip), `optimum`, `energy` (a classical
-controller), `forecast_gru` and the other networks of the lesson forecast, which draw the pendulum's future as ghosts,
-or module:function, a function of your own from an observation to an action. In a notebook, `show` plays the same:
+A name is the folder of a run, a checkpoint, a model of Stable-Baselines3 (model.zip), `optimum`, a controller of the
+lesson control (`energy`, `lqr`, `lqr-energy`, `ilqr`, `mpc`, `mpc-cem`), `forecast_gru` and the other networks of the
+lesson forecast, which draw the pendulum's future as ghosts, or module:function, a function of your own from an
+observation to an action. In a notebook, `show` plays the same:
 `from experiments.watch import show`, then `show(agent[3], start="hanging")`.
 """
 
@@ -36,8 +37,7 @@ from experiments.common.flags import UsageError, at_least
 from experiments.common.hyperparams import PENDULUM
 from experiments.common.pictures import Animation, animation, frame_rate, frames, window_size
 from experiments.common.players import (
-    ENERGY,
-    OPTIMUM,
+    CONTROLLERS,
     Function,
     Player,
     best_of,
@@ -69,8 +69,8 @@ class Watch(RecordingFlags):
     """See trained agents act: in a window, as a GIF, or as an MP4."""
 
     run: Annotated[tuple[str, ...], tyro.conf.Positional, shown("[RUN ...]")] = ()
-    """Who acts: folders of runs, checkpoints, model.zip, optimum, energy, forecast_gru, module:function. (default: the
-    newest run)"""
+    """Who acts: folders of runs, checkpoints, model.zip, optimum, energy, lqr-energy, ilqr, mpc, forecast_gru,
+    module:function. (default: the newest run)"""
     env: Annotated[str | None, shown("ID")] = None
     """module:Id of an environment of your own that the agent was trained in; the module is imported. Of a player that
     has no environment, the one it acts in. (default: the agent's id, if it is known without)"""
@@ -142,7 +142,7 @@ def players(flags: Watch) -> list[Player]:
             found += agent_players(agents[word], find_latest(Path(word)), label, flags)
         elif word in FORECASTERS:
             found.append(forecaster(word))
-        elif word in (OPTIMUM, ENERGY):
+        elif word in CONTROLLERS:
             found.append(controller(word, env, env_kwargs))
         elif word.endswith(".zip"):
             found.append(sb3_agent(Path(word), env, env_kwargs))
@@ -157,7 +157,7 @@ def players(flags: Watch) -> list[Player]:
 def is_named(word: str) -> bool:
     """Whether a word of the command line is a player that needs no file of ours."""
     is_file = Path(word).exists()
-    return not is_file and (word in (OPTIMUM, ENERGY, *FORECASTERS) or is_function(word))
+    return not is_file and (word in (*CONTROLLERS, *FORECASTERS) or is_function(word))
 
 
 def agent_players(agent: Agent, run: Path, label: str, flags: Watch) -> list[Player]:
@@ -298,7 +298,7 @@ def show(
 
     Args:
         models: agents (all their seeds act), replicas (`agent[3]`), anything with SB3's `predict`, or what
-            `balancier watch` takes: the folder of a run, "optimum", "energy", "forecast_gru", "model.zip".
+            `balancier watch` takes: the folder of a run, "optimum", "energy", "ilqr", "forecast_gru", "model.zip".
         env, env_kwargs: the environment of a model that has none of its own. (default: the pendulum)
         start: "hanging" (as without), "upright" or "random"; other environments have "random" alone.
         seed: which random start, among the validation starts.

@@ -9,7 +9,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -49,7 +49,7 @@ class Lesson(Generic[FlagsType, Findings]):
         next_command: printed as a suggestion.
         metrics: (step, metric, values, seeds) of metrics.csv, in their order; one value a seed.
         check: raises UsageError for flags that cannot be run, before anything has started.
-        files: name -> text of further files of the run; a path that is absolute is taken as it is.
+        files: name -> text or bytes of further files of the run; a path that is absolute is taken as it is.
         inputs: the same, of files that are written before anything is measured.
         page: the words of the run's page.
         variant: another lesson, where the flags ask for it; what they say is checked first.
@@ -65,7 +65,7 @@ class Lesson(Generic[FlagsType, Findings]):
     next_command: str
     metrics: Callable[[Findings], Iterable[Metric]] = lambda findings: ()
     check: Callable[[FlagsType], object] = lambda flags: None
-    files: Callable[[Findings], dict[str, str]] = lambda findings: {}
+    files: Callable[[Findings], Mapping[str, str | bytes]] = lambda findings: {}
     inputs: Callable[[FlagsType], dict[str, str]] = lambda flags: {}
     page: Page | None = None
     report: bool = False

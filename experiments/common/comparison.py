@@ -11,11 +11,18 @@ import numpy as np
 from agents.common.make_env import find_spec
 from agents.evaluation import TEST_SEED
 from experiments.common.parallel import INTERRUPTED, Failure, Job
-from experiments.common.statistics import first_crossing, permutation_p_value, probability_of_improvement
+from experiments.common.runs import as_csv
+from experiments.common.statistics import (
+    first_crossing,
+    performance_profile,
+    permutation_p_value,
+    probability_of_improvement,
+)
 from experiments.common.training import Training, summary
 
 SIGNIFICANT = 0.05  # p-value below which one library is said to have the higher return
 THRESHOLDS = {"balancier/Pendulum-v0": -200.0, "balancier/PendulumDiscrete-v0": -200.0, "Pendulum-v1": -200.0}
+IMPROVEMENT = "agent", "speedup", "probability_of_improvement", "p_value", "higher_return"  # of a pair
 LIBRARIES = {"balancier": "Balancier", "sb3": "Stable-Baselines3"}
 
 
@@ -116,11 +123,27 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A classical controller, or the optimum, in one environment: it learns nothing, and is tested as all others."""
+
+    name: str
+    env: str
+    returns: np.ndarray  # (n,), from each test start
+    optimal: np.ndarray | None  # (n,), of the optimal controller; None where not known
+
+    def result(self) -> dict[str, Any]:
+        mean = float(self.returns.mean())
+        regret = None if self.optimal is None else float(self.optimal.mean()) - mean
+        return {"controller": self.name, "env": self.env, "return": mean, "regret": regret}
+
+
+@dataclass(frozen=True)
 class Findings:
     """One row for each agent and library: agent by agent, ours first. Trainings that failed are in no row."""
 
     rows: list[Row]
     failures: dict[Job, Failure] = field(default_factory=dict)
+    references: list[Reference] = field(default_factory=list)
 
     @property
     def interrupted(self) -> bool:
@@ -130,6 +153,9 @@ class Findings:
     def agents(self) -> list[str]:
         return list(dict.fromkeys(row.entry.agent for row in self.rows))
 
+    def references_in(self, env: str) -> list[Reference]:
+        return [reference for reference in self.references if reference.env == env]
+
     def rows_of(self, agent: str) -> list[Row]:
         return [row for row in self.rows if row.entry.agent == agent]
 
@@ -137,6 +163,28 @@ class Findings:
     def pairs(self) -> list[dict[str, Any]]:
         """Ours beside SB3's, for each agent that both have."""
         return [pair(*rows) for rows in map(self.rows_of, self.agents) if len(rows) == 2]
+
+
+def files(findings: Findings) -> dict[str, str]:
+    """The numbers of the table and of the figures as CSV; those of the learning curves are in metrics.csv."""
+    rows: list[list[Any]] = []
+    profiles: list[list[Any]] = []
+    for agent in findings.agents:
+        both = findings.rows_of(agent)
+        thresholds, shares = performance_profile([row.returns for row in both])
+        for row, share in zip(both, shares.T, strict=True):
+            numbers, name = row.result(), (row.entry.agent, row.entry.package)
+            of_all = numbers["iqm"], *numbers["ci95"], numbers["regret"]
+            each = zip(row.seeds, row.returns, row.to_threshold("steps"), row.to_threshold("seconds"), strict=True)
+            rows += [[*name, row.entry.env, *values, *of_all] for values in each]
+            profiles += [[*name, *point] for point in zip(thresholds, share, strict=True)]
+    names = ["agent", "library", "env", "seed", "return", "steps_to_threshold", "seconds_to_threshold"]
+    pairs = [[pair[name] for name in IMPROVEMENT] for pair in findings.pairs]
+    return {
+        "rows.csv": as_csv([*names, "iqm", "low", "high", "regret"], rows),
+        "profiles.csv": as_csv(["agent", "library", "threshold", "share"], profiles),
+        "improvement.csv": as_csv(IMPROVEMENT, pairs),
+    }
 
 
 def pair(ours: Row, theirs: Row) -> dict[str, Any]:

@@ -13,19 +13,24 @@ from matplotlib.ticker import NullFormatter
 from balancier import _
 from experiments.common import plotting
 from experiments.common.comparison import LIBRARIES, Findings, Row
-from experiments.common.statistics import interquartile_mean
+from experiments.common.players import CONTROLLERS, OPTIMUM
+from experiments.common.statistics import interquartile_mean, performance_profile
 
 COLORS = {"balancier": plotting.BLUE, "sb3": plotting.ORANGE}
 ON_ONE = 3  # agents of a figure
 
 
 def figures(findings: Findings) -> dict[str, Figure]:
-    """Curves and returns of each three agents (the second figure of a kind is called `returns_2`), and times of all."""
+    """Curves, returns and profiles of each three agents, and times of all.
+
+    The second figure of a kind is called `returns_2`.
+    """
     drawn: dict[str, Figure] = {}
     for first in range(0, len(findings.agents), ON_ONE):
         agents, suffix = findings.agents[first : first + ON_ONE], f"_{first // ON_ONE + 1}" if first else ""
         drawn["learning_curves" + suffix] = plot_curves(findings, agents)
         drawn["returns" + suffix] = plot_returns(findings, agents)
+        drawn["profiles" + suffix] = plot_profiles(findings, agents)
     return drawn | {"times": plot_times(findings)}
 
 
@@ -124,12 +129,43 @@ def plot_returns(findings: Findings, agents: list[str]) -> Figure:
             plot_violin(panel, optimal, optimal.mean(), len(rows), plotting.GRAY)
             panel.axhline(optimal.mean(), color="black", linestyle="--", linewidth=1.8)
             ticks.append(_("optimum\n(exact)"))
+        for reference in findings.references_in(rows[0].entry.env):
+            if reference.name != OPTIMUM or optimal is None:
+                plot_violin(panel, reference.returns, reference.returns.mean(), len(ticks), plotting.GRAY)
+                ticks.append(_("{controller}\n(learns\nnothing)", controller=_(CONTROLLERS[reference.name])))
         panel.set_xticks(range(len(ticks)), ticks, fontsize=13)
         panel.set_title(_("{agent} on {env}", agent=agent.upper(), env=rows[0].entry.env_name))
         panel.grid(axis="x", visible=False)
     axes[0].set_ylabel(_("return of test episodes"))
     legend = _("dots: seeds    bar: interquartile mean    shape: all episodes")
     figure.supxlabel(legend, fontsize=13, color=plotting.GRAY)
+    return figure
+
+
+def plot_profiles(findings: Findings, agents: list[str]) -> Figure:
+    """The share of the seeds whose test return is at least so high, and the probability of improvement."""
+    figure, axes = plotting.slide("", len(agents), sharey=True)
+    better = []
+    for panel, agent in zip(axes, agents, strict=True):
+        rows = findings.rows_of(agent)
+        thresholds, shares = performance_profile([row.returns for row in rows])
+        for row, share in zip(rows, shares.T, strict=True):
+            color, name = COLORS[row.entry.package], LIBRARIES[row.entry.package]
+            panel.plot(thresholds, share, drawstyle="steps-post", color=color, label=name)
+        name = _("{agent} on {env}", agent=agent.upper(), env=rows[0].entry.env_name)
+        for known in (known for known in findings.pairs if known["agent"] == agent):
+            chance = known["probability_of_improvement"]
+            better.append(f"{agent.upper()} {chance:.2f}")
+            name = _("{name}\nP(ours higher) = {chance:.2f}", name=name, chance=chance)
+        panel.set(xlabel=_("return"), ylim=(-0.03, 1.03))
+        panel.set_title(name)
+    axes[0].set_ylabel(_("share of seeds with at least this return"))
+    title = _("How often a seed of ours has a higher return than one of SB3's: {numbers}", numbers=", ".join(better))
+    figure.suptitle(title if better else _("A line that lies further to the right is better"), fontsize=18)
+    handles: dict[str, Any] = {}
+    for panel in axes:
+        handles |= {text: handle for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
     return figure
 
 

@@ -19,15 +19,24 @@ from agents.common.make_env import has_native_batch
 from agents.evaluation import VALIDATION_SEED, evaluate
 from agents.sb3 import from_sb3
 from balancier import N_, _
-from envs.controllers import Energy
-from envs.optimum import PENDULUM_V1, Optimum, even_torques, optimum
+from envs import planning
+from envs.optimum import PENDULUM_V1, Optimum, optimum
 from experiments.common.environments import find_env, import_module, in_a_line, is_pendulum
 from experiments.common.flags import UsageError
 from experiments.common.hyperparams import DISCRETE, PENDULUM
 from experiments.common.runs import CHECKPOINTS, console, newest_checkpoint
 from experiments.common.training import STARTS
 
-OPTIMUM, ENERGY = N_("optimum"), "energy"  # words of the command line for players that need no file
+OPTIMUM = N_("optimum")
+CONTROLLERS = {
+    "energy": N_("energy controller"),
+    "lqr": N_("LQR alone"),
+    "lqr-energy": N_("energy + LQR"),
+    "ilqr": "iLQR",
+    "mpc": N_("MPC by iLQR"),
+    "mpc-cem": N_("MPC by CEM"),
+    OPTIMUM: OPTIMUM,
+}  # words of the command line for players that need no file, and their labels
 FEW_STARTS = 3  # validation starts of an environment that is slow, where a checkpoint does not say which seed is best
 
 
@@ -135,24 +144,26 @@ def sb3_agent(path: Path, env: str, env_kwargs: dict[str, Any]) -> Player:
     raise UsageError(f"run: {words} (its environment is taken as {spec.id}; --env ID says another)") from None
 
 
-def controller(word: str, env: str, env_kwargs: dict[str, Any]) -> Player:
-    """The optimum, or the energy controller, of a pendulum with these keywords."""
+def controller(word: str, env: str, env_kwargs: dict[str, Any], flag: str = "run") -> Player:
+    """The optimum, or a classical controller, of a pendulum with these keywords."""
     env, env_kwargs = our_pendulum(env, env_kwargs)
     if not is_pendulum(env):
-        raise UsageError(f"run: found {word} in {env}, expected it with a pendulum alone")
+        raise UsageError(f"{flag}: found {word} in {env}, expected it with a pendulum alone")
     seen = {name: value for name, value in env_kwargs.items() if name not in ("observation", "size")}
     single: Any = gym.make(env, **seen)
     pendulum, num_torques = single.unwrapped.pendulum, single.unwrapped.num_torques
     if pendulum.ranges:
         expected = "one number each: it knows its pendulum"
-        raise UsageError(f"run: found {word} with the range of {next(iter(pendulum.ranges))}, expected {expected}")
-    if word == ENERGY:
-        torques = even_torques(pendulum, num_torques) if num_torques else None
-        return Player(_("energy controller"), Energy(pendulum, torques), env, seen)
+        raise UsageError(f"{flag}: found {word} with the range of {next(iter(pendulum.ranges))}, expected {expected}")
+    limit = single.spec.max_episode_steps or -1
+    num_steps = limit if limit > 0 else planning.STEPS
     try:
-        return Player(_(OPTIMUM), optimum_of(single), env, seen)
+        if word == OPTIMUM:
+            return Player(_(OPTIMUM), optimum_of(single), env, seen)
+        model = planning.controller(word, pendulum, num_torques=num_torques, num_steps=num_steps)
     except ValueError as error:
-        raise UsageError(f"run: found {word} in {env}, expected a pendulum that has one ({error})") from None
+        raise UsageError(f"{flag}: found {word} in {env}, expected a pendulum that has one ({error})") from None
+    return Player(_(CONTROLLERS[word]), model, env, seen)
 
 
 def optimum_of(env: gym.Env) -> Optimum:

@@ -19,7 +19,7 @@ from agents import AGENTS, PPO
 from experiments import __main__ as cli
 from experiments import compare
 from experiments.common import training
-from experiments.common.comparison import Entry, Findings, Row, median, pair
+from experiments.common.comparison import Entry, Findings, Row, files, median, pair
 from experiments.common.comparison_figures import plot_curves, plot_returns
 from experiments.common.flags import UsageError
 from experiments.common.parallel import INTERRUPTED, Failure
@@ -48,7 +48,7 @@ def in_this_process(monkeypatch):
     (["--agents", "sac", "sac"], "--agents: found sac sac, expected all, or different ones of"),
     (["--agents", "sac", "all"], "--agents: found sac all, expected all, or different ones of"),
     (["--agents"], "--agents: found none, expected all, or different ones of"),
-    (["--steps", "3"], "--steps: found 3, expected at least 40"),
+    (["--steps", "3"], "--steps: found 3, expected at least 25"),
     (["--env", "Nowhere-v0"], "--env: found 'Nowhere-v0', expected an id that Gymnasium knows"),
     (["--env", "CartPole-v1", "--agents", "sac"], "--env: sac cannot train on CartPole-v1"),
     (["--jobs", "0"], "--jobs: found 0"),
@@ -92,11 +92,12 @@ def test_a_small_comparison(tmp_path):
         rows = list(csv.DictReader(file))
     assert rows[0].keys() == {"step", "seed", "metric", "value"}
     assert {row["seed"] for row in rows} == {"5", "6", "7"}
-    assert len(rows) == 40 * (3 + 2)
+    assert len(rows) == 25 * (3 + 2)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["flags"]["steps"] == 640
     assert "torch" in config["versions"]
-    for name in "learning_curves", "returns", "times":
+    assert len((tmp_path / "run" / "rows.csv").read_text().splitlines()) == 1 + 3 + 2
+    for name in "learning_curves", "returns", "profiles", "times":
         assert Image.open(tmp_path / "run" / f"{name}.png").size[0] > 500
 
 
@@ -422,10 +423,29 @@ def test_the_median_counts_never_above_every_number():
     assert median([2.0, 4.0]) == 3.0
 
 
+def test_the_csv_files_by_hand():
+    """Ours end at -150 and -250, SB3's one seed at -140: a seed of ours is never better."""
+    written = files(Findings([OURS, THEIRS]))
+    rows = [line.split(",") for line in written["rows.csv"].splitlines()]
+    assert rows[0][:7] == ["agent", "library", "env", "seed", "return", "steps_to_threshold", "seconds_to_threshold"]
+    assert [row[1] for row in rows[1:]] == ["balancier", "balancier", "sb3"]
+    assert [float(row[4]) for row in rows[1:]] == [-150, -250, -140]
+    assert [row[5] for row in rows[1:]] == ["20", "10", ""]
+    profile = list(csv.DictReader(written["profiles.csv"].splitlines()))
+    assert len(profile) == 2 * 101
+    ours = {float(point["threshold"]): float(point["share"]) for point in profile if point["library"] == "balancier"}
+    assert (ours[-250.0], ours[-140.0]) == (1.0, 0.0)
+    assert {share for threshold, share in ours.items() if -250 < threshold <= -150} == {0.5}
+    (pair,) = csv.DictReader(written["improvement.csv"].splitlines())
+    assert (pair["agent"], pair["probability_of_improvement"]) == ("sac", "0.0")
+    alone = files(Findings([OURS]))
+    assert alone["improvement.csv"] == "agent,speedup,probability_of_improvement,p_value,higher_return\n"
+
+
 def test_figures_and_table_of_given_numbers():
     findings = Findings([OURS, THEIRS])
     figures = compare.figures(findings)
-    assert list(figures) == ["learning_curves", "returns", "times"] == list(compare.PAGE.captions)
+    assert list(figures) == ["learning_curves", "returns", "profiles", "times"] == list(compare.PAGE.captions)
     assert all(figure.get_size_inches()[0] <= 2.2 * figure.get_size_inches()[1] for figure in figures.values())
     labels = figures["learning_curves"].axes[0].get_legend_handles_labels()[1]
     assert labels == ["Balancier", "Stable-Baselines3", "threshold", "optimum"]

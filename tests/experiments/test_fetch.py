@@ -5,7 +5,7 @@ import requests
 
 from experiments import __main__ as cli
 from experiments import fetch
-from experiments.common import cifar_data, downloads
+from experiments.common import cifar_data, downloads, recordings
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,8 @@ def test_every_data_set_says_where_it_lies_and_its_size(tmp_path, monkeypatch, c
     for name in ("a.bin", "b.bin"):
         (tmp_path / "cifar" / name).write_bytes(b"x" * 1_500_000)
     monkeypatch.setattr(downloads, "fetch", lambda url, sha256, name: tmp_path / name)
-    monkeypatch.setitem(fetch.DATA, "cifar", ("170 MB", lambda: tmp_path / "cifar"))
+    both = {"titanic": fetch.DATA["titanic"], "cifar": ("170 MB", lambda: tmp_path / "cifar")}
+    monkeypatch.setattr(fetch, "DATA", both)
     assert cli.main(["fetch"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"fetch: titanic (60 kB), cifar (170 MB) into {tmp_path / 'cache'}"
@@ -38,6 +39,7 @@ def test_without_a_network_each_data_set_fails_in_one_line(monkeypatch, capsys):
         for name, file, host in (
             ("titanic", "titanic.csv", "raw.githubusercontent.com"),
             ("cifar", cifar_data.ARCHIVE, "www.cs.toronto.edu"),
+            *((name, f"pendulum-{name}.csv", "raw.githubusercontent.com") for name in recordings.PUBLIC),
         )
     ]
 
@@ -48,7 +50,7 @@ def test_without_a_home_folder_each_data_set_fails_in_one_line(monkeypatch, caps
     assert cli.main(["fetch"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("balancier fetch: titanic: found no place for titanic.csv (there is no home folder)")
-    assert len(lines) == 2
+    assert len(lines) == len(fetch.DATA) == 4
 
 
 def test_what_was_downloaded_is_found_by_the_lessons(tmp_path, capsys, monkeypatch):
@@ -59,5 +61,6 @@ def test_what_was_downloaded_is_found_by_the_lessons(tmp_path, capsys, monkeypat
         (folder / name).write_bytes(b"x" * 10)
     (folder / cifar_data.SUMS).write_text(cifar_data.checksums(folder))
     monkeypatch.setattr(downloads, "fetch", lambda url, sha256, name: folder / "test_batch.bin")
+    monkeypatch.setattr(recordings, "fetch", lambda url, sha256, name, instead: folder / "test_batch.bin")
     assert cli.main(["fetch"]) == 0
     assert f"cifar: {folder}, 0.0 MB" in capsys.readouterr().out

@@ -180,9 +180,13 @@ CODE = {
     "autodiff": "".join(map(inspect.getsource, (autodiff.square_gradient, autodiff.product_gradient))) + "tensor",
     "mlp": inspect.getsource(mlp.train_plain) + "PlainMLP hidden Linear ModuleList out",
     "cifar": "print network convolutions ModuleList dense hidden Linear out",
+    "control": "iLQR",
+    "distill": "torque clip speed",
+    "real": "pendulum csv raw.githubusercontent.com FILE",
     "titanic": "survived female fare raw.githubusercontent.com FILE reconstructed",
 }
 QUICK = {
+    "adapt": ("--seeds", "10"),
     "identify": ("--jobs", "1"),
     "forecast": ("--jobs", "1"),
     "cifar": ("--data", "pendulum", "--seeds", "1"),
