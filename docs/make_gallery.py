@@ -28,6 +28,15 @@ FIGURES = {
     "sweep": "sweep",
     "ablation": "ablation",
     "compare": "learning_curves",
+    "control": "region",
+    "values": "surfaces",
+    "distill": "formula",
+    "physics_gradient": "learning",
+    "see": "pixels",
+    "dream": "dream",
+    "adapt": "gap",
+    "robust": "leaderboard",
+    "real": "networks",
     "train": "learning_curve",
 }
 

@@ -34,21 +34,21 @@ EXPERIMENTS = {
     "ablation": Entry("6.1", N_("DQN's refinements, one switch at a time and together"), 80, 35, 2),
     "compare": Entry("6.1", N_("our agents and Stable-Baselines3's side by side: learning, returns, time"), 240, 35, 2),
     "control": Entry(
-        "6.1", N_("classical controllers, which know the equations, beside agents that learned"), 60, 20, 2
+        "6.1", N_("classical controllers, which know the equations, beside agents that learned"), 40, 20, 2
     ),
     "values": Entry(
         "6.1", N_("the values of DQN, PPO and the optimum, as surfaces that form while they learn"), 45, 20, 2
     ),
-    "distill": Entry("3, 6.1", N_("the best policy made small, down to a formula of a few numbers"), 60, 20, 2),
+    "distill": Entry("3, 6.1", N_("the best policy made small, down to a formula of a few numbers"), 60, 25, 2),
     "physics_gradient": Entry(
-        "3.2, 6.1", N_("back-propagation through the equations of motion, beside policy gradients"), 90, 25, 2
+        "3.2, 6.1", N_("back-propagation through the equations of motion, beside policy gradients"), 120, 30, 2
     ),
-    "see": Entry("5.2, 6.1", N_("a CNN reads angle and speed off pixels, and an agent drives from that"), 90, 20, 2),
-    "dream": Entry("4.1, 6.1", N_("a learned model of the pendulum, and plans made in it"), 200, 30, 2),
-    "adapt": Entry("4.1, 6.1", N_("pendulums of unknown length and mass, identified while they swing up"), 200, 30, 2),
-    "robust": Entry("6.1", N_("agents and controllers on pendulums that are not the one they know"), 400, 40, 2),
+    "see": Entry("5.2, 6.1", N_("a CNN reads angle and speed off pixels, and an agent drives from that"), 90, 15, 2),
+    "dream": Entry("4.1, 6.1", N_("a learned model of the pendulum, and plans made in it"), 150, 25, 2),
+    "adapt": Entry("4.1, 6.1", N_("pendulums of unknown length and mass, identified while they swing up"), 180, 10, 2),
+    "robust": Entry("6.1", N_("agents and controllers on pendulums that are not the one they know"), 150, 25, 2),
     "real": Entry(
-        "4.1, 6.1", N_("a real pendulum from its recording: its length, its future, and an agent"), 200, 30, 2
+        "4.1, 6.1", N_("a real pendulum from its recording: its length, its future, and an agent"), 150, 15, 2
     ),
     "train": Entry("1, 6.1", N_("train one agent, all its seeds at once, and keep it"), 40, 20),
     "play": Entry("1, 6.1", N_("swing the pendulum up yourself, beside the optimum and a trained agent")),
