@@ -44,9 +44,9 @@ EXPERIMENTS = {
         "3.2, 6.1", N_("back-propagation through the equations of motion, beside policy gradients"), 120, 30, 2
     ),
     "see": Entry("5.2, 6.1", N_("a CNN reads angle and speed off pixels, and an agent drives from that"), 90, 15, 2),
-    "dream": Entry("4.1, 6.1", N_("a learned model of the pendulum, and plans made in it"), 150, 25, 2),
-    "adapt": Entry("4.1, 6.1", N_("pendulums of unknown length and mass, identified while they swing up"), 180, 10, 2),
-    "robust": Entry("6.1", N_("agents and controllers on pendulums that are not the one they know"), 150, 25, 2),
+    "dream": Entry("4.1, 6.1", N_("a learned model of the pendulum, and plans made in it"), 120, 25, 2),
+    "adapt": Entry("4.1, 6.1", N_("pendulums of unknown length and mass, identified while they swing up"), 140, 10, 2),
+    "robust": Entry("6.1", N_("agents and controllers on pendulums that are not the one they know"), 100, 25, 2),
     "real": Entry(
         "4.1, 6.1", N_("a real pendulum from its recording: its length, its future, and an agent"), 150, 15, 2
     ),
