@@ -42,6 +42,8 @@ class AdaptationBase(PendulumBase):
         """The space of observations with what is shown besides; ValueError for a word that says nothing."""
         if shows not in get_args(Shows):
             raise ValueError(f"shows: found {shown(shows)}, expected {' or '.join(map(repr, get_args(Shows)))}")
+        if self.pixels:
+            raise ValueError("observation: found 'pixels', expected 'state' or 'angle', beside which numbers can stand")
         self.shows = shows
         besides = {"nothing": [], "torque": [1.0], "parameters": [self.largest_share(name) for name in UNKNOWN]}[shows]
         high = np.concatenate([self.obs_space.high, np.array(besides, np.float32)])
@@ -80,7 +82,7 @@ class AdaptationEnv(AdaptationBase, PendulumEnv):
     0.5, and the numbers of longer and heavier pendulums are above 1.
 
     Raises:
-        ValueError: as `PendulumEnv`, and for another word in `shows`.
+        ValueError: as `PendulumEnv`, for another word in `shows`, and for pixels.
     """
 
     def __init__(self, *, shows: Shows = "nothing", **keywords: Any):

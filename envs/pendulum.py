@@ -288,6 +288,7 @@ class PendulumEnv(PendulumBase, gym.Env):
         if not self.pendulum.ranges:
             self.drawn = self.pendulum
         self.last_torque, self.closed = 0.0, False
+        self.commands = np.zeros(self.num_commands)
         self.noise_source: Any = None  # the generator that the noise stands beside
         self.track, self.episodes = Track(), 0  # of the episode, for its pictures; begun so far
 

@@ -100,3 +100,9 @@ def test_a_saved_batch_goes_on_alike():
     second.set_state(first.get_state())
     for _ in range(3):
         np.testing.assert_array_equal(first.step(action)[0], second.step(action)[0])
+
+
+@pytest.mark.parametrize("make", [AdaptationEnv, AdaptationVectorEnv])
+def test_numbers_do_not_stand_beside_pixels(make):
+    with pytest.raises(ValueError, match="^observation: found 'pixels', expected 'state' or 'angle'"):
+        make(observation="pixels", shows="torque")

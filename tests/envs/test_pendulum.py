@@ -140,6 +140,13 @@ def test_a_late_torque_acts_as_one_that_was_told_later():
     assert late.unwrapped.last_torque == 0
 
 
+def test_a_state_can_be_set_before_the_first_reset_of_a_pendulum_with_delay_and_noise():
+    env = gym.make(IDS[0], delay=0.1, angle_noise=0.1).unwrapped
+    env.state = np.array([1.0, 0.0])
+    assert env.observation_space.contains(env.step(np.ones(1, np.float32))[0])
+    assert env.last_torque == 0
+
+
 def test_noise_has_the_deviations_asked_for_and_changes_nothing_else():
     exact = make_batch(IDS[0], 500)
     noisy = make_batch(IDS[0], 500, angle_noise=0.02, speed_noise=0.3)
