@@ -124,15 +124,15 @@ class Control:
 class Findings:
     flags: Real
     recording: Recording  # that was fitted
-    judged: Recording  # whose forecasts were judged
+    tested: Recording  # that is forecast
     fit: Fit
     reading: Reading
-    past: Windows  # (W, PAST + FUTURE + 1), of the judged recording
+    past: Windows  # (W, PAST + FUTURE + 1), of the tested recording
     physics: np.ndarray  # (W, H), forecasts
     control: Control
     optimum: float | None  # best mean return from the test seeds; --quick does not compute it
     derivatives: list[dict[str, float]]  # for each of WIDTHS
-    replay: np.ndarray  # (n,), rad: the judged recording's torque in the simulator
+    replay: np.ndarray  # (n,), rad: the tested recording's torque in the simulator
 
     @property
     def forecast(self) -> dict[str, np.ndarray]:
@@ -231,10 +231,10 @@ def work(job: Job, report: Callable[[float], None]) -> Reading | Control:
 
 
 def measure(flags: Real) -> Findings:
-    recording, learned, judged, since = parts(flags)
+    recording, learned, tested, since = parts(flags)
     whole = fitted(recording)
     known = whole if learned is recording else fitted(learned)
-    past = windows_of(judged, since)
+    past = windows_of(tested, since)
     keywords = env_kwargs(flags, whole, recording)
     jobs = plan(flags, (recording, learned, past), keywords)
     *readings, control = run_parallel(
@@ -248,7 +248,7 @@ def measure(flags: Real) -> Findings:
     return Findings(
         flags,
         recording,
-        judged,
+        tested,
         whole,
         reading,
         past,
@@ -256,7 +256,7 @@ def measure(flags: Real) -> Findings:
         control,
         None if flags.quick else mean_optimum(PENDULUM, range(TEST_SEED, TEST_SEED + 100), **keywords),
         [by_derivatives(recording.time, recording.angle, recording.torque, width) for width in WIDTHS],
-        replayed(whole.pendulum, judged),
+        replayed(whole.pendulum, tested),
     )
 
 
@@ -296,11 +296,11 @@ def check(flags: Real) -> None:
         raise UsageError(f"--hidden: found {flags.hidden} with --quick, expected {Real.hidden}, {reason}")
     if flags.quick and flags.keep is not None:
         raise UsageError(f"--keep: found {flags.keep} with --quick, expected a run that trains")
-    recording, learned, judged, since = parts(flags)
+    recording, learned, tested, since = parts(flags)
     for each in (recording, learned):
         fitted(each)
         windows_of(each)
-    windows_of(judged, since)
+    windows_of(tested, since)
 
 
 def forecast(flags: Real) -> str:
@@ -336,13 +336,13 @@ def spread_of_simulated(findings: Findings) -> float:
 
 
 def replay_error(findings: Findings) -> np.ndarray:
-    return np.abs(findings.replay - findings.judged.angle)
+    return np.abs(findings.replay - findings.tested.angle)
 
 
 def replay_seconds(findings: Findings) -> float:
     """How long the replay stays within 0.3 rad of the recording, s."""
     far = np.flatnonzero(replay_error(findings) > 0.3)
-    return float(findings.judged.time[far[0]] if len(far) else findings.judged.seconds)
+    return float(findings.tested.time[far[0]] if len(far) else findings.tested.seconds)
 
 
 def result(findings: Findings) -> dict[str, Any]:
@@ -351,7 +351,7 @@ def result(findings: Findings) -> dict[str, Any]:
     truth = findings.recording.truth
     return {
         "recording": findings.recording.name,
-        "judged": findings.judged.name,
+        "tested": findings.tested.name,
         "simulated": truth is not None,
         "length": found.values["length"],
         "length_ci95": found.interval["length"],
@@ -407,10 +407,10 @@ def table(findings: Findings) -> Group:
         iqm=numbers["agent"]["iqm"],
         regret=_("not computed") if regret is None else f"{regret:.1f}",
         share=numbers["swing_up"],
-        name=findings.judged.label,
+        name=findings.tested.label,
         seconds=numbers["replay_seconds"],
     )
-    title = _("Forecast of {name}, {count} windows", name=findings.judged.label, count=len(findings.past.angle))
+    title = _("Forecast of {name}, {count} windows", name=findings.tested.label, count=len(findings.past.angle))
     second = Table(_("method"), _("error after 0.1 s, rad"), _("after 0.5 s"), _("share of persistence"), title=title)
     least = findings.forecast[PERSISTENCE][:, -1].mean()
     for name, errors in findings.forecast.items():
@@ -547,7 +547,7 @@ def plot_forecast(findings: Findings) -> Figure:
             "on {name}, from which neither has learned",
             physics=shares[PHYSICS],
             lstm=shares[LSTM_],
-            name=findings.judged.label if findings.judged is not findings.recording else _("the recording's last part"),
+            name=findings.tested.label if findings.tested is not findings.recording else _("the recording's last part"),
         ),
         2,
     )
@@ -606,20 +606,20 @@ def plot_control(findings: Findings) -> Figure:
 
 def plot_replay(findings: Findings) -> Figure:
     """The recorded angle, and the simulator's under the recorded torque."""
-    judged, seconds = findings.judged, replay_seconds(findings)
+    tested, seconds = findings.tested, replay_seconds(findings)
     figure, (panel,) = plotting.slide(
         _(
             "The recorded torque of {name}, replayed without feedback,\nholds the simulator at the recording for "
             "{seconds:.1f} s; near the top small errors grow, so control needs feedback",
-            name=judged.label,
+            name=tested.label,
             seconds=seconds,
         )
     )
-    shown = judged.time <= min(judged.seconds, max(4.0, 2.0 * seconds))
-    panel.plot(judged.time[shown], judged.angle[shown] - np.pi, color=plotting.SKY, linewidth=6, label=_("recorded"))
-    panel.plot(judged.time[shown], findings.replay[shown] - np.pi, color="black", label=_("replayed"))
+    shown = tested.time <= min(tested.seconds, max(4.0, 2.0 * seconds))
+    panel.plot(tested.time[shown], tested.angle[shown] - np.pi, color=plotting.SKY, linewidth=6, label=_("recorded"))
+    panel.plot(tested.time[shown], findings.replay[shown] - np.pi, color="black", label=_("replayed"))
     panel.axvline(seconds, color=plotting.ORANGE, linestyle=":", label=_("0.3 rad apart"))
-    low, high = np.min(judged.angle[shown]) - np.pi, np.max(judged.angle[shown]) - np.pi
+    low, high = np.min(tested.angle[shown]) - np.pi, np.max(tested.angle[shown]) - np.pi
     panel.set(xlabel=_("time, s"), ylabel=_("angle, rad (0 hangs)"), ylim=(low - 2, high + 2))
     panel.legend(loc="best")
     return figure
