@@ -43,7 +43,7 @@ from experiments.common.comparison import LIBRARIES, Entry, Findings, Reference,
 from experiments.common.comparison_figures import figures
 from experiments.common.flags import ParallelFlags, UsageError, at_least
 from experiments.common.hyperparams import setting
-from experiments.common.parallel import Failure, Job, duration, run_all, wall_seconds
+from experiments.common.parallel import Failure, Job, duration, run_all, wall_seconds, without_results
 from experiments.common.players import CONTROLLERS, Player, controller
 from experiments.common.race import learn, make_ours
 from experiments.common.runs import Metric, machine
@@ -203,7 +203,7 @@ def measure(flags: Compare) -> Findings:
                 optimal = done[optima[entry.env]]
                 rows.append(Row(entry, trainings, None if isinstance(optimal, Failure) else optimal))
     if not rows:
-        raise RuntimeError("; ".join(f"{job.name}: {failure.message}" for job, failure in failures.items()))
+        raise without_results(failures.items())
     beside: list[Reference] = []
     for (name, env), player in references(flags).items():
         returns = evaluate(player.model, player.env, starts[env], player.env_kwargs)[0]

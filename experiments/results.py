@@ -33,7 +33,7 @@ from experiments.common import plotting
 from experiments.common.command import Lesson, Page, launch
 from experiments.common.flags import ParallelFlags, UsageError, at_least
 from experiments.common.hyperparams import DISCRETE, NETWORKS, PENDULUM, setting, tuned
-from experiments.common.parallel import INTERRUPTED, Failure, Job, duration, run_all, wall_seconds
+from experiments.common.parallel import INTERRUPTED, Failure, Job, duration, run_all, wall_seconds, without_results
 from experiments.common.runs import Metric, processor
 from experiments.common.training import STARTS, Training, make, mean_optimum, summary, train_agent
 from experiments.common.training import forecast as training_seconds
@@ -244,9 +244,10 @@ def train(job: Job, report: Callable[[float], None]) -> Training:
 def measure(flags: Results) -> Findings:
     done = run_all(train, plan(flags), flags.processes, [Training])
     trainings = {job.settings[0]: result for job, result in done.items() if isinstance(result, Training)}
-    failures = {job.name: result for job, result in done.items() if isinstance(result, Failure)}
+    failed = [(job, result) for job, result in done.items() if isinstance(result, Failure)]
     if not trainings:
-        raise RuntimeError("; ".join(f"{name}: {failure.message}" for name, failure in failures.items()))
+        raise without_results(failed)
+    failures = {job.name: failure for job, failure in failed}
     starts = range(TEST_SEED, TEST_SEED + flags.eval_episodes)
     validation_starts = range(VALIDATION_SEED, VALIDATION_SEED + STARTS)
     of_envs = list(dict.fromkeys(row.env for row in trainings))

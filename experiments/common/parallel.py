@@ -13,7 +13,7 @@ import time
 import traceback
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from balancier import N_, _, one_line
 from experiments.common.catalog import duration as duration  # lessons take it from here
 from experiments.common.cluster import CLUSTER, address_here
 from experiments.common.flags import UsageError
-from experiments.common.parts import PARTS, load_part, part_path, save_part
+from experiments.common.parts import MISSING, PARTS, load_part, part_path, save_part
 from experiments.common.runs import console
 
 ResultType = TypeVar("ResultType")
@@ -235,7 +235,7 @@ def run_jobs(
             save_part(paths[job], result, kinds)
 
     for job, path in paths.items():
-        if (result := load_part(path, kinds)) is not None:
+        if (result := load_part(path, kinds)) is not MISSING:
             finished[job] = result
     if finished:
         line = _("{done} of {all} parts are done already", done=len(finished), all=len(jobs))
@@ -493,6 +493,14 @@ def run_all(
         if not finished:
             raise
     return {job: finished.get(job, Failure(INTERRUPTED)) for job in jobs}
+
+
+def without_results(failures: Iterable[tuple[Job, Failure]]) -> BaseException:
+    """What a run raises none of whose jobs has finished."""
+    failures = list(failures)
+    if any(failure.message == INTERRUPTED for _, failure in failures):
+        return KeyboardInterrupt()
+    return RuntimeError("; ".join(f"{job.name}: {failure.message}" for job, failure in failures))
 
 
 def wall_seconds(jobs: Sequence[Job], processes: int | None = None) -> float:

@@ -18,6 +18,7 @@ from agents.common import checkpoint
 
 PARTS: ContextVar[Path | None] = ContextVar("PARTS", default=None)  # folder that keeps the finished parts of a run
 ResultType = TypeVar("ResultType")
+MISSING = object()  # None is a result: some environments have no optimum
 
 
 def once(
@@ -26,8 +27,8 @@ def once(
     """The result of a part of a run: computed, or what is kept of an earlier run into the same folder."""
     folder = PARTS.get()
     path = None if folder is None else part_path(folder, name, seeds)
-    result = None if path is None else load_part(path, kinds)
-    if result is None:
+    result = MISSING if path is None else load_part(path, kinds)
+    if result is MISSING:
         result = compute()
         if path is not None:
             save_part(path, result, kinds)
@@ -51,12 +52,12 @@ def save_part(path: Path, result: Any, kinds: Collection[type]) -> None:
 
 
 def load_part(path: Path, kinds: Collection[type]) -> Any:
-    """What `save_part` wrote; None if there is no sound file."""
+    """What `save_part` wrote; MISSING if there is no sound file."""
     try:
         arrays, meta = checkpoint.load(path)
         return decode(meta["part"], arrays, {kind.__name__: kind for kind in kinds})
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return MISSING
 
 
 def encode(value: Any, arrays: dict[str, np.ndarray], kinds: Collection[str]) -> Any:

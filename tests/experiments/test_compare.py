@@ -286,6 +286,9 @@ def test_a_training_that_fails_is_shown_and_ends_no_other(in_this_process, monke
     monkeypatch.setattr(compare, "run_all", lambda work, jobs, *_: dict.fromkeys(jobs, Failure("ValueError: NaN")))
     with pytest.raises(RuntimeError, match="ppo, SB3's: ValueError: NaN; ppo, ours: ValueError: NaN"):
         measure(flags)
+    monkeypatch.setattr(compare, "run_all", lambda work, jobs, *_: dict.fromkeys(jobs, Failure(INTERRUPTED)))
+    with pytest.raises(KeyboardInterrupt):  # though the optimum may be done
+        measure(flags)
 
 
 def test_an_interrupted_run_keeps_its_finished_rows(in_this_process, monkeypatch, tmp_path, capsys):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from experiments.common.parallel import Failure, Job, run_all, run_parallel
-from experiments.common.parts import PARTS, load_part, once, part_path, save_part
+from experiments.common.parts import MISSING, PARTS, load_part, once, part_path, save_part
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ def test_a_part_is_what_was_kept_and_counts_only_where_it_is_sound(tmp_path):
     assert curve.notes == {"a": 1.0 / 3, 5: [None, True, "text", float("inf")]}
     assert torch.equal(pair.first, RESULT[1].first)
     assert pair.second[0] == np.float32(0.1)
-    assert load_part(path, [Curve]) is None  # of a class that is not expected
+    assert load_part(path, [Curve]) is MISSING  # of a class that is not expected
     path.write_bytes(path.read_bytes()[:-1])
-    assert load_part(path, [Curve, Pair]) is None
-    assert load_part(tmp_path / "absent", []) is None
+    assert load_part(path, [Curve, Pair]) is MISSING
+    assert load_part(tmp_path / "absent", []) is MISSING
     with pytest.raises(TypeError, match="result: found set, expected one of Curve"):
         save_part(path, {1}, [Curve])
 
@@ -69,6 +69,7 @@ def test_finished_jobs_are_not_done_again(processes, tmp_path, capsys):
         assert [result.steps.tolist() for result in results] == [[1, 2], [3]]
         assert once("sum", [0, 9], lambda: 5.0) == 5.0
         assert once("sum", [0, 9], lambda: 6.0) == 5.0
+        assert once("none", [0], lambda: None) is once("none", [0], lambda: 6.0) is None  # also a result
     finally:
         PARTS.reset(token)
     assert once("sum", [0, 9], lambda: 6.0) == 6.0  # elsewhere nothing is kept
