@@ -114,9 +114,10 @@ class PendulumBase:
         if action.shape != (*shape, 1) or action.dtype.kind not in "fiu":
             raise ValueError(f"action: found {shown(action)}, expected numbers of shape {(*shape, 1)}")
         # The torque keeps the action's precision: Gymnasium computes with it in float32 too.
-        torque = clip(action[..., 0], pendulum.max_torque)
-        # One sum finds any NaN. Infinities became the largest torque, so the actions themselves are searched for them.
-        if not math.isfinite(np.add.reduce(action, None)) and not np.isfinite(action).all():
+        told = action[..., 0]
+        torque = clip(told, pendulum.max_torque)
+        # One sum finds what is not finite, most quickly that of squares; it may itself be too large.
+        if not math.isfinite(np.dot(told, told)) and not np.isfinite(action).all():
             raise ValueError(f"action: found {shown(action)}, expected finite numbers")
         return torque
 

@@ -123,9 +123,18 @@ class IndependentVectorEnv(VectorEnv):
         self.single_observation_space, self.single_action_space = observation_space, action_space
         self.observation_space = batch_space(observation_space, num_envs)
         self.action_space = batch_space(action_space, num_envs)
-        self.steps = np.zeros(num_envs, np.int64)  # of the current episodes
-        self.most_steps = 0  # the largest of them
+        self.clock, self.began = 0, np.zeros(num_envs, np.int64)  # steps so far; when the current episodes began
+        self.most_steps = 0  # of an episode now
         self.no_ends = np.zeros(num_envs, np.bool_)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Steps of each current episode, (n,)."""
+        return self.clock - self.began
+
+    @steps.setter
+    def steps(self, value: np.ndarray) -> None:
+        self.began = self.clock - value
 
     def begin_stream(self, index: int) -> None:
         """Environment `index` has a new seed; its next episode is the first of that seed."""
@@ -169,7 +178,7 @@ class IndependentVectorEnv(VectorEnv):
         if self.most_steps + 1 >= self.max_episode_steps:
             return self._step_with_ends(actions)
         rewards = self.advance(actions)  # the usual step: no episode can end
-        self.steps += 1
+        self.clock += 1
         self.most_steps += 1
         return self.observe(), rewards, self.no_ends.copy(), self.no_ends.copy(), {}
 
@@ -215,7 +224,7 @@ class IndependentVectorEnv(VectorEnv):
     def _begin(self, indices: np.ndarray, options: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin new episodes; the observations of all environments and the info of those that begin."""
         info = self.begin_episodes(indices, options)
-        self.steps[indices] = 0
+        self.began[indices] = self.clock
         self.most_steps = 0 if len(indices) == self.num_envs else int(self.steps.max())
         return self.observe(), info
 
@@ -226,7 +235,7 @@ class IndependentVectorEnv(VectorEnv):
         if restart and self.autoreset_mode is AutoresetMode.DISABLED:
             raise ResetNeeded('an episode has ended; reset it with options={"reset_mask": ...}, autoreset is disabled')
         rewards, info = self.advance(actions), {}
-        self.steps += 1
+        self.clock += 1
         self.most_steps += 1
         obs = None
         if restart:  # AutoresetMode.NEXT_STEP: this step only begins their next episode
