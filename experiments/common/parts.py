@@ -27,7 +27,7 @@ def once(
     """The result of a part of a run: computed, or what is kept of an earlier run into the same folder."""
     folder = PARTS.get()
     path = None if folder is None else part_path(folder, name, seeds)
-    result = MISSING if path is None else load_part(path, kinds)
+    result: Any = MISSING if path is None else load_part(path, kinds)
     if result is MISSING:
         result = compute()
         if path is not None:
