@@ -22,12 +22,12 @@ EVALUATIONS = 40  # of each training
 def make_ours(entry: Entry, seeds: Sequence[int]) -> Agent:
     """An agent of ours; UsageError if it cannot be made.
 
-    With fewer steps than it was tuned for, its learning rate falls over these, as SB3's schedules do.
+    If its learning rate falls over the whole run, it does so over a shorter one, too, as SB3's schedules do.
     """
     zoo, chosen = entry.settings == "zoo", setting(entry.agent, entry.env)
     keywords = zoo_for_ours(entry.agent, entry.env, entry.steps) if zoo else tuned(entry.agent, entry.env)
-    if not zoo and entry.steps == chosen.solved_steps and keywords["anneal_steps"]:
-        keywords |= {"anneal_steps": keywords["anneal_steps"] * entry.steps // chosen.steps}
+    if not zoo and entry.steps == chosen.solved_steps and keywords["anneal_steps"] == chosen.steps:
+        keywords |= {"anneal_steps": entry.steps}
     return make(entry.agent, entry.env, seeds, keywords)
 
 
