@@ -153,7 +153,7 @@ SETTINGS: dict[tuple[str, str, Kind], Setting] = {
             "tau": 0.02,
         },
         4_000,
-        solved_steps=7_000,
+        solved_steps=6_500,
     ),
     ("td3", PENDULUM, "mlp"): Setting(10_000, TD3, 2_500),
     ("ppo", PENDULUM, "mlp"): Setting(40_000, SWING | PPO_PENDULUM, 20_000, solved_steps=35_000),
