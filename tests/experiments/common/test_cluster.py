@@ -248,8 +248,10 @@ def test_versions_that_differ_are_named():
     assert "no module" in refusal("tcp://a:1", ImportError("no module"), ours)
 
 
+# Slurm, too, keeps a copy of the script, which is deleted as soon as this ends.
 SBATCH = """#!/bin/sh
-setsid sh "$1" > /dev/null 2>&1 &
+cp "$1" "job-$$"
+setsid sh "job-$$" > /dev/null 2>&1 &
 echo "Submitted batch job $!"
 """
 
