@@ -29,7 +29,7 @@ class Actor(nn.Module):
 
     Actions are (n,) of a Discrete space, else (n, *action shape): those of a deterministic `predict`. With a recurrent
     network, (obs, state) gives (action, state), both states (n, K); an episode begins with zeros, or with None. It
-    shares nothing with the agent, which may learn on.
+    is on the CPU, and shares nothing with the agent, which may learn on.
     """
 
     def __init__(self, replica: Replica):
@@ -44,7 +44,7 @@ class Actor(nn.Module):
         self.dtype = torch.uint8 if replica.agent.vec_env.is_uint8 else next(self.policy.parameters()).dtype
         self.state_dtype = next(self.policy.parameters()).dtype
         self.state_size = self.encoder.state_size  # K
-        self.eval()
+        self.eval().cpu()
 
     def forward(self, obs: Tensor, state: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         numbers = self.one_hot(obs) if self.one_hot is not None else obs

@@ -235,12 +235,14 @@ def to_sb3(replica: Replica, **keywords: Any) -> Any:
     with torch.no_grad():
         for ours, theirs in travelers if whole else travelers[:1]:
             for (weight, bias), layer in zip(ours, theirs, strict=True):
+                weight, bias = weight.cpu(), bias.cpu()
                 if copied is not None and layer is policy[-1]:
                     weight, bias = weight.double() @ copied.there.T, copied.there @ bias.double() + copied.offset
                 layer.weight.copy_(weight.T)
                 layer.bias.copy_(bias)
         if hasattr(agent.policy, "log_std"):
-            model.policy.log_std.copy_(agent.policy.log_std[replica.index] + scale_of(agent.action_space)[1].log())
+            log_std = agent.policy.log_std[replica.index].cpu()
+            model.policy.log_std.copy_(log_std + scale_of(agent.action_space)[1].log())
         if getattr(model, "log_ent_coef", None) is not None and whole:
             model.log_ent_coef.copy_(agent.log_temperature[replica.index])
     if name == "DQN":

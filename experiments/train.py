@@ -24,7 +24,6 @@ from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 import tyro
 from matplotlib.figure import Figure
 from rich.table import Table
@@ -32,6 +31,7 @@ from rich.table import Table
 import agents
 from agents import Agent
 from agents.common import checkpoint
+from agents.common.devices import find_device
 from agents.common.make_env import CARTPOLE, has_native_batch
 from agents.evaluation import TEST_SEED, VALIDATION_SEED
 from balancier import _, numeral
@@ -83,7 +83,6 @@ from experiments.common.training import (
 
 STEPS_OF_EVALUATION = 500  # at least so many lie between two evaluations, which may cost more than the training
 QUICK_SEEDS = 3  # enough for the same lesson: the spread of the seeds, and where they end
-NO_GPU = "PyTorch sees no CUDA device here"
 IMAGE = 16  # pixels of the shorter side from which an observation is an image, which a CNN sees
 
 
@@ -141,8 +140,9 @@ class Train(Flags):
     """Write every number of every seed, and their IQM, for TensorBoard too (python -m pip install tensorboard)."""
     eval_episodes: Annotated[int, at_least(1)] = 100
     """Episodes of the test of each seed."""
-    device: Annotated[str, one_of(("cpu", "cuda"))] = "cpu"
-    """Where agents and environments compute: cpu. (cuda says in one line why it is not possible.)"""
+    device: Annotated[str, one_of(("cpu", "cuda", "auto"))] = "cpu"
+    """Where the agent computes: cpu, cuda (a GPU), or auto, which is cuda where there is one. A GPU pays only for large
+    networks or many seeds."""
     observation: Annotated[Annotated[str, one_of(("state", "angle", "pixels"))] | None, shown("state|angle|pixels")] = (
         None
     )
@@ -181,9 +181,10 @@ def start(flags: Train) -> Session:
 
     Raises UsageError before the first step for an agent that cannot be trained.
     """
-    if flags.device != "cpu":
-        reason = "agents and environments compute on the processor" if torch.cuda.is_available() else NO_GPU
-        raise UsageError(f"--device: found {flags.device}, expected cpu: {reason}")
+    try:
+        find_device(flags.device)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
     if flags.resume is None:
         agent, flags = begin(flags)
         return Session(agent, flags, total=steps_of(agent, flags))
@@ -253,7 +254,7 @@ def begin(flags: Train) -> tuple[Agent, Train]:
         keywords |= {"network": changed}
     if env_kwargs:
         keywords |= {"env_kwargs": env_kwargs}
-    made = make(agent, env, flags.all_seeds, keywords | given, network, given)
+    made = make(agent, env, flags.all_seeds, keywords | given | {"device": flags.device}, network, given)
     return made, replace(flags, network=network)
 
 
@@ -282,7 +283,7 @@ def default_network(env: str, env_kwargs: dict[str, Any]) -> str:
 
 def resume(flags: Train) -> tuple[Agent, Train]:
     assert flags.resume is not None
-    agent = load(flags.resume, "--resume", flags.env)
+    agent = load(flags.resume, "--resume", flags.env, flags.device)
     if agent.policy_only:
         expected = "the checkpoint of a whole agent, which can learn on"
         raise UsageError(f"--resume: found a policy alone in {flags.resume}, expected {expected}")
@@ -345,7 +346,8 @@ def with_hyperparameters(agent: Agent, changes: dict[str, Any]) -> Agent:
     """The same agent in the same state, with other hyper-parameters."""
     config = dataclasses.asdict(agent.config) | changes
     assert agent.env is not None
-    changed = type(agent)(agent.env, seeds=agent.seeds, network=agent.network, env_kwargs=agent.env_kwargs, **config)
+    config |= {"network": agent.network, "env_kwargs": agent.env_kwargs, "device": agent.device}
+    changed = type(agent)(agent.env, seeds=agent.seeds, **config)
     changed.set_state(agent.get_state())
     changed.anneal()
     return changed

@@ -15,8 +15,9 @@ class DivergenceError(RuntimeError):
 
 def finite_seeds(tensors: Iterable[Tensor], count: int) -> Tensor:
     """Whether all numbers of each replica are finite, (S,) bool; `count` is S."""
-    total = torch.zeros(count, dtype=torch.float64)
-    for tensor in tensors:
+    first, *others = tensors
+    total = torch.zeros(count, dtype=torch.float64, device=first.device)
+    for tensor in (first, *others):
         total += tensor.detach().reshape(-1, count, tensor.numel() // len(tensor)).sum((0, 2))
     return total.isfinite()
 

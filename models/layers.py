@@ -71,9 +71,10 @@ def orthogonal_(head: nn.Module, gain: float, seeds: Sequence[np.random.Generato
     """
     layers = [module for module in head.modules() if isinstance(module, Linear)]
     for layer in layers:
-        for weight, stream in zip(layer.weight, seeds, strict=True):
+        for weight, stream in zip(layer.weight.data, seeds, strict=True):
             generator = torch.Generator().manual_seed(int(stream.integers(2**63)))
-            nn.init.orthogonal_(weight, gain if layer is layers[-1] else 2**0.5, generator)
+            # On the CPU, so that all devices get the same numbers.
+            weight.copy_(nn.init.orthogonal_(weight.cpu(), gain if layer is layers[-1] else 2**0.5, generator))
         nn.init.zeros_(layer.bias)
 
 

@@ -19,7 +19,8 @@ Rates = float | Sequence[float] | Tensor  # one, or one a seed
 def flatten_parameters(parameters: Sequence[nn.Parameter]) -> Tensor:
     """Move parameters (S, ...) into one tensor (S, P) of which they become views, and return it."""
     kinds = {(parameter.shape[:1], parameter.dtype, parameter.dim() > 1) for parameter in parameters}
-    if len(kinds) != 1 or parameters[0].dim() < 2 or parameters[0].is_shared():
+    # PyTorch says of all memory of a GPU that it is shared.
+    if len(kinds) != 1 or parameters[0].dim() < 2 or (parameters[0].is_cpu and parameters[0].is_shared()):
         raise refusal(parameters)
     flat = torch.cat([parameter.detach().flatten(1) for parameter in parameters], 1)  # (S, P)
     for parameter, column in zip(parameters, flat.split([x[0].numel() for x in parameters], 1), strict=True):
@@ -29,7 +30,7 @@ def flatten_parameters(parameters: Sequence[nn.Parameter]) -> Tensor:
 
 def refusal(parameters: Sequence[nn.Parameter]) -> ValueError:
     """Why parameters cannot be views of one tensor."""
-    if parameters and parameters[0].is_shared():
+    if parameters and parameters[0].is_cpu and parameters[0].is_shared():
         return ValueError("parameters: found shared memory, expected share_memory() to be called after the optimizer")
     kinds = ", ".join(sorted({f"{tuple(x.shape)} of {x.dtype}" for x in parameters})) or "none"
     return ValueError(f"parameters: found {kinds}, expected some that learn, (S, n, ...) each and of one type")
@@ -118,7 +119,7 @@ def check_rates(learning_rate: Any) -> Tensor:
     rates = learning_rate.tolist() if isinstance(learning_rate, np.ndarray | Tensor) else learning_rate
     rates = list(rates) if isinstance(rates, list | tuple) else [rates]
     check(learning_rate=(rates if len(rates) != 1 else rates[0], RATES))
-    return torch.tensor([float(rate) for rate in rates], dtype=torch.float64)
+    return torch.tensor([float(rate) for rate in rates], dtype=torch.float64, device="cpu")
 
 
 class Optimizer(FlatParameters):
@@ -141,7 +142,7 @@ class Optimizer(FlatParameters):
     @property
     def learning_rate(self) -> np.ndarray:
         """Of each seed, (S,), float64. It may be changed in place between steps, or set as a whole."""
-        return self.rates.numpy()
+        return self.rates.numpy()  # they stay on the CPU
 
     @learning_rate.setter
     def learning_rate(self, rates: Rates) -> None:
@@ -203,10 +204,10 @@ class Adam(Optimizer):
         torch.cat([part.flatten(1) for part in gradient], 1, out=self.gradient)
         if self.max_grad_norm is not None:
             clip_gradient_norm_(self.gradient, self.max_grad_norm)
-        self.steps += 1 if active is None else torch.as_tensor(active, dtype=self.steps.dtype)
+        self.steps += 1 if active is None else torch.as_tensor(active, dtype=self.steps.dtype, device=self.steps.device)
         for rate in {rates[seed] for seed in seeds}:
             *state, steps = map(list, zip(*(self.replicas[s] for s in seeds if rates[s] == rate), strict=True))
-            # The rate is a tensor, so that a recorded step reads it anew.
+            # The rate is a tensor, so that a recorded step reads it anew; on the CPU, as PyTorch takes it everywhere.
             torch._fused_adam_(*state, [], steps, lr=self.rates[rates.index(rate)], **self.options)  # type: ignore
         # The mean of a weight without a gradient, such as that of a ReLU which is never active, falls by beta1 at each
         # step, until it is subnormal. A processor takes ten times as long with such numbers. Float32: 0 from 5e-31 on.
@@ -303,7 +304,7 @@ class RMSprop(Optimizer):
         gradient = torch.cat([part.flatten(1) for part in torch.autograd.grad(loss.sum(), self.params)], 1)  # (S, P)
         if self.max_grad_norm is not None:
             clip_gradient_norm_(gradient, self.max_grad_norm)
-        flat, moving = self.flat, 1.0 if active is None else torch.as_tensor(active, dtype=gradient.dtype)[:, None]
+        flat, moving = self.flat, 1.0 if active is None else torch.as_tensor(active).to(gradient)[:, None]
         self.exp_avg_sq.lerp_(gradient**2, (1 - self.alpha) * moving)
         rate = moving * self.rates.to(gradient)[:, None]
         flat.sub_(rate * gradient / self.exp_avg_sq.sqrt().add_(self.eps))

@@ -5,6 +5,7 @@ S seed, n observations to act on, F features, K numbers of a recurrent network's
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from numbers import Integral
 from typing import Any, Protocol
 
@@ -33,6 +34,8 @@ class ActingAgent(Protocol):
     policy: models.Policy
     num_timesteps: int
     num_predictions: int
+    device: torch.device
+    computing: AbstractContextManager
 
 
 def predict(
@@ -54,7 +57,10 @@ def predict(
     state = None if state is None else to_numbers("state", state, (*shape, encoder.state_size))
     first = torch.zeros(shape) if episode_start is None else to_numbers("episode_start", episode_start, shape)
     first = torch.ones(shape) if state is None else first
-    with torch.no_grad():
+    if agent.device.type != "cpu":
+        flat, first = flat.to(agent.device), first.to(agent.device)
+        state = None if state is None else state.to(agent.device)
+    with torch.no_grad(), agent.computing:
         features = encoder(encoder.pack(flat, first, state))
         distribution = policy(features)
         if deterministic:
@@ -63,7 +69,7 @@ def predict(
             path = Role.PREDICT, agent.num_timesteps, agent.num_predictions
             action = distribution.sample(policy.noise(seeds, path, flat.shape[1:2]))
             agent.num_predictions += 1
-    action = agent.vec_env.to_env(action.flatten(0, 1)).unflatten(0, action.shape[:2]).numpy(force=True)
+    action = agent.vec_env.to_env(action.flatten(0, 1).cpu()).unflatten(0, action.shape[:2]).numpy(force=True)
     return action, features[..., : encoder.state_size].numpy(force=True) if encoder.state_size else None
 
 

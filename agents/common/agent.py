@@ -8,6 +8,7 @@ import os
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -29,6 +30,7 @@ from agents.common.config import (
     make_config,
     make_network,
 )
+from agents.common.devices import Device, find_device, place
 from agents.common.encoder import is_encoder, make_encoder
 from agents.common.guard import Guard
 from agents.common.make_env import Maker, keywords_to_json, plain_keywords
@@ -57,10 +59,13 @@ class Agent(nn.Module, Generic[ConfigType]):
             head. Without one it is an MLP of two hidden layers of 64; with ReLU for agents with a replay buffer and
             with tanh for the others, as in SB3.
         env_kwargs: keywords of `gymnasium.make`, where `env` is an id.
+        device: where it computes: "cpu", "cuda" (a GPU), "cuda:1" (the second one), or "auto" (a GPU if there is one).
+            Its environments step on the CPU, where small networks are faster, too.
         hyperparameters: fields of the class's `Config`.
 
     Raises:
-        ValueError: for a hyper-parameter out of range, or an environment that the agent cannot act in.
+        ValueError: for a hyper-parameter out of range, for a device that is not there, or for an environment that the
+            agent cannot act in.
     """
 
     Config: ClassVar[type]
@@ -68,8 +73,10 @@ class Agent(nn.Module, Generic[ConfigType]):
     filling: ClassVar[Sequence[str]] = ()  # names of state whose second axis is filled as transitions come
     pure: ClassVar[Sequence[str]] = ()  # methods that can be recorded: functions of tensors that return losses (S,)
     policy_only = False  # True for one that was loaded from the file of a policy alone: it acts, and cannot learn
-    recorded = True  # replay updates, which gives the same bits in less time (models/recording.py)
+    recorded = True  # on the CPU, replay updates, which gives the same bits in less time (models/recording.py)
     guard = True  # stop a seed whose numbers are no longer finite, and let the others go on
+    device = torch.device("cpu")  # where it computes
+    computing: AbstractContextManager = nullcontext()  # in it, new tensors are made on that device
     config: ConfigType
     losses: dict[str, Tensor]  # newest of each kind, (S,)
     obs: Tensor  # (S, N, O), what to act on next
@@ -87,31 +94,33 @@ class Agent(nn.Module, Generic[ConfigType]):
         seeds: Seeds = 10,
         network: MakeNetwork | None = None,
         env_kwargs: dict[str, Any] | None = None,
+        device: Device = "cpu",
         **hyperparameters: Any,
     ):
         super().__init__()
+        place(self, device) if device != "cpu" else None
         check(env_kwargs=(env_kwargs, KEYWORDS))
         self.seeds, self.env = resolve_seeds(seeds), env
         self.network = self.default_network if network is None else network
         self.env_kwargs = plain_keywords(env_kwargs) if env_kwargs else {}
         self.config = config = make_config(self.Config, len(self.seeds), hyperparameters)
         self.vec_env = vec_env = VecEnv(env, self.env_kwargs, self.seeds, config.num_envs)
-        itself = weakref.ref(self)  # a cycle of references would keep the memory of an agent that is gone
-        vec_env.steps_so_far = lambda: itself().num_timesteps  # type: ignore[union-attr]
+        # A cycle of references would keep the memory of an agent that is gone.
+        vec_env.steps_so_far = partial(getattr, weakref.proxy(self), "num_timesteps")
         self.streams = [stream(seed, Role.NETWORKS) for seed in self.seeds]
         self.num_timesteps = self.num_predictions = 0  # steps of each seed, and actions that `predict` drew at random
-        self.losses, self.gamma = {}, self.per_seed(config.gamma)  # (S, 1)
-        self.divergence = Guard(np.full(len(self), np.nan))
-        shared = make_network(self.network, vec_env.in_features, self.streams) if is_encoder(self.network) else None
-        self.head_network = self.network if shared is None else self.default_network
-        self.encoder = make_encoder(shared, vec_env.obs_size, vec_env.is_uint8, len(self) * config.normalize_obs)
-        recurrent = self.encoder.state_size > 0
-        self.sequence_length = (config.sequence_length or self.default_sequence_length) if recurrent else 1  # L
-        self.register_buffer("obs", self.encoder.pack(vec_env.reset(), 1.0, None))
-        self.reward_scaling = RewardScaling(self.gamma, config.num_envs) if config.normalize_reward else None
-        self.build()
+        self.losses, self.divergence, obs = {}, Guard(np.full(len(self), np.nan)), vec_env.reset().to(self.device)
+        with self.computing:
+            shared = make_network(self.network, vec_env.in_features, self.streams) if is_encoder(self.network) else None
+            self.head_network = self.network if shared is None else self.default_network
+            self.encoder = make_encoder(shared, vec_env.obs_size, vec_env.is_uint8, len(self) * config.normalize_obs)
+            self.gamma, recurrent = self.per_seed(config.gamma), self.encoder.state_size > 0  # (S, 1)
+            self.sequence_length = (config.sequence_length or self.default_sequence_length) if recurrent else 1  # L
+            self.register_buffer("obs", self.encoder.pack(obs, 1.0, None))
+            self.reward_scaling = RewardScaling(self.gamma, config.num_envs) if config.normalize_reward else None
+            self.build()
         self.noise = self.noise_stream(self.policy.noise, Role.ACTING, (config.num_envs,))
-        record(self) if self.recorded else None
+        record(self) if self.recorded and self.device.type == "cpu" else None
 
     # What an algorithm adds.
 
@@ -292,7 +301,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         Raises ValueError if an array is missing, unknown or of another shape.
         """
         tensors, state = self.state_dict(), dict(state)
-        losses = checkpoint.take_losses(state, len(self))
+        losses = {name: loss.to(self.device) for name, loss in checkpoint.take_losses(state, len(self)).items()}
         steps = checkpoint.steps_of(state, self.config.num_envs)
         for name in self.filling:
             if name in tensors:
@@ -311,8 +320,11 @@ class Agent(nn.Module, Generic[ConfigType]):
 
     def restore_envs(self, state: dict[str, np.ndarray]) -> None:
         """Bring the environments where `state` says; those that cannot be brought there begin a new episode."""
-        restarted, obs = self.vec_env.set_state(state, self.obs)  # (S, N) bool, (S, N, O)
-        if restarted.any():
+        restarted, obs = self.vec_env.set_state(state, self.obs.cpu())  # (S, N) bool, (S, N, O)
+        if not restarted.any():
+            return
+        restarted, obs = restarted.to(self.device), obs.to(self.device)
+        with self.computing:
             self.obs[restarted] = self.encoder.pack(obs, 1.0, None)[restarted]
             if self.reward_scaling is not None:
                 self.reward_scaling.discounted[restarted] = 0.0
@@ -328,6 +340,7 @@ class Agent(nn.Module, Generic[ConfigType]):
             if hyperparameter(type(self.config), name)[1] and isinstance(value, Sequence):
                 config[name] = value[index]
         keywords = {"seeds": [self.seeds[index]], "network": self.network, "env_kwargs": self.env_kwargs} | config
+        keywords |= {"device": self.device}
         state = self.get_state()
         envs = {name: state.pop(name) for name in list(state) if name.startswith("vec_env.")}
         steps = state.pop("num_timesteps")
@@ -386,6 +399,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         path: str | os.PathLike,
         env: str | Maker | None = None,
         network: MakeNetwork | None = None,
+        device: Device = "cpu",
         **sb3: Any,
     ) -> Self:
         """Read what `save` wrote. Nothing in a file is executed, and loading imports no module that the file names.
@@ -394,12 +408,13 @@ class Agent(nn.Module, Generic[ConfigType]):
             env: needed where the agent was made with a function, which no file holds, or with an id whose module has
                 not been imported. An id must be the file's, and any other environment must have its spaces.
             network: likewise where the network is not one of the zoo.
+            device: where the agent computes from now on, wherever it was before.
 
         Raises:
             FileNotFoundError, agents.CheckpointError: if there is no sound checkpoint.
             ValueError: if it holds another kind of agent, or what it needs is missing, or is not what it was.
         """
-        return cls.restore(path, *loading.read(path), env, network, **sb3)
+        return cls.restore(path, *loading.read(path), env, network, device, **sb3)
 
     @classmethod
     def restore(
@@ -409,6 +424,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         meta: dict[str, Any],
         env: str | Maker | None = None,
         network: MakeNetwork | None = None,
+        device: Device = "cpu",
         **sb3: Any,
     ) -> Self:
         """The agent of a file that `loading.read` has read; arguments and errors as of `load`."""
@@ -422,6 +438,7 @@ class Agent(nn.Module, Generic[ConfigType]):
         loading.check_fields(path, meta, {field.name: field.default for field in dataclasses.fields(cls.Config)})
         env_kwargs = loading.restore_keywords(path, meta)
         keywords = {"seeds": meta["seeds"], "network": network, "env_kwargs": env_kwargs, **meta["config"]}
+        keywords |= {"device": find_device(device)}
         with loading.naming(path):
             agent = checkpoint.make_agent(cls, env, keywords, meta.get("policy_only", False))
         spaces = loading.describe_spaces(agent.observation_space, agent.action_space)

@@ -217,6 +217,7 @@ def agent_parts(agent: Any) -> tuple[type, dict[str, Any], dict[str, np.ndarray]
     env = import_path(agent.env) if isinstance(agent.env, str) else agent.env
     keywords = {"env": env, "seeds": agent.seeds, "network": agent.network, "env_kwargs": agent.env_kwargs}
     keywords |= {field.name: getattr(agent.config, field.name) for field in dataclasses.fields(agent.config)}
+    keywords |= {"device": agent.device}
     rest = {
         "env": agent.env,
         "policy_only": agent.policy_only,

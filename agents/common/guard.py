@@ -65,7 +65,7 @@ class Guard:
     @torch.no_grad()
     def inspect(self, agent: Any, keep: bool = False) -> None:
         """As `check`, but raises nothing."""
-        state, going = learned(agent), torch.from_numpy(np.isnan(self.stopped_at))
+        state, going = learned(agent), torch.from_numpy(np.isnan(self.stopped_at)).to(agent.device)
         finite = finite_seeds([*state, *agent.losses.values()], len(agent)) & going
         if [x.shape for x in self.good] != [x.shape for x in state]:
             self.good = [x.clone() for x in state]

@@ -84,7 +84,7 @@ CONSTRUCTOR: dict[str, dict[str, str]] = {
     },
     "verbose": {ALL: "nothing (an agent prints nothing)"},
     "seed": {ALL: "`seeds=[{value}]`"},
-    "device": {ALL: "nothing (agents learn on the CPU)"},
+    "device": {ALL: 'the same ("cpu" if left out, where SB3 has "auto"; the environments step on the CPU)'},
     "_init_setup_model": {ALL: "nothing (an agent is ready when it is made)"},
 }
 
@@ -100,7 +100,6 @@ LEARN = {
 FILES = {
     "exclude": "nothing (a file holds the whole agent, its replay buffer and environments too)",
     "include": "nothing (a file holds the whole agent, its replay buffer and environments too)",
-    "device": "nothing (agents learn on the CPU)",
     "custom_objects": "nothing (a file holds numbers and names alone; `env` and `network` replace what is not in it)",
     "print_system_info": "nothing (results depend on the file alone)",
     "force_reset": "nothing (learning goes on within the episode; agent.vec_env.reset() starts new ones)",
@@ -109,7 +108,6 @@ FILES = {
 # Attributes of SB3's models; those of METHODS are methods.
 ATTRIBUTES = {
     "logger": "nothing (learn's callback can write agent.metrics to any log)",
-    "device": "nothing (agents learn on the CPU)",
     "env": "agent.vec_env, all environments of all seeds",
     "n_envs": "agent.config.num_envs",
     "lr_schedule": "agent.config.learning_rate and agent.config.anneal_steps",

@@ -25,7 +25,8 @@ class Priorities(nn.Module):
         super().__init__()
         self.exponent, self.importance = exponent, importance
         zeros = np.zeros((seeds, capacity), str(torch.get_default_dtype()).removeprefix("torch."))
-        self.register_buffer("priority", torch.from_numpy(zeros))  # takes memory as it fills, as the buffer does
+        zeros = torch.from_numpy(zeros).to(torch.get_default_device())  # takes memory as it fills, as the buffer does
+        self.register_buffer("priority", zeros)
         self.register_buffer("largest", torch.ones(seeds, 1))
 
     def add(self, t: int, num_envs: int, length: int) -> None:

@@ -31,7 +31,7 @@ def gather_samples(index: Tensor, *tables: Tensor) -> list[Tensor]:
 class Replay(nn.Module):
     """A ring of `capacity` transitions a seed. A module, so that it is part of an agent's `state_dict`.
 
-    Memory is taken as the ring fills up.
+    On the CPU, memory is taken as the ring fills up.
 
     Args:
         dtype: of observations; bytes stay bytes.
@@ -43,11 +43,10 @@ class Replay(nn.Module):
 
     def __init__(self, seeds: int, capacity: int, obs_size: int, action_size: int, dtype: torch.dtype):
         super().__init__()
-        self.capacity, self.action_size, usual = capacity, action_size, torch.get_default_dtype()
-        sizes = ("obs", obs_size, dtype), ("next_obs", obs_size, dtype), ("numbers", action_size + 3, usual)
-        for name, size, kind in sizes:
+        self.capacity, self.action_size, numbers = capacity, action_size, (action_size + 3, torch.get_default_dtype())
+        for name, size, kind in ("obs", obs_size, dtype), ("next_obs", obs_size, dtype), ("numbers", *numbers):
             zeros = np.zeros((seeds, capacity, size), str(kind).removeprefix("torch."))  # memory comes at first writing
-            self.register_buffer(name, torch.from_numpy(zeros))
+            self.register_buffer(name, torch.from_numpy(zeros).to(torch.get_default_device()))
 
     def add(self, t: int, new: Transitions) -> None:
         """Store the N transitions (S, N, ...) that follow the first t of each seed."""

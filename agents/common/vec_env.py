@@ -38,7 +38,7 @@ EXACT = "get_state and set_state of the environment would make it exact"
 
 
 class VecEnv:
-    """The environments of an agent: `num_envs` for each seed.
+    """The environments of an agent: `num_envs` for each seed. They, and all tensors here, are on the CPU.
 
     Args:
         env: a Gymnasium id, or a function that makes an environment.
@@ -90,7 +90,7 @@ class VecEnv:
         Raises EnvError, which names the seed, the environment and the step. All is then as it was before.
         """
         try:
-            obs, reward, terminated, truncated, info = self.env.step(self.to_env(action.flatten(0, 1)).numpy())
+            obs, reward, terminated, truncated, info = self.env.step(self.to_env(action.flatten(0, 1).cpu()).numpy())
         except BaseException as error:
             raise self.failed(error)  # noqa: B904  it is the same error
         done, self.returns = terminated | truncated, self.returns + reward

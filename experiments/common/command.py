@@ -113,7 +113,10 @@ def launch(name: str, launched: Lesson, argv: Sequence[str] | None, description:
 
 
 # Flags that change no number of a run.
-FREE = {"resume", "overwrite", "out", "jobs", "scheduler", "show", "format", "autosave", "live", "tensorboard"}
+FREE = {
+    *("resume", "overwrite", "out", "jobs", "scheduler", "show", "format", "autosave", "live", "tensorboard"),
+    "device",  # which changes their rounding alone
+}
 
 
 def flags_of_run(name: str, flags_class: type[FlagsType], given: dict[str, Any], folder: Path) -> tuple[str, Any]:

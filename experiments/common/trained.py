@@ -12,7 +12,7 @@ from experiments.common.flags import UsageError
 from experiments.common.runs import find_latest, newest_checkpoint
 
 
-def load(run: Path, flag: str, env: str | None = None) -> Agent:
+def load(run: Path, flag: str, env: str | None = None, device: str = "cpu") -> Agent:
     """The agent of a run's folder, or of a checkpoint; UsageError, in one line, if there is no sound one.
 
     Nothing is imported for it but the module of `env`, which --env names, and which must be the agent's own.
@@ -31,7 +31,7 @@ def load(run: Path, flag: str, env: str | None = None) -> Agent:
             raise UsageError(f"--env: found {env}{given}, expected {meta['env'].removeprefix('envs:')}, as in the run")
         name = str(loading.resolve_env(path, meta, env))
         check_env(name, loading.restore_keywords(path, meta), flag if env is None else "--env")
-        return agents.load(path, env=env)
+        return agents.load(path, env=env, device=device)
     except (agents.CheckpointError, ValueError, gym.error.Error, OSError) as error:
         words = " ".join(str(error).split())
         raise UsageError(words if isinstance(error, UsageError) else f"{flag}: {words}") from None

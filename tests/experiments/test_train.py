@@ -6,11 +6,13 @@ import signal
 
 import numpy as np
 import pytest
+import torch
 
 import agents
 from agents.evaluation import TEST_SEED, VALIDATION_SEED, evaluate
 from experiments import train
 from experiments.common import training
+from experiments.common.command import flags_of_run
 from experiments.common.hyperparams import tuned
 
 PENDULUM, DISCRETE = "balancier/Pendulum-v0", "balancier/PendulumDiscrete-v0"
@@ -139,13 +141,23 @@ def test_short_runs_in_environments_of_other_people_are_evaluated_less_often(mon
     assert train.num_evaluations("balancier/Pendulum-v0", 8) == train.num_evaluations("CartPole-v1", 8) == 20
 
 
-@pytest.mark.parametrize(("available", "reason"), [
-    (False, "PyTorch sees no CUDA device here"),
-    (True, "agents and environments compute on the processor"),
-])  # fmt: skip
-def test_another_device_is_refused_in_one_line(available, reason, monkeypatch, tmp_path, capsys):
+def test_a_device_that_is_not_there_is_refused_in_one_line(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("torch.cuda.is_available", lambda: available)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert train.main(["--device", "cuda"]) == 2
-    assert capsys.readouterr().err == f"balancier train: --device: found cuda, expected cpu: {reason}\n"
+    expected = "balancier train: --device: found cuda, expected cpu: PyTorch sees no CUDA device here\n"
+    assert capsys.readouterr().err == expected
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_device_is_passed_on_and_a_run_may_go_on_elsewhere(monkeypatch, tmp_path):
+    found, run = [], tmp_path / "run"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)  # which is not so: the agents stay on the CPU
+    monkeypatch.setattr("agents.common.devices.find_device", lambda x: found.append(str(x)) or torch.device("cpu"))
+    small = ["--eval-episodes", "1", "--steps", "8"]
+    new = ["--agent", "ppo", "--env", "CartPole-v1", "--seeds", "1", "--out", str(run)]
+    assert train.main([*new, *small, "--device", "cuda"]) == 0
+    assert found == ["cuda"]
+    assert train.main(["--resume", str(run), *small]) == 0
+    assert set(found[1:]) == {"cpu"}
+    assert flags_of_run("train", train.Train, {"device": "auto"}, run)[1].device == "auto"
