@@ -114,10 +114,10 @@ class PendulumBase:
         if action.shape != (*shape, 1) or action.dtype.kind not in "fiu":
             raise ValueError(f"action: found {shown(action)}, expected numbers of shape {(*shape, 1)}")
         # The torque keeps the action's precision: Gymnasium computes with it in float32 too.
-        told = action[..., 0]
-        torque = clip(told, pendulum.max_torque)
+        wanted = action[..., 0]
+        torque = clip(wanted, pendulum.max_torque)
         # One sum of products, which takes less time than other sums, finds what is not finite.
-        if not math.isfinite(np.dot(told, torque)) and not np.isfinite(action).all():
+        if not math.isfinite(np.dot(wanted, torque)) and not np.isfinite(action).all():
             raise ValueError(f"action: found {shown(action)}, expected finite numbers")
         return torque
 

@@ -272,7 +272,7 @@ def transition(angle: Array, speed: Array, torque: Array, pendulum: Pendulum) ->
 def reward(angle: Array, speed: Array, torque: Array) -> Array:
     """The negative cost of a step that starts here: angle^2 + 0.1 speed^2 + 0.001 torque^2, the angle wrapped."""
     arrays = type(angle) is type(speed) is type(torque) is np.ndarray and angle.dtype == speed.dtype == np.float64
-    if arrays and angle.ndim == 1 and angle.size <= FEW:
+    if arrays and angle.ndim == 1 and angle.size <= FEW and angle.shape == speed.shape == torque.shape:
         pairs, turn, half = zip(angle.tolist(), speed.tolist(), strict=True), TURN, math.pi
         of_state = np.array([((x + half) % turn - half) ** 2 + 0.1 * v**2 for x, v in pairs])
         return -(of_state + 0.001 * np.array([number**2 for number in torque]))

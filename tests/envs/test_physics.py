@@ -44,6 +44,17 @@ def test_arrays_are_rounded_as_single_numbers_are(largest):
         np.testing.assert_array_equal(wrap(angles).ravel(), expected)
 
 
+@pytest.mark.parametrize("count", [1, 24, 25, 300])
+def test_the_rewards_of_a_row_are_those_of_its_numbers(count):
+    """Short rows are computed one by one; a row and a single number go together at any length."""
+    random = np.random.default_rng(count)
+    angle, speed = random.uniform(-20, 20, (2, count))
+    for torque in random.uniform(-2, 2, count), random.uniform(-2, 2, count).astype(np.float32):
+        expected = [reward(*numbers) for numbers in zip(angle, speed, torque, strict=True)]
+        np.testing.assert_array_equal(reward(angle, speed, torque), expected)
+        np.testing.assert_array_equal(reward(angle, speed[:1], torque), reward(angle, np.full(count, speed[0]), torque))
+
+
 def test_what_was_drawn_together_is_what_is_drawn_one_by_one():
     """`**2` differs for one length in 1,300 between an array and its numbers."""
     pendulum, uniform = Pendulum(length=(0.5, 2), mass=(1, 3)), np.random.default_rng(0).random((20_000, 2))
