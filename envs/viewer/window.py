@@ -114,6 +114,19 @@ def key_codes(keys: Any) -> frozenset[int]:
 
 
 WINDOWS: "list[Window]" = []  # that are open
+GONE: list[Any] = []  # pygame's objects of windows that no longer exist, see `let_go`
+
+
+def let_go() -> None:
+    """Forget the windows that went with pygame's display, which another part of the program ended.
+
+    pygame's objects keep the address of what SDL has freed, and destroy what lies there when they are collected: by
+    then that may be a new window. So they are kept for ever.
+    """
+    for window in WINDOWS:
+        GONE.append((window.texture, window.renderer, window.window))
+        window.window = window.renderer = window.texture = window.surface = None
+        window.inbox.clear()
 
 
 class Window:
@@ -172,13 +185,28 @@ class Window:
         # Linux's shared memory takes a fifth of the time that OpenGL takes without a graphics card.
         os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
         check_display()
-        self.window = video.Window(self.title, size=self.size, resizable=True, **HIGH_DPI)
+        self.window: Any = video.Window(self.title, size=self.size, resizable=True, **HIGH_DPI)
         self.id = self.window.id
-        self.renderer = video.Renderer(self.window, accelerated=0 if sys.platform == "linux" else -1)
+        self.renderer: Any = video.Renderer(self.window, accelerated=0 if sys.platform == "linux" else -1)
         self.texture: Any = None
         self.surface: pygame.Surface | None = None
         if self not in WINDOWS:
             WINDOWS.append(self)
+
+    def exists(self) -> bool:
+        """Whether SDL still knows this window.
+
+        After another part of the program ended pygame's display and began it anew, SDL counts windows from 1 again, and
+        another window may have this one's number and address; it hardly has its title, too.
+        """
+        if self.window is None or not pygame.display.get_init():
+            return False
+        return bool(self.window.id == self.id and self.window.title == self.title)
+
+    def rename(self, title: str) -> None:
+        if self.exists():
+            self.window.title = title
+        self.title = title
 
     def show(self, scenes: Sequence[Scene], seconds: float = 0.0) -> Commands:
         """Show the scenes `seconds` after those of the last call, with pictures in between, and wait so long.
@@ -229,7 +257,9 @@ class Window:
 
     def paint(self, scenes: Sequence[Scene]) -> None:
         self.shown = scenes
-        if not pygame.display.get_init() or self.window.id != self.id:  # another program part ended pygame's display
+        if not self.exists():
+            if self.window is not None:
+                let_go()
             self.open()
         width, height = self.renderer.get_viewport().size  # in pixels, of which a high-density screen has more
         size = (width, height)
@@ -413,9 +443,11 @@ class Window:
         if self.recorder is not None:
             self.record()
         self.closed = True
+        if self.window is not None and not self.exists():
+            let_go()
         WINDOWS.remove(self)
-        if pygame.display.get_init() and self.window.id == self.id:
-            self.texture = None
+        self.texture = self.renderer = None  # before the window, whose parts they are
+        if self.window is not None:
             self.window.destroy()
         if not WINDOWS and pygame.display.get_init() and pygame.display.get_surface() is None:
             pygame.display.quit()
@@ -430,7 +462,8 @@ def pump() -> None:
         if event.type == pygame.QUIT and not foreign:
             for window in WINDOWS:
                 window.inbox.append(event)
-        owner = next((window for window in WINDOWS if getattr(event, "window", None) is window.window), None)
+        named = getattr(event, "window", None)
+        owner = next((window for window in WINDOWS if named is not None and named is window.window), None)
         if owner is not None:
             owner.inbox.append(event)
         elif foreign:

@@ -183,7 +183,7 @@ def act(folder: Path, env: str) -> None:
             scenes = labeled(scenes, newest)
             if window is None:
                 window = Window("", window_size(scenes), handles=("restart",))
-            window.window.title = _("{name} is learning: step {step:,} of each seed", name=name, step=newest.steps)
+            window.rename(_("{name} is learning: step {step:,} of each seed", name=name, step=newest.steps))
             commands = window.show(scenes)  # none in between: they would take processor time of the training
             if window.closed:
                 return

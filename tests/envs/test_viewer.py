@@ -221,6 +221,41 @@ def test_windows_and_frames_outlive_those_of_others():
     human.close()
 
 
+def test_windows_neither_destroy_nor_take_over_what_others_open_after_they_ended_the_display():
+    """SDL gives a new window the address and the number of one that is gone."""
+
+    def others_end():
+        pygame.display.quit()
+        pygame.quit()
+
+    def others_begin():
+        pygame.display.init()
+        pygame.display.set_mode((60, 60))
+
+    ours, scene = [Window("one", (90, 80)), Window("two", (90, 80))], Scene(0.3, 0.0)
+    for step in range(60):
+        others_begin()
+        others_end()
+        if step % 2:
+            others_begin()
+        for shown in ours if step % 3 else reversed(ours):
+            shown.show([scene])
+            assert shown.renderer.get_viewport().size == (90, 80)
+        assert ours[0].id != ours[1].id
+        if step % 5 == 0:
+            others_end()
+            others_begin()
+            ours[0].close()
+            ours[0] = Window("one", (90, 80))
+            ours[0].show([scene])
+            ours[0].rename(f"one of step {step}")
+        foreign = pygame.display.get_surface()
+        assert foreign is None or foreign.get_size() == (60, 60)
+    for shown in ours:
+        shown.close()
+    others_end()
+
+
 def test_a_push_is_twice_the_largest_torque_for_one_step():
     env = gym.make("balancier/Pendulum-v0", length=0.5, mass=2.0).unwrapped
     env.reset(options={"state": (0.3, 1.0)})
