@@ -137,6 +137,34 @@ def test_a_distribution_that_overwrote_a_package_is_named(monkeypatch, tmp_path)
     assert "uninstall the other" in balancier.advice("agents", installed)
 
 
+FAULTS = """
+import resource, sys
+import balancier
+if "keep" in sys.argv:
+    balancier.keep_memory()
+one = b"x"
+sum(len(one * 64_000_000) for _ in range(2))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+one * 64_000_000  # bytes: 16,000 pages
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the allocator of Linux")
+def test_the_command_keeps_freed_memory_and_an_import_does_not(monkeypatch):
+    def page_faults(*arguments: str) -> int:
+        command = [sys.executable, "-c", FAULTS, *arguments]
+        return int(subprocess.run(command, cwd=HOME, capture_output=True, text=True, check=True).stdout)
+
+    monkeypatch.delenv("MALLOC_MMAP_THRESHOLD_", raising=False)
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    if page_faults() < 10_000:
+        pytest.skip("this allocator keeps memory anyway")
+    assert page_faults("keep") < 1_000
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "100000")  # the user's own setting stays
+    assert page_faults("keep") > 10_000
+
+
 def test_a_file_is_there_only_once_it_is_complete(tmp_path, monkeypatch):
     import balancier
 
