@@ -340,7 +340,10 @@ def table(findings: Findings) -> Table:
 def page(findings: Findings) -> str:
     """The table as a page of its own, in Markdown."""
     flags = findings.flags
-    command = shlex.join(["balancier", "results", *(["--only", *flags.only] if flags.only else [])])
+    names = "seeds", "seed", "eval_episodes"
+    changed = [(name, value) for name in names if (value := getattr(flags, name)) != getattr(Results, name)]
+    others = [word for name, value in changed for word in (f"--{name.replace('_', '-')}", str(value))]
+    command = shlex.join(["balancier", "results", *others, *(["--only", *flags.only] if flags.only else [])])
     header = [_("agent and environment"), _("seeds"), _("steps of each"), _("seconds, all seeds")]
     header += [_("IQM of {count} starts [95 %]", count=flags.eval_episodes), _("worst seed"), _("regret")]
     header += [_("SB3's zoo publishes")]
@@ -352,19 +355,26 @@ def page(findings: Findings) -> str:
     mean = _(", {mean:.1f}", mean=optimum_of_all_starts()) if compared else ""
     known = {env.rpartition("/")[2]: value for env, value in findings.optima.items() if value is not None}
     optima = ", ".join(_("{value:.1f} on {env}", value=value, env=env) for env, value in known.items())
-    words = _(RESULTS, command=command, processor=processor(), optima=optima or _("in no line here"), mean=mean)
+    words = _(
+        RESULTS,
+        command=command,
+        first=flags.seed,
+        processor=processor(),
+        optima=optima or _("in no line here"),
+        mean=mean,
+    )
     return f"{words}\n\n{table}\n{missing}"
 
 
 RESULTS = N_("""# Results
 
 `{command}` made this page, with one thread for each line, on {processor}. Seconds are those of the processor, for
-training all seeds of a line, without evaluations. A seed is one independent training. Its test return is the mean over
-the test starts; nothing was tuned on them, and the evaluations during training have validation starts of their own. The
-IQM is the interquartile mean of the test returns: the mean of the middle half of the seeds, where a quarter of the
-weight goes from each end (of three seeds the weights are 1/6, 2/3, 1/6). The brackets hold its bootstrapped 95 %
-interval. The regret is its distance from the optimum of the very same starts, where dynamic programming knows it
-({optima}).
+training all seeds of a line, without evaluations. A seed is one independent training; those here begin with seed
+{first}, and the settings were tuned on seeds 0 to 9. A test return is the mean over the test starts; nothing was tuned
+on them, and the evaluations during training have validation starts of their own. The IQM is the interquartile mean of
+the test returns: the mean of the middle half of the seeds, where a quarter of the weight goes from each end (of three
+seeds the weights are 1/6, 2/3, 1/6). The brackets hold its bootstrapped 95 % interval. The regret is its distance from
+the optimum of the very same starts, where dynamic programming knows it ({optima}).
 
 The last column holds the numbers of the zoo's `benchmark.md` (DLR-RM/rl-baselines3-zoo, commit 61a0d134 of 2023-04-11)
 and the steps of training. They are of one trained agent each, so they say nothing about the spread from seed to seed; ±

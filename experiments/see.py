@@ -73,7 +73,7 @@ class See(ParallelFlags):
     """An agent drives from what a convolutional network reads off pixels."""
 
     steps: Annotated[int, at_least(EVALUATIONS)] = 15_000
-    """Steps of each seed of an agent (at most 6,000 with --quick)."""
+    """Steps of each seed of an agent (at most 8,000 with --quick)."""
     pairs: Annotated[int, at_least(BATCH)] = 10_000
     """Pairs of frames in a pass of the CNN's training."""
     epochs: Annotated[int, at_least(1)] = 4
@@ -91,7 +91,7 @@ class See(ParallelFlags):
 
     @property
     def steps_to_train(self) -> int:
-        return min(self.steps, 6_000) if self.quick else self.steps
+        return min(self.steps, 8_000) if self.quick else self.steps
 
     @property
     def starts(self) -> range:

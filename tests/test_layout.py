@@ -14,7 +14,7 @@ FILES = [HOME / "balancier.py", *(path for package in PACKAGES for path in (HOME
 KNOWS = {"envs": set(), "models": set(), "agents": {"models"}, "experiments": {"agents", "models", "envs"}}
 # Optional or heavy packages, which a function may import when it needs them.
 HEAVY = {"pygame", "onnx", "onnxruntime", "onnxscript", "stable_baselines3", "matplotlib", "rich", "imageio_ffmpeg"}
-HEAVY |= {"distributed", "dask", "dask_jobqueue", "optuna"}
+HEAVY |= {"distributed", "dask", "dask_jobqueue", "optuna", "scipy"}
 
 
 def module_of(path: Path) -> str:

@@ -150,8 +150,7 @@ def plot_profiles(findings: Findings, agents: list[str]) -> Figure:
         rows = findings.rows_of(agent)
         thresholds, shares = performance_profile([row.returns for row in rows])
         for row, share in zip(rows, shares.T, strict=True):
-            color, name = COLORS[row.entry.package], LIBRARIES[row.entry.package]
-            panel.plot(thresholds, share, drawstyle="steps-post", color=color, label=name)
+            plotting.profile(panel, thresholds, share, LIBRARIES[row.entry.package], COLORS[row.entry.package])
         name = _("{agent} on {env}", agent=agent.upper(), env=rows[0].entry.env_name)
         for known in (known for known in findings.pairs if known["agent"] == agent):
             chance = known["probability_of_improvement"]
@@ -181,13 +180,14 @@ def plot_times(findings: Findings) -> Figure:
         cost, height = row.seconds_per_seed / row.entry.steps * 1000, seconds_of_most(row)
         whole.bar(place, cost, 0.38, color=color, label=LIBRARIES[row.entry.package])
         whole.text(place, cost, f"{cost:.2g}", ha="center", va="bottom", fontsize=13)
+        seconds = [np.nan if value is None else value for value in row.to_threshold("seconds")]
         if np.isfinite(height):
             until.bar(place, height, 0.38, color=color, alpha=0.6)
-            text = until.text(place, height, f"{height:.1f}", ha="center", va="bottom", fontsize=13, zorder=4)
-            text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5})  # above the dots
+            text = {"ha": "center", "va": "bottom", "fontsize": 13}
+            above = (place, np.nanmax([height, *seconds])), (0, 4)  # the dots
+            until.annotate(f"{height:.1f}", *above, textcoords="offset points", **text)
         else:
             until.text(place, 0, _("never"), ha="center", va="bottom", fontsize=13, rotation=90, color=color)
-        seconds = [np.nan if value is None else value for value in row.to_threshold("seconds")]
         spread = place + np.linspace(-0.12, 0.12, len(seconds)) if len(seconds) > 1 else [place]
         until.plot(spread, seconds, "o", color="black", markersize=4)
     whole.set_title(_("training one seed for a thousand steps"), fontsize=15)

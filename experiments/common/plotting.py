@@ -119,6 +119,12 @@ class LocalDecimals(Formatter):
         return decimals(self.formatter.get_offset())
 
 
+def profile(axes: Axes, thresholds: np.ndarray, share: np.ndarray, label: str, color: str) -> None:
+    """A performance profile, down to its end: above the highest return there is no seed."""
+    ends = [*thresholds, thresholds[-1]], [*share, 0.0]
+    axes.plot(*ends, color=color, label=label, drawstyle="steps-post")
+
+
 def localize(figure: Figure) -> None:
     """Write the numbers of a figure as the user's language writes them."""
     if language() == "en":

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 
 def interquartile_mean(values: np.ndarray, axis: int = -1) -> Any:
@@ -49,6 +48,8 @@ def confidence_interval(values: np.ndarray, level: float = 0.95) -> tuple[float,
     """
     if len(values) < 2 or np.ptp(values) == 0 or not np.isfinite(values).all():
         return interquartile_mean(values), interquartile_mean(values)
+    from scipy import stats  # here, because it takes a second
+
     result = stats.bootstrap(
         (values,),
         interquartile_mean,
@@ -65,6 +66,8 @@ def probability_of_improvement(ours: np.ndarray, theirs: np.ndarray) -> float:
 
     It is the statistic U of Mann and Whitney divided by the number of pairs.
     """
+    from scipy import stats
+
     return float(stats.mannwhitneyu(ours, theirs).statistic / (len(ours) * len(theirs)))
 
 
@@ -89,6 +92,8 @@ def permutation_p_value(ours: np.ndarray, theirs: np.ndarray) -> float:
 
     Ten seeds against three reach 0.007 at best. NaN if a value is NaN or a group has a single seed, which says nothing.
     """
+    from scipy import stats
+
     ranks = stats.rankdata(np.concatenate([ours, theirs]))
     if np.isnan(ranks).any() or min(len(ours), len(theirs)) < 2:
         return np.nan

@@ -178,8 +178,8 @@ def plot_intervals(rows: list[Row], env: str) -> Figure:
 def plot_profiles(best: list[Row], env: str) -> Figure:
     """The share of the seeds at or above each return."""
     figure, (axes,) = plotting.new(width=12, height=7)
-    for (row, *points), color in zip(profile(best), plotting.COLORS, strict=False):
-        axes.plot(*points, color=color, label=row.label, drawstyle="steps-post")
+    for (row, thresholds, share), color in zip(profile(best), plotting.COLORS, strict=False):
+        plotting.profile(axes, thresholds, share, row.label, color)
     axes.set(xlabel=_("return"), ylabel=_("share of seeds with at least this return"), ylim=(-0.03, 1.03))
     axes.set_title(_("{env}: a line that lies further to the right is better", env=env))
     figure.legend(loc="outside lower center", ncols=2)

@@ -125,7 +125,7 @@ def test_an_agent_that_sb3_lacks_stands_alone(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("agent", "steps", "anneal_steps"), [("ppo", 35_000, 35_000), ("ppo", 40_000, 40_000), ("sac", 6_500, 9_000)]
+    ("agent", "steps", "anneal_steps"), [("ppo", 35_000, 35_000), ("ppo", 40_000, 40_000), ("sac", 5_500, 9_000)]
 )
 def test_a_short_budget_has_its_own_schedule(agent, steps, anneal_steps):
     made = make_ours(Entry("balancier", agent, "balancier/Pendulum-v0", steps, "own", 1), (0,))
@@ -141,8 +141,8 @@ def test_both_have_the_steps_that_ours_need_or_those_that_were_published():
             next(j.settings.steps for j in jobs if j.settings.package == name) for name in ("balancier", "sb3")
         )
 
-    assert steps("sac") == (6_500, 6_500)
-    assert steps("dqn") == (11_000, 11_000)
+    assert steps("sac") == (5_500, 5_500)
+    assert steps("dqn") == (12_000, 12_000)
     assert steps("td3") == (10_000, 20_000)  # SB3's does not learn before step 10,000
     assert steps("ppo") == (35_000, 35_000)
     assert steps("sac", budget="full") == (10_000, 20_000)

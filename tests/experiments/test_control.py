@@ -119,7 +119,7 @@ def test_quick_is_smaller():
     flags = Control(quick=True)
     assert (len(flags.all_seeds), len(flags.starts), flags.points_to_try) == (2, 10, 61)
     assert (flags.steps_of("sac"), flags.steps_of("ppo")) == (4_000, 20_000)
-    assert (Control().steps_of("sac"), Control().steps_of("ppo")) == (6_500, 35_000)
+    assert (Control().steps_of("sac"), Control().steps_of("ppo")) == (5_500, 35_000)
 
 
 @pytest.mark.slow

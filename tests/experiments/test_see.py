@@ -208,7 +208,7 @@ def test_the_files_of_a_run(tmp_path):
     assert list(result["agents"]) == ["state", "table", "cnn", "end_to_end"]
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
     assert len(lines) == 1 + 20 + 20 * len(see.shipped_files())
-    assert lines[1].startswith("10,0,state/return,")
+    assert lines[1].startswith("12,0,state/return,")
     assert plain(result) == result
 
 

@@ -16,10 +16,10 @@ TANH_64 = {"hidden": (64, 64), "activation": "tanh"}
 # (agent, environment, kind of network) -> steps, keywords of the MLP (None: two layers of 64), full configuration
 EXPECTED = {
     ("dqn", "balancier/PendulumDiscrete-v0", "mlp"): (15000, None, {
-        "anneal_steps": 15000, "batch_size": 96, "buffer_size": 50000, "double": False, "dueling": False,
+        "anneal_steps": 15000, "batch_size": 96, "buffer_size": 50000, "double": True, "dueling": False,
         "exploration_steps": 5000, "final_epsilon": 0.1, "gamma": 0.98, "importance_exponent": 0.4,
         "learning_rate": 0.004, "learning_starts": 200, "max_grad_norm": 10.0, "n_step": 1, "noise_every": 1,
-        "normalize_obs": False, "normalize_reward": False, "num_envs": 2, "num_updates": 1, "prioritized": False,
+        "normalize_obs": False, "normalize_reward": False, "num_envs": 4, "num_updates": 3, "prioritized": False,
         "priority_exponent": 0.6, "sequence_length": None, "target_every": 1, "tau": 0.03, "train_every": 1,
     }),
     ("reinforce", "balancier/Pendulum-v0", "mlp"): (500000, None, {
@@ -42,7 +42,7 @@ EXPECTED = {
     ("sac", "balancier/Pendulum-v0", "mlp"): (10000, None, {
         "anneal_steps": 9000, "batch_size": 64, "buffer_size": 100000, "gamma": 0.98, "learning_rate": 0.004,
         "learning_starts": 400, "n_step": 1, "noise_every": 1, "normalize_obs": False, "normalize_reward": False,
-        "num_envs": 4, "num_updates": 2, "sequence_length": None, "tau": 0.02, "train_every": 1,
+        "num_envs": 4, "num_updates": 3, "sequence_length": None, "tau": 0.02, "train_every": 1,
     }),
     ("td3", "balancier/Pendulum-v0", "mlp"): (10000, None, {
         "anneal_steps": None, "batch_size": 64, "buffer_size": 100000, "gamma": 0.98, "learning_rate": 0.002,
