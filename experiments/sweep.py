@@ -536,10 +536,13 @@ def forecast_of_file(plan: Plan, flags: Sweep) -> str:
     if len(trials) > 1:
         counts = {"settings": len(trials), "seeds": plan.seeds, "jobs": len(jobs)}
         size = _("{settings} settings x {seeds} seeds = {jobs} jobs", **counts)
-    workers = flags.processes if flags.scheduler == "local" else flags.jobs or 1
+    cluster = CLUSTER.get()
+    workers = max(1, len(cluster.good)) if cluster else flags.processes
     words = {"size": size, "time": duration(wall_seconds(jobs, workers))}
-    if flags.scheduler != "local":
+    if cluster:
         words |= {"scheduler": flags.scheduler}
+        if workers == 1:
+            return _("{size}, about {time} with 1 worker of {scheduler}", **words)
         return _("{size}, about {time} with {workers} workers of {scheduler}", workers=workers, **words)
     if workers == 1:
         return _("{size}, about {time} with 1 process", **words)

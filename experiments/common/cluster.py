@@ -218,6 +218,7 @@ class Unwanted(BaseException):
     """Nobody waits for a job any more; it is no Exception, so that no code of the job takes it for its own."""
 
 
+OFTEN = "tick", "profile", "memory_monitor"  # what Dask's workers do every 10 to 100 ms
 TURN = threading.Lock()  # a worker's threads take turns: a job has a thread of torch, and global random numbers, alone
 
 
@@ -227,7 +228,7 @@ def in_turn(function: Callable, *arguments: Any) -> Any:
 
     worker = distributed.get_worker()
     key = worker.get_current_task()
-    with TURN:
+    with TURN, quiet(worker):
         ended, guard = threading.Event(), threading.Lock()
         wanted = partial(is_wanted, worker, key)
         if not wanted():
@@ -239,6 +240,23 @@ def in_turn(function: Callable, *arguments: Any) -> Any:
         finally:
             with guard:
                 ended.set()
+
+
+@contextlib.contextmanager
+def quiet(worker: Any) -> Iterator[None]:
+    """A block in which a worker looks after itself once a second, not a hundred times.
+
+    Each time it takes Python's lock from the job, which costs a job of small tensors a tenth of its time.
+    """
+    callbacks = [worker.periodic_callbacks[name] for name in OFTEN if name in worker.periodic_callbacks]
+    before = [callback.callback_time for callback in callbacks]
+    try:
+        for callback in callbacks:
+            callback.callback_time = max(callback.callback_time, 1000.0)  # milliseconds
+        yield
+    finally:
+        for callback, milliseconds in zip(callbacks, before, strict=True):
+            callback.callback_time = milliseconds
 
 
 def is_wanted(worker: Any, key: Any) -> bool:

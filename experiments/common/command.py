@@ -85,9 +85,9 @@ def launch(name: str, launched: Lesson, argv: Sequence[str] | None, description:
             command, flags = flags_of_run(name, launched.flags, given, resumed)
         lesson = launched.variant(flags) or launched
         lesson.check(flags)
-        forecast = lesson.forecast(flags)
         where = getattr(flags, "scheduler", "local"), getattr(flags, "jobs", None)
         with connected(*where), contextlib.ExitStack() as after:
+            forecast = lesson.forecast(flags)
             folder = Run(name, flags, command, resumed)
             for file_name, text in lesson.inputs(flags).items():
                 balancier.write_file(folder.folder / file_name, text)

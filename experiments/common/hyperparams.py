@@ -164,7 +164,7 @@ SETTINGS: dict[tuple[str, str, Kind], Setting] = {
         DQN
         | {
             "num_envs": 4,
-            "num_updates": 3,
+            "num_updates": 2,
             "batch_size": 96,
             "gamma": 0.98,
             "tau": 0.03,

@@ -1,5 +1,6 @@
 """Jobs on a cluster: a scheduler and workers of Dask's, started here on the loopback, some of which are killed."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,11 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from experiments import sweep
-from experiments.common.cluster import connected, refusal, version_finder
+from experiments.common.cluster import connected, quiet, refusal, version_finder
 from experiments.common.flags import UsageError
 from experiments.common.parallel import Job, run_all, run_parallel
 
@@ -118,9 +120,9 @@ def test_a_sweep_is_the_same_serially_by_processes_and_on_a_cluster(servers, tmp
     servers.start_worker(threads="2")
     servers.wait_for(3)
     assert sweep.main([*on_cluster, "--out", "cluster"]) == 0
-    assert (
-        capsys.readouterr().out.count("found balancier 0.0.9, expected balancier 0.1.0, as here; it gets no job") == 1
-    )
+    output = capsys.readouterr().out
+    assert output.count("found balancier 0.0.9, expected balancier 0.1.0, as here; it gets no job") == 1
+    assert f" with 2 workers of {servers.address}" in output
     assert sweep.main(["a.toml", "--jobs", "1", "--out", "serial"]) == 0
     assert sweep.main(["a.toml", "--jobs", "2", "--out", "pool"]) == 0
     expected = rows_of(tmp_path / "serial")
@@ -236,6 +238,30 @@ def test_what_is_no_cluster_is_refused(tmp_path, monkeypatch, capsys):
         connected("slurm", 1),
     ):
         pass
+
+
+def test_a_worker_is_quiet_while_a_job_runs():
+    """What Dask's workers do every few milliseconds is done once a second, also where the job fails."""
+    usual = {"tick": 20.0, "profile": 10.0, "memory_monitor": 100.0, "heartbeat": 500.0, "find-missing": 5_000.0}
+    callbacks = {name: SimpleNamespace(callback_time=value) for name, value in usual.items()}
+
+    def now():
+        return {name: callback.callback_time for name, callback in callbacks.items()}
+
+    for times in usual, {"tick": 2_000.0, "profile": 10.0}:  # as another version of Dask may have it
+        callbacks = {name: SimpleNamespace(callback_time=value) for name, value in times.items()}
+        seen = {}
+        with contextlib.suppress(ZeroDivisionError), quiet(SimpleNamespace(periodic_callbacks=callbacks)):
+            seen = now()
+            raise ZeroDivisionError
+        assert now() == times
+        changed = {
+            name: max(value, 1_000.0) for name, value in times.items() if name in ("tick", "profile", "memory_monitor")
+        }
+        assert seen == times | changed
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+        worker = cluster.workers[0]
+        assert {"tick", "profile", "memory_monitor"} <= worker.periodic_callbacks.keys()
 
 
 def test_versions_that_differ_are_named():

@@ -19,7 +19,7 @@ EXPECTED = {
         "anneal_steps": 15000, "batch_size": 96, "buffer_size": 50000, "double": True, "dueling": False,
         "exploration_steps": 5000, "final_epsilon": 0.1, "gamma": 0.98, "importance_exponent": 0.4,
         "learning_rate": 0.004, "learning_starts": 200, "max_grad_norm": 10.0, "n_step": 1, "noise_every": 1,
-        "normalize_obs": False, "normalize_reward": False, "num_envs": 4, "num_updates": 3, "prioritized": False,
+        "normalize_obs": False, "normalize_reward": False, "num_envs": 4, "num_updates": 2, "prioritized": False,
         "priority_exponent": 0.6, "sequence_length": None, "target_every": 1, "tau": 0.03, "train_every": 1,
     }),
     ("reinforce", "balancier/Pendulum-v0", "mlp"): (500000, None, {
