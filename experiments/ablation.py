@@ -44,7 +44,7 @@ from experiments.common.training import (
 from experiments.common.training import forecast as training_seconds
 
 STEPS = 15_000
-QUICK_STEPS, QUICK_SEEDS, QUICK_EVALUATIONS = 4_000, 5, 10
+QUICK_STEPS, QUICK_SEEDS, QUICK_EVALUATIONS = 8_000, 5, 10
 PLAIN: dict[str, Any] = {"double": False, "dueling": False, "n_step": 1, "prioritized": False}
 SWITCHES: dict[str, dict[str, Any]] = {
     N_("double"): {"double": True},
@@ -66,7 +66,7 @@ class Ablation(ParallelFlags):
     env: str = "balancier/PendulumDiscrete-v0"
     """A Gymnasium id of an environment with discrete actions."""
     steps: Annotated[int, at_least(EVALUATIONS)] | None = None
-    """Steps of each seed (default: 15,000; with --quick 4,000)."""
+    """Steps of each seed (default: 15,000; with --quick 8,000)."""
     eval_episodes: Annotated[int, at_least(1)] = 100
     """Episodes of the test of each seed."""
     seeds: Annotated[int, at_least(1)] = 10
