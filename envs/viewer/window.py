@@ -121,12 +121,13 @@ def let_go() -> None:
     """Forget the windows that went with pygame's display, which another part of the program ended.
 
     pygame's objects keep the address of what SDL has freed, and destroy what lies there when they are collected: by
-    then that may be a new window. So they are kept for ever.
+    then that may be a new window. So they are kept for ever, and this comes before every new window.
     """
     for window in WINDOWS:
-        GONE.append((window.texture, window.renderer, window.window))
-        window.window = window.renderer = window.texture = window.surface = None
-        window.inbox.clear()
+        if window.window is not None and not window.exists():
+            GONE.append((window.texture, window.renderer, window.window))
+            window.window = window.renderer = window.texture = window.surface = None
+            window.inbox.clear()
 
 
 class Window:
@@ -184,6 +185,7 @@ class Window:
     def open(self) -> None:
         # Linux's shared memory takes a fifth of the time that OpenGL takes without a graphics card.
         os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
+        let_go()
         check_display()
         self.window: Any = video.Window(self.title, size=self.size, resizable=True, **HIGH_DPI)
         self.id = self.window.id
@@ -258,8 +260,6 @@ class Window:
     def paint(self, scenes: Sequence[Scene]) -> None:
         self.shown = scenes
         if not self.exists():
-            if self.window is not None:
-                let_go()
             self.open()
         width, height = self.renderer.get_viewport().size  # in pixels, of which a high-density screen has more
         size = (width, height)
@@ -443,8 +443,7 @@ class Window:
         if self.recorder is not None:
             self.record()
         self.closed = True
-        if self.window is not None and not self.exists():
-            let_go()
+        let_go()
         WINDOWS.remove(self)
         self.texture = self.renderer = None  # before the window, whose parts they are
         if self.window is not None:

@@ -249,6 +249,17 @@ def test_windows_neither_destroy_nor_take_over_what_others_open_after_they_ended
             ours[0] = Window("one", (90, 80))
             ours[0].show([scene])
             ours[0].rename(f"one of step {step}")
+        others_end()
+        others_begin()
+        new = Window("two", (90, 80))
+        new.show([scene])
+        window_of_new = new.window
+        for shown in ours:
+            shown.show([scene])
+        new.show([scene])
+        assert new.window is window_of_new is not None  # the others know that they are gone, and it is not
+        assert len({new.id, *(shown.id for shown in ours)}) == 3
+        new.close()
         foreign = pygame.display.get_surface()
         assert foreign is None or foreign.get_size() == (60, 60)
     for shown in ours:
