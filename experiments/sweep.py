@@ -537,7 +537,8 @@ def forecast_of_file(plan: Plan, flags: Sweep) -> str:
         counts = {"settings": len(trials), "seeds": plan.seeds, "jobs": len(jobs)}
         size = _("{settings} settings x {seeds} seeds = {jobs} jobs", **counts)
     cluster = CLUSTER.get()
-    workers = max(1, len(cluster.good)) if cluster else flags.processes
+    there = len(cluster.good) if cluster and flags.scheduler != "slurm" else flags.jobs  # Slurm's begin later
+    workers = there or 1 if cluster else flags.processes
     words = {"size": size, "time": duration(wall_seconds(jobs, workers))}
     if cluster:
         words |= {"scheduler": flags.scheduler}

@@ -243,7 +243,6 @@ def test_what_is_no_cluster_is_refused(tmp_path, monkeypatch, capsys):
 def test_a_worker_is_quiet_while_a_job_runs():
     """What Dask's workers do every few milliseconds is done once a second, also where the job fails."""
     usual = {"tick": 20.0, "profile": 10.0, "memory_monitor": 100.0, "heartbeat": 500.0, "find-missing": 5_000.0}
-    callbacks = {name: SimpleNamespace(callback_time=value) for name, value in usual.items()}
 
     def now():
         return {name: callback.callback_time for name, callback in callbacks.items()}
