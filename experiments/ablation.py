@@ -3,7 +3,7 @@ with all four are trained from the same seeds. The figure shows their learning c
 
 The refinements are double Q-learning (arXiv:1509.06461), dueling values (arXiv:1511.06581), three steps of reward
 before the target network's value, and prioritized replay (arXiv:1511.05952). All other hyper-parameters keep the values
-that were tuned for plain DQN.
+that were tuned for DQN with double targets.
 
 A seed is one independent training. The interquartile mean (IQM) is the mean of the middle half of the seeds: neither
 the luckiest nor the unluckiest seed decides. The regret is the best mean return that is possible from the same starts,
@@ -270,7 +270,7 @@ PAGE = Page(
     captions={
         "ablation": _(
             "Left, learning curves; right, the test of every seed, with its interquartile mean and interval. All "
-            "hyper-parameters were tuned for plain DQN, so a refinement helps only where intervals lie apart."
+            "hyper-parameters were tuned for double DQN, so a refinement helps only where intervals lie apart."
         ),
     },
     what_if=(

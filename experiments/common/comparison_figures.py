@@ -183,9 +183,9 @@ def plot_times(findings: Findings) -> Figure:
         seconds = [np.nan if value is None else value for value in row.to_threshold("seconds")]
         if np.isfinite(height):
             until.bar(place, height, 0.38, color=color, alpha=0.6)
-            text = {"ha": "center", "va": "bottom", "fontsize": 13}
-            above = (place, np.nanmax([height, *seconds])), (0, 4)  # the dots
-            until.annotate(f"{height:.1f}", *above, textcoords="offset points", **text)
+            top = np.nanmax([height, *seconds])  # the number stands above the dots, which it would hide
+            style = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 13}
+            until.annotate(f"{height:.1f}", (place, top), (0, 4), **style)
         else:
             until.text(place, 0, _("never"), ha="center", va="bottom", fontsize=13, rotation=90, color=color)
         spread = place + np.linspace(-0.12, 0.12, len(seconds)) if len(seconds) > 1 else [place]

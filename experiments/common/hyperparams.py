@@ -3,9 +3,9 @@
     from experiments.common.hyperparams import tuned
     SAC(env, **tuned("sac", env))
 
-A seed is one independent training. Every entry was tuned by hand on seeds 0 to 9 (the one for pictures on 0 to 2, those
-of SAC and DQN on the pendulum on 1000 to 1079 too), and is complete: it does not depend on the defaults of the agents,
-which are those of the papers or of SB3.
+A seed is one independent training. Every entry was tuned by hand on seeds 0 to 9 (the one for pictures on 0 to 2,
+those of SAC and DQN on the pendulum on others up to 1079 too, 300 to 309 among them), and is complete: it does not
+depend on the defaults of the agents, which are those of the papers or of SB3.
 """
 
 from collections.abc import Callable

@@ -92,7 +92,7 @@ def test_a_variant_is_clearly_better_where_the_intervals_lie_apart():
 
 @pytest.mark.slow
 def test_the_quick_form_learns_and_claims_no_more_than_its_intervals_show():
-    """After 8,000 steps plain DQN, for which everything was tuned, is as good as the refinements."""
+    """After 8,000 steps plain DQN is as good as the refinements."""
     result = ablation.result(ablation.measure(ablation.Ablation(quick=True, jobs=1)))
     variants = result["variants"]
     assert variants["plain"]["regret"] < 40

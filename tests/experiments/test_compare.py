@@ -450,6 +450,10 @@ def test_figures_and_table_of_given_numbers():
     figures = compare.figures(findings)
     assert list(figures) == ["learning_curves", "returns", "profiles", "times"] == list(compare.PAGE.captions)
     assert all(figure.get_size_inches()[0] <= 2.2 * figure.get_size_inches()[1] for figure in figures.values())
+    assert [line.get_ydata()[-1] for line in figures["profiles"].axes[0].lines] == [
+        0.0,
+        0.0,
+    ]  # none is above the highest
     labels = figures["learning_curves"].axes[0].get_legend_handles_labels()[1]
     assert labels == ["Balancier", "Stable-Baselines3", "threshold", "optimum"]
     assert list(compare.table(findings).columns[5].cells) == [

@@ -167,7 +167,7 @@ def test_the_optimum_of_all_starts(monkeypatch):
 def test_the_page_holds_the_table_and_the_command():
     page = results.page(findings(-140.0))
     assert "`balancier results --seeds 2 --eval-episodes 2 --only sac 'PPO on CartPole-v1'`" in page
-    assert "those here begin with seed\n0, and" in page
+    assert "those here begin with seed\n0. The" in page
     assert "| SAC on Pendulum-v0 | 2 | 1,000 | 2 | -160.0 [" in page
     assert "| -170.0 | 20.0 | regret 12.0 ± 4.0 in 20,000 |" in page
     assert "(-140.0 on Pendulum-v0)" in page
